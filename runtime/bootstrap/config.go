@@ -1,0 +1,64 @@
+// Package bootstrap says what a process must know to join a job as one of its
+// ranks, and finds it: from the agent that started the process, or, when
+// nobody did, as a job of a single rank.
+package bootstrap
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Config is what a rank knows before it joins. It is plain data.
+type Config struct {
+	Job        string        // identity of the job; peers of another job are refused
+	Rank, Size int           // this rank and the number of ranks
+	Host       string        // this rank's host, as the user wrote it
+	HostRanks  int           // ranks of the job on this host; 0 means 1
+	Secret     []byte        // authenticates the mesh; required when Size > 1
+	Listen     string        // IP address to listen on and to tell the others; "127.0.0.1" when empty
+	Ports      [2]int        // first and last port to listen on; zero means any
+	Emulate    string        // the -emulate specification; empty means none
+	Straggle   string        // the -straggle specification; empty means none
+	Join       time.Duration // limit for joining; 60 s when zero
+	Control    Control       // channel to whoever started this rank; nil when alone
+	Logger     *slog.Logger  // discards when nil
+}
+
+// Peer is where a rank listens.
+type Peer struct {
+	Rank int    `json:"rank"`
+	Host string `json:"host"`
+	Addr string `json:"addr"` // host:port
+}
+
+// Loss is a rank that ended before the job did, as its agent or the launcher saw it.
+type Loss struct {
+	Rank  int    `json:"rank"`
+	Host  string `json:"host"`
+	Cause string `json:"cause"` // "killed by signal 9", "exit status 3", "host unreachable"
+}
+
+// Verdict is how a rank's body ended, told to the agent before the process exits.
+type Verdict struct {
+	OK        bool   `json:"ok"`
+	Secondary bool   `json:"secondary"` // ended only because another rank was lost
+	Lost      int    `json:"lost"`      // the other rank, when Secondary
+	Cause     string `json:"cause"`     // the error's text
+}
+
+// Control is the channel between a rank and its agent. Methods may be called
+// from any goroutine.
+type Control interface {
+	// Roster tells the agent where this rank listens and returns where all
+	// ranks listen, in rank order, as soon as all have told.
+	Roster(ctx context.Context, self Peer) ([]Peer, error)
+	// Losses yields ranks as they are lost. It is closed when the channel to
+	// the agent breaks: then the job is over.
+	Losses() <-chan Loss
+	// Record hands on one line of the run record (without newline). It never
+	// blocks for long: lines that do not fit are dropped and counted.
+	Record(line []byte)
+	// Finish reports the verdict. No other call follows.
+	Finish(v Verdict) error
+}

@@ -1,0 +1,72 @@
+// Package transport is the contract between the progress engine of a rank and
+// whatever moves its frames: sockets (tcp), queues in one process (mem).
+//
+// The engine has one lock. Every method of a Transport but Wait and Wake is
+// called with it held, and every method of a Receiver is called by the
+// transport from inside Poll, so neither side needs locks of its own for the
+// state they share. A transport never calls a Receiver from inside Send: a
+// send that meets a dead peer remembers it and reports it at the next Poll.
+package transport
+
+import (
+	"time"
+
+	"github.com/sspurn/sspurn/runtime/internal/wire"
+)
+
+// Receiver is the engine's side: where arriving frames go.
+type Receiver interface {
+	// Begin announces the next frame of a peer, its header complete and
+	// checked. It returns the memory for the payload, exactly h.Payload()
+	// bytes, or nil when there is none or it is to be thrown away. The
+	// transport fills it and then calls End. h is valid until End returns.
+	// An error condemns the peer: the transport closes it and calls Lost.
+	Begin(peer int, h *wire.Header) ([]byte, error)
+	// End says that the payload of the frame announced last is complete.
+	End(peer int, h *wire.Header)
+	// Lost says that nothing more will come from the peer or reach it. It is
+	// called once for a peer; a frame that was begun will not end. The
+	// transport calls it for a plain end of stream too: only the engine knows
+	// whether a Goodbye came first.
+	Lost(peer int, err error)
+}
+
+// Completion is told when the payload of a frame is no longer needed.
+type Completion interface {
+	// Sent is called from inside Poll, once. err is not nil when the peer was
+	// lost before everything had left.
+	Sent(err error)
+}
+
+// Transport moves frames between this rank and its peers, in order for each
+// peer, each exactly once, or declares the peer lost.
+type Transport interface {
+	// Send hands over a frame. h.Length must equal the payload's total length
+	// (wire.Request: the announced length, no payload). Send never blocks.
+	//
+	// With a nil done the payload is the caller's again on return: what could
+	// not leave at once has been copied. With a done, the transport may keep
+	// references to the payload; when Send returns true all has left already
+	// and done is never called, otherwise done.Sent is called later.
+	// Frames to a lost peer vanish (Send returns true).
+	Send(peer int, h *wire.Header, payload [][]byte, done Completion) bool
+	// Poll makes what progress is possible without blocking and reports
+	// whether there was any. hint is the peer whose frame is awaited, or -1.
+	Poll(hint int) bool
+	// Wait blocks, without the engine's lock, until Poll may make progress,
+	// Wake is called, or d has passed (negative: for ever). Only one goroutine
+	// may be in Wait. A Wake that comes between two Waits ends the second.
+	Wait(d time.Duration)
+	// Wake ends the current or the next Wait. Callable from anywhere.
+	Wake()
+	// PollBudget is how long a caller should poll before it parks; zero for
+	// transports whose progress comes from other goroutines.
+	PollBudget() time.Duration
+	// Pending reports whether frames handed to Send have not yet left.
+	Pending() bool
+	// Bytes returns the payload and header bytes sent and received so far.
+	Bytes() (sent, received uint64)
+	// Close drops all connections. Frames not yet sent are lost: an engine
+	// that wants them delivered polls until Pending is false first.
+	Close() error
+}

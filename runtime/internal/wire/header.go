@@ -1,0 +1,89 @@
+// Package wire is the frame format of the mesh: a fixed little-endian header
+// followed by a payload. It is pure: bytes in, values out.
+package wire
+
+import (
+	"encoding/binary"
+	stderrors "errors"
+)
+
+// HeaderSize is the length of an encoded Header in bytes.
+const HeaderSize = 32
+
+// Kind says what a frame is.
+type Kind uint8
+
+// The kinds of frames.
+const (
+	Eager   Kind = iota + 1 // a whole message, sent against credits
+	Request                 // announces a large message (rendezvous); no payload; Total is its length
+	Clear                   // the receiver of a Request is ready; ID echoes the Request's
+	Data                    // the payload of a cleared message; ID echoes the Request's
+	Credit                  // returns Credits to the sender; no payload
+	Post                    // one-sided message to a port, no answer
+	Call                    // one-sided message to a port, ID names the answer's slot
+	Reply                   // the answer to a Call; sent against the slot that the Call reserved
+	Goodbye                 // the last frame of a peer that leaves in good order
+	Revoke                  // a peer's job has failed; payload: rank of the culprit, cause
+	kindEnd
+)
+
+// Header describes one frame. The layout is 32 bytes, little-endian:
+//
+//	0 kind, 1 flags, 2 elem, 3 zero, 4 context, 8 tag, 12 credits, 16 id, 24 length (48 bits of it are used)
+type Header struct {
+	Kind    Kind
+	Flags   uint8  // by kind
+	Elem    uint8  // element type of a typed message; 0 unknown
+	Context uint32 // communicator and space, or port
+	Tag     uint32
+	Credits uint32 // bytes of credit returned to the peer, with any frame
+	ID      uint64
+	Length  uint64 // bytes of payload in this frame; for Request, of the message announced
+}
+
+// Errors of Decode.
+var (
+	ErrShort = stderrors.New("wire: short header")
+	ErrKind  = stderrors.New("wire: unknown frame kind")
+	ErrSize  = stderrors.New("wire: frame larger than the limit")
+)
+
+// Payload is the number of payload bytes that follow the header in the stream.
+func (h *Header) Payload() int {
+	if h.Kind == Request {
+		return 0
+	}
+	return int(h.Length)
+}
+
+// Encode writes h to the first HeaderSize bytes of b.
+func (h *Header) Encode(b []byte) {
+	_ = b[HeaderSize-1]
+	b[0], b[1], b[2], b[3] = byte(h.Kind), h.Flags, h.Elem, 0
+	binary.LittleEndian.PutUint32(b[4:], h.Context)
+	binary.LittleEndian.PutUint32(b[8:], h.Tag)
+	binary.LittleEndian.PutUint32(b[12:], h.Credits)
+	binary.LittleEndian.PutUint64(b[16:], h.ID)
+	binary.LittleEndian.PutUint64(b[24:], h.Length)
+}
+
+// Decode reads a header from b and checks its kind and its length against max bytes.
+func (h *Header) Decode(b []byte, max uint64) error {
+	if len(b) < HeaderSize {
+		return ErrShort
+	}
+	h.Kind, h.Flags, h.Elem = Kind(b[0]), b[1], b[2]
+	h.Context = binary.LittleEndian.Uint32(b[4:])
+	h.Tag = binary.LittleEndian.Uint32(b[8:])
+	h.Credits = binary.LittleEndian.Uint32(b[12:])
+	h.ID = binary.LittleEndian.Uint64(b[16:])
+	h.Length = binary.LittleEndian.Uint64(b[24:])
+	if h.Kind == 0 || h.Kind >= kindEnd {
+		return ErrKind
+	}
+	if h.Length > max {
+		return ErrSize
+	}
+	return nil
+}
