@@ -1,0 +1,333 @@
+package bootstrap
+
+import (
+	"bytes"
+	"context"
+	stderrors "errors"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func welcome(rank, size int) Message {
+	return Message{Kind: KindWelcome, Welcome: &Welcome{
+		Job: "j", Rank: rank, Size: size, Host: "node2", HostRanks: 2, Secret: []byte{1, 2, 3},
+		Listen: "10.0.0.2", Ports: [2]int{4000, 4010}, Emulate: "delay=1ms", Straggle: "rotate,delay=2ms", Join: time.Minute,
+	}}
+}
+
+// attach returns a joined rank and the agent's end of its channel.
+func attach(t *testing.T, rank, size int) (Config, net.Conn, *MessageReader) {
+	t.Helper()
+	mine, theirs := net.Pipe()
+	t.Cleanup(func() { mine.Close(); theirs.Close() })
+	sent := make(chan error, 1)
+	go func() {
+		line, err := AppendMessage(nil, welcome(rank, size))
+		if err == nil {
+			_, err = mine.Write(line)
+		}
+		sent <- err
+	}()
+	cfg, err := Attach(theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	return cfg, mine, NewMessageReader(mine)
+}
+
+func write(t *testing.T, conn net.Conn, ms ...Message) {
+	t.Helper()
+	for _, m := range ms {
+		line, err := AppendMessage(nil, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAttachCarriesEverything(t *testing.T) {
+	cfg, _, _ := attach(t, 1, 3)
+	want := Config{
+		Job: "j", Rank: 1, Size: 3, Host: "node2", HostRanks: 2, Secret: []byte{1, 2, 3},
+		Listen: "10.0.0.2", Ports: [2]int{4000, 4010}, Emulate: "delay=1ms", Straggle: "rotate,delay=2ms", Join: time.Minute,
+	}
+	if cfg.Control == nil {
+		t.Fatal("no control")
+	}
+	cfg.Control = nil
+	if !reflect.DeepEqual(cfg, want) {
+		t.Errorf("got %+v, want %+v", cfg, want)
+	}
+}
+
+func TestFromEnv(t *testing.T) {
+	tests := []struct {
+		name, value string
+		err         string
+	}{
+		{"alone", "", ""},
+		{"word", "x", "not a descriptor"},
+		{"stdin", "0", "not a descriptor"},
+		{"closed", "9999", "SSPURN_CONTROL=9999"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, err := FromEnv(func(string) (string, bool) { return tt.value, tt.value != "" })
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Fatalf("got error %v, want one with %q", err, tt.err)
+				}
+				return
+			}
+			if err != nil || cfg.Size != 1 || cfg.Rank != 0 || cfg.Control != nil {
+				t.Errorf("got %+v, %v", cfg, err)
+			}
+		})
+	}
+}
+
+func TestFromEnvTakesOverTheSocket(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := os.NewFile(uintptr(fds[0]), "agent")
+	defer agent.Close()
+	line, err := AppendMessage(nil, welcome(0, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := agent.Write(line); err != nil {
+		t.Fatal(err)
+	}
+	lookup := func(name string) (string, bool) {
+		if name != EnvControl {
+			return "", false
+		}
+		return strconv.Itoa(fds[1]), true
+	}
+	cfg, err := FromEnv(lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Size != 2 {
+		t.Errorf("size %d, want 2", cfg.Size)
+	}
+	if _, err := FromEnv(lookup); err == nil {
+		t.Error("the socket could be taken over twice")
+	}
+	if err := cfg.Control.Finish(Verdict{OK: true}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestControl(t *testing.T) {
+	cfg, agent, in := attach(t, 0, 2)
+	self := Peer{Rank: 0, Host: "node2", Addr: "10.0.0.2:4001"}
+	roster := []Peer{self, {Rank: 1, Host: "node3", Addr: "10.0.0.3:4000"}}
+	type answer struct {
+		peers []Peer
+		err   error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		peers, err := cfg.Control.Roster(t.Context(), self)
+		got <- answer{peers, err}
+	}()
+	m, err := in.Read()
+	if err != nil || m.Kind != KindListening || *m.Self != self {
+		t.Fatalf("got %+v, %v, want listening at %v", m, err, self)
+	}
+	write(t, agent, Message{Kind: KindRoster, Roster: roster})
+	if a := <-got; a.err != nil || !reflect.DeepEqual(a.peers, roster) {
+		t.Fatalf("roster %v, %v, want %v", a.peers, a.err, roster)
+	}
+
+	cfg.Control.Record([]byte(`{"ev":"note","s":"one"}`))
+	m, err = in.Read()
+	if err != nil || m.Kind != KindRecord || string(m.Record) != `{"ev":"note","s":"one"}` {
+		t.Fatalf("got %+v, %v, want the record", m, err)
+	}
+
+	loss := Loss{Rank: 1, Host: "node3", Cause: "killed by signal 9"}
+	write(t, agent, Message{Kind: KindLost, Loss: &loss}, Message{Kind: KindLost, Loss: &loss})
+	if l := <-cfg.Control.Losses(); l != loss {
+		t.Errorf("loss %v, want %v", l, loss)
+	}
+
+	cfg.Control.Record([]byte(`not json`))
+	finished := make(chan error, 1)
+	verdict := Verdict{Secondary: true, Lost: 1, Cause: "rank 1 lost"}
+	go func() { finished <- cfg.Control.Finish(verdict) }()
+	m, err = in.Read()
+	if err != nil || m.Kind != KindRecord || !strings.Contains(string(m.Record), "1 record lines were dropped") {
+		t.Fatalf("got %+v, %v, want a note of what was dropped", m, err)
+	}
+	m, err = in.Read()
+	if err != nil || m.Kind != KindVerdict || *m.Verdict != verdict {
+		t.Fatalf("got %+v, %v, want the verdict", m, err)
+	}
+	if err := <-finished; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Read(); err != io.EOF {
+		t.Errorf("after the verdict: %v, want the end", err)
+	}
+	if l, ok := <-cfg.Control.Losses(); ok {
+		t.Errorf("loss %v after the end; it had been told before", l)
+	}
+}
+
+func TestRosterFails(t *testing.T) {
+	self := Peer{Rank: 0, Host: "a", Addr: "127.0.0.1:1"}
+	call := func(ctx context.Context, c Control) chan error {
+		got := make(chan error, 1)
+		go func() {
+			_, err := c.Roster(ctx, self)
+			got <- err
+		}()
+		return got
+	}
+	t.Run("lost", func(t *testing.T) {
+		cfg, agent, in := attach(t, 0, 3)
+		got := call(t.Context(), cfg.Control)
+		if _, err := in.Read(); err != nil {
+			t.Fatal(err)
+		}
+		want := Loss{Rank: 2, Host: "b", Cause: "exit status 3"}
+		write(t, agent, Message{Kind: KindLost, Loss: &want})
+		var lost *LossError
+		if err := <-got; !stderrors.As(err, &lost) || lost.Loss != want {
+			t.Errorf("got %v, want the loss of rank 2", err)
+		}
+		if l := <-cfg.Control.Losses(); l != want {
+			t.Errorf("losses yield %v, want %v too", l, want)
+		}
+	})
+	t.Run("closed", func(t *testing.T) {
+		cfg, agent, in := attach(t, 0, 3)
+		got := call(t.Context(), cfg.Control)
+		if _, err := in.Read(); err != nil {
+			t.Fatal(err)
+		}
+		agent.Close()
+		if err := <-got; !stderrors.Is(err, ErrClosed) {
+			t.Errorf("got %v, want ErrClosed", err)
+		}
+		if _, ok := <-cfg.Control.Losses(); ok {
+			t.Error("losses are not closed")
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		cfg, _, in := attach(t, 0, 3)
+		cause := stderrors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		got := call(ctx, cfg.Control)
+		if _, err := in.Read(); err != nil {
+			t.Fatal(err)
+		}
+		cancel(cause)
+		if err := <-got; !stderrors.Is(err, cause) {
+			t.Errorf("got %v, want the cause", err)
+		}
+	})
+}
+
+func TestRecordNeverWaits(t *testing.T) {
+	cfg, _, _ := attach(t, 0, 1)
+	for range recordQueue * 3 { // nobody reads
+		cfg.Control.Record([]byte(`{}`))
+	}
+	c := cfg.Control.(*control)
+	if n := c.dropped.Load(); n < recordQueue {
+		t.Errorf("%d lines dropped, want at least %d", n, recordQueue)
+	}
+}
+
+func TestReaderKeepsAPartOverATimeout(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	in := NewMessageReader(b)
+	line, err := AppendMessage(nil, Message{Kind: KindVerdict, Verdict: &Verdict{OK: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := make(chan struct{})
+	whole := make(chan struct{})
+	go func() {
+		a.Write(line[:7])
+		close(half)
+		<-whole
+		a.Write(line[7:])
+	}()
+	read := make(chan error, 1)
+	go func() {
+		_, err := in.Read()
+		read <- err
+	}()
+	<-half
+	b.SetReadDeadline(time.Unix(1, 0))
+	if err := <-read; !stderrors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("got %v, want a timeout", err)
+	}
+	b.SetReadDeadline(time.Time{})
+	close(whole)
+	if m, err := in.Read(); err != nil || m.Kind != KindVerdict || !m.Verdict.OK {
+		t.Errorf("got %+v, %v, want the verdict", m, err)
+	}
+}
+
+func FuzzMessage(f *testing.F) {
+	for _, m := range []Message{
+		welcome(1, 2),
+		{Kind: KindListening, Self: &Peer{Rank: 1, Host: "a", Addr: "1.2.3.4:5"}},
+		{Kind: KindRoster, Roster: []Peer{{Rank: 0, Addr: "x"}, {Rank: 1}}},
+		{Kind: KindLost, Loss: &Loss{Rank: 1, Cause: "c"}},
+		{Kind: KindRecord, Record: []byte(`{"ev":"note"}`)},
+		{Kind: KindVerdict, Verdict: &Verdict{}},
+	} {
+		line, err := AppendMessage(nil, m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(line)
+	}
+	f.Add([]byte("{}\n"))
+	f.Add([]byte(`{"k":"roster","roster":[{"rank":4}]}` + "\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		in := NewMessageReader(bytes.NewReader(data))
+		for {
+			m, err := in.Read()
+			if err != nil {
+				return
+			}
+			line, err := AppendMessage(nil, m)
+			if err != nil {
+				t.Fatalf("read %+v, but it can not be sent: %v", m, err)
+			}
+			again, err := NewMessageReader(bytes.NewReader(line)).Read()
+			if err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			second, err := AppendMessage(nil, again)
+			if err != nil || !bytes.Equal(line, second) {
+				t.Fatalf("%s became %s (%v)", line, second, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,199 @@
+package bootstrap
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	stderrors "errors"
+
+	"github.com/pkg/errors"
+)
+
+const (
+	recordQueue  = 512             // record lines that may wait for the agent
+	finishWithin = 2 * time.Second // for the last lines to reach the agent
+)
+
+// ErrClosed is returned by a Control whose channel to the agent has ended.
+var ErrClosed = stderrors.New("the channel to the agent is closed")
+
+// LossError is what Roster returns when a rank was lost before all had joined.
+// The loss is also yielded by Losses.
+type LossError struct{ Loss Loss }
+
+func (e *LossError) Error() string {
+	return fmt.Sprintf("rank %d on %s was lost before all ranks had joined: %s", e.Loss.Rank, e.Loss.Host, e.Loss.Cause)
+}
+
+// control is the rank's end of the socket that it inherited from its agent.
+type control struct {
+	conn net.Conn
+
+	losses chan Loss     // one place for each rank, so that the reader never waits; closed by the reader
+	roster chan []Peer   // size 1
+	early  chan Loss     // size 1: the first loss, for Roster
+	ended  chan struct{} // closed when the reader returns
+
+	rank    int
+	records chan []byte // whole lines for the writer, see recordQueue
+	dropped atomic.Int64
+	stop    chan struct{} // closed by Finish: the writer drains and returns
+	drained chan struct{} // closed by the writer when it returns
+
+	write sync.Mutex // one line at a time on conn
+
+	finish  sync.Once
+	verdict error
+	wg      sync.WaitGroup
+}
+
+func newControl(conn net.Conn, in *MessageReader, rank, size int) *control {
+	c := &control{
+		conn:    conn,
+		losses:  make(chan Loss, size),
+		roster:  make(chan []Peer, 1),
+		early:   make(chan Loss, 1),
+		ended:   make(chan struct{}),
+		records: make(chan []byte, recordQueue),
+		rank:    rank,
+		stop:    make(chan struct{}),
+		drained: make(chan struct{}),
+	}
+	c.wg.Go(func() { c.read(in, size) })
+	c.wg.Go(c.writeRecords)
+	return c
+}
+
+// read hands on what the agent says until the channel ends.
+func (c *control) read(in *MessageReader, size int) {
+	defer close(c.ended)
+	defer close(c.losses)
+	told := make([]bool, size)
+	for {
+		m, err := in.Read()
+		if err != nil {
+			return
+		}
+		switch m.Kind {
+		case KindRoster:
+			select {
+			case c.roster <- m.Roster:
+			default: // said twice
+			}
+		case KindLost:
+			if m.Loss.Rank >= size || told[m.Loss.Rank] {
+				continue
+			}
+			told[m.Loss.Rank] = true
+			select {
+			case c.early <- *m.Loss:
+			default:
+			}
+			c.losses <- *m.Loss
+		}
+	}
+}
+
+func (c *control) Losses() <-chan Loss { return c.losses }
+
+func (c *control) Roster(ctx context.Context, self Peer) ([]Peer, error) {
+	if err := c.send(Message{Kind: KindListening, Self: &self}); err != nil {
+		return nil, err
+	}
+	select {
+	case peers := <-c.roster:
+		return peers, nil
+	case l := <-c.early:
+		return nil, &LossError{Loss: l}
+	case <-c.ended:
+		return nil, errors.WithMessage(ErrClosed, "joining")
+	case <-ctx.Done():
+		return nil, errors.WithMessage(context.Cause(ctx), "joining: waiting for the other ranks")
+	}
+}
+
+func (c *control) Record(line []byte) {
+	if !json.Valid(line) { // it would end the channel at the other side
+		c.dropped.Add(1)
+		return
+	}
+	out := make([]byte, 0, len(line)+32)
+	out = append(out, `{"k":"record","record":`...)
+	out = append(out, line...)
+	out = append(out, "}\n"...)
+	if len(out) > MaxLine {
+		c.dropped.Add(1)
+		return
+	}
+	select {
+	case c.records <- out:
+	default:
+		c.dropped.Add(1)
+	}
+}
+
+// writeRecords sends record lines until Finish says stop, and then what is
+// still queued.
+func (c *control) writeRecords() {
+	defer close(c.drained)
+	for {
+		select {
+		case line := <-c.records:
+			c.put(line)
+		case <-c.stop:
+			for {
+				select {
+				case line := <-c.records:
+					c.put(line)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// put writes a record line; one that can not be written is counted.
+func (c *control) put(line []byte) {
+	c.write.Lock()
+	defer c.write.Unlock()
+	if _, err := c.conn.Write(line); err != nil {
+		c.dropped.Add(1)
+	}
+}
+
+func (c *control) send(m Message) error {
+	line, err := AppendMessage(nil, m)
+	if err != nil {
+		return err
+	}
+	c.write.Lock()
+	defer c.write.Unlock()
+	_, err = c.conn.Write(line)
+	return errors.Wrap(err, "control channel")
+}
+
+// Finish sends the record lines that still wait, then the verdict, and closes
+// the channel. Repeated calls return what the first returned.
+func (c *control) Finish(v Verdict) error {
+	c.finish.Do(func() {
+		// An agent that does not read any more must not hold the process up.
+		err := errors.Wrap(c.conn.SetWriteDeadline(time.Now().Add(finishWithin)), "control channel")
+		close(c.stop)
+		<-c.drained
+		if n := c.dropped.Load(); n > 0 {
+			note := fmt.Sprintf(`{"ev":"note","t":0,"rank":%d,"s":"%d record lines were dropped"}`, c.rank, n)
+			err = stderrors.Join(err, c.send(Message{Kind: KindRecord, Record: json.RawMessage(note)}))
+		}
+		err = stderrors.Join(err, c.send(Message{Kind: KindVerdict, Verdict: &v}))
+		err = stderrors.Join(err, errors.Wrap(c.conn.Close(), "control channel"))
+		c.wg.Wait()
+		c.verdict = err
+	})
+	return c.verdict
+}

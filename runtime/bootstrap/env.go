@@ -1,0 +1,71 @@
+package bootstrap
+
+import (
+	stderrors "errors"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/pkg/errors"
+)
+
+// welcomeWait bounds the wait for the agent's first line. The agent sends it
+// when it starts the process, so it is there already; only a descriptor that
+// is no control socket makes anybody wait.
+const welcomeWait = 10 * time.Second
+
+// FromEnv finds what this process must know to join its job: through the
+// control socket of the agent that started it, when lookup (os.LookupEnv as a
+// rule) finds SSPURN_CONTROL, and otherwise as a job of a single rank. The
+// socket can be taken over once in a process; it is not inherited by programs
+// that the process starts.
+func FromEnv(lookup func(string) (string, bool)) (Config, error) {
+	text, ok := lookup(EnvControl)
+	if !ok || text == "" {
+		return Config{Job: "alone", Size: 1, Host: "localhost", HostRanks: 1}, nil
+	}
+	fd, err := strconv.Atoi(text)
+	if err != nil || fd < 3 {
+		return Config{}, errors.Errorf("%s=%q is not a descriptor: the variable is set by the launcher and not for use by hand", EnvControl, text)
+	}
+	file := os.NewFile(uintptr(fd), "control")
+	conn, err := net.FileConn(file) // a duplicate that is closed on exec
+	if err != nil {
+		return Config{}, errors.Wrapf(err, "%s=%d: not a control socket of this process (was it started by a rank, or has it joined before?)", EnvControl, fd)
+	}
+	if err := file.Close(); err != nil {
+		return Config{}, stderrors.Join(errors.Wrapf(err, "%s=%d", EnvControl, fd), conn.Close())
+	}
+	cfg, err := Attach(conn)
+	if err != nil {
+		return Config{}, stderrors.Join(errors.WithMessagef(err, "%s=%d", EnvControl, fd), conn.Close())
+	}
+	return cfg, nil
+}
+
+// Attach reads the welcome from the control channel and returns the rank's
+// configuration, with its Control, which owns the connection from then on.
+func Attach(conn net.Conn) (Config, error) {
+	if err := conn.SetReadDeadline(time.Now().Add(welcomeWait)); err != nil {
+		return Config{}, errors.Wrap(err, "control channel")
+	}
+	in := NewMessageReader(conn)
+	m, err := in.Read()
+	if err != nil {
+		return Config{}, errors.WithMessage(err, "waiting for the agent's welcome")
+	}
+	if m.Kind != KindWelcome {
+		return Config{}, errors.Errorf("control channel: %s before the welcome", m.Kind)
+	}
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		return Config{}, errors.Wrap(err, "control channel")
+	}
+	w := m.Welcome
+	return Config{
+		Job: w.Job, Rank: w.Rank, Size: w.Size, Host: w.Host, HostRanks: w.HostRanks,
+		Secret: w.Secret, Listen: w.Listen, Ports: w.Ports,
+		Emulate: w.Emulate, Straggle: w.Straggle, Join: w.Join,
+		Control: newControl(conn, in, w.Rank, w.Size),
+	}, nil
+}

@@ -1,0 +1,57 @@
+package telemetry
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pkg/errors"
+)
+
+// JobFile is the name of the file in a run directory that describes the job.
+const JobFile = "job.json"
+
+// RankFile is the name of the file in a run directory that holds the record
+// lines of a rank.
+func RankFile(rank int) string { return fmt.Sprintf("rank-%d.jsonl", rank) }
+
+// JobInfo describes a recorded job. The launcher writes it when the ranks
+// start, with Ended false, and again when the job has ended.
+type JobInfo struct {
+	Job      string            `json:"job"`                // identity, as in bootstrap.Config
+	Program  string            `json:"program"`            // as the user wrote it
+	Args     []string          `json:"args"`               // of the program
+	Ranks    int               `json:"ranks"`              // number of ranks
+	Hosts    []HostInfo        `json:"hosts"`              // in the order of their first rank
+	Settings map[string]string `json:"settings,omitempty"` // flags of the launcher that change what is measured: "emulate", "straggle"
+	Versions map[string]string `json:"versions,omitempty"` // "sspurn", "go", "platform"
+	Start    time.Time         `json:"start"`
+
+	Ended   bool    `json:"ended"`
+	Seconds float64 `json:"seconds,omitempty"` // from Start to the end of the last rank
+	Exit    int     `json:"exit"`              // the launcher's exit status; counts when Ended
+	Cause   string  `json:"cause,omitempty"`   // the first failure; empty after success
+}
+
+// HostInfo is a host of a job and the ranks on it.
+type HostInfo struct {
+	Name  string `json:"name"`           // as the user wrote it
+	Addr  string `json:"addr,omitempty"` // where its ranks listen
+	Ranks []int  `json:"ranks"`          // ascending
+}
+
+// WriteJob writes the job's description into the run directory. A reader sees
+// the old or the new file, never a part of one.
+func WriteJob(dir string, info JobInfo) error {
+	text, err := json.MarshalIndent(info, "", "  ")
+	if err != nil {
+		return errors.Wrap(err, "run directory")
+	}
+	name := filepath.Join(dir, JobFile)
+	if err := os.WriteFile(name+".new", append(text, '\n'), 0o666); err != nil {
+		return errors.Wrap(err, "run directory")
+	}
+	return errors.Wrap(os.Rename(name+".new", name), "run directory")
+}
