@@ -4,8 +4,9 @@
 // The engine has one lock. Every method of a Transport but Wait and Wake is
 // called with it held, and every method of a Receiver is called by the
 // transport from inside Poll, so neither side needs locks of its own for the
-// state they share. A transport never calls a Receiver from inside Send: a
-// send that meets a dead peer remembers it and reports it at the next Poll.
+// state they share. A Receiver may call Send, Discard and Detach from there. A
+// transport never calls a Receiver from inside those: a send that meets a dead
+// peer remembers it and reports it at the next Poll.
 package transport
 
 import (
@@ -50,6 +51,14 @@ type Transport interface {
 	// and done is never called, otherwise done.Sent is called later.
 	// Frames to a lost peer vanish (Send returns true).
 	Send(peer int, h *wire.Header, payload [][]byte, done Completion) bool
+	// Discard says that the memory Begin gave for the unfinished frame of peer
+	// must not be written any more: the rest of the payload is thrown away.
+	// End still comes. Without an unfinished frame it does nothing.
+	Discard(peer int)
+	// Detach says that the caller wants back the payload it handed over with
+	// done (compared by identity): what has not left yet is copied, and done is
+	// not called any more.
+	Detach(peer int, done Completion)
 	// Poll makes what progress is possible without blocking and reports
 	// whether there was any. hint is the peer whose frame is awaited, or -1.
 	Poll(hint int) bool

@@ -23,14 +23,24 @@ const (
 	Post                    // one-sided message to a port, no answer
 	Call                    // one-sided message to a port, ID names the answer's slot
 	Reply                   // the answer to a Call; sent against the slot that the Call reserved
+	Leave                   // the peer's body has returned; it still serves ports
 	Goodbye                 // the last frame of a peer that leaves in good order
 	Revoke                  // a peer's job has failed; payload: rank of the culprit, cause
 	kindEnd
 )
 
+// Flags. CreditPorts goes with any kind, the others with the kind named.
+const (
+	CreditPorts uint8 = 1 << 7 // Credits belong to the ports' window, not to that of the messages
+	ToPort      uint8 = 1 << 0 // Request: for a port; Context and Tag are its key
+	WantReply   uint8 = 1 << 1 // Request with ToPort: a Call, ID names the answer's slot
+	Refuse      uint8 = 1 << 0 // Clear: the payload is not wanted
+	PortClosed  uint8 = 1 << 0 // Reply: nobody serves the port any more
+)
+
 // Header describes one frame. The layout is 32 bytes, little-endian:
 //
-//	0 kind, 1 flags, 2 elem, 3 zero, 4 context, 8 tag, 12 credits, 16 id, 24 length (48 bits of it are used)
+//	0 kind, 1 flags, 2 elem, 3 zero, 4 context, 8 tag, 12 credits, 16 id, 24 length
 type Header struct {
 	Kind    Kind
 	Flags   uint8  // by kind
