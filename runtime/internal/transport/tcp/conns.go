@@ -1,0 +1,328 @@
+//go:build !linux || portable
+
+package tcp
+
+import (
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/wire"
+)
+
+const (
+	maxArrived = 1 << 20 // bytes read from a peer ahead of Poll
+	maxWrite   = 1 << 20 // bytes handed to the system at once
+)
+
+// Transport moves frames over the connections of a mesh: for each peer a
+// goroutine reads and another writes, and Poll hands on what has been read.
+type Transport struct {
+	listener *Listener
+	recv     transport.Receiver
+	limit    uint64
+	wg       sync.WaitGroup
+	bell     chan struct{} // size 1: something to poll, or Wake
+	done     chan struct{} // closed by Close
+	peers    []*peer       // by rank; nil for this rank
+
+	// Guarded by the engine's lock.
+	closed         bool
+	sent, received uint64
+
+	mu       sync.Mutex
+	outcomes []outcome // guarded by mu; completions to tell at the next Poll
+	spare    pool      // guarded by mu
+	queued   int       // guarded by mu; peers with a queue
+	over     bool      // guarded by mu; Close was called
+}
+
+// peer is the connection to one rank.
+type peer struct {
+	conn *net.TCPConn
+	in   stream // guarded by the engine's lock
+	lost bool   // guarded by the engine's lock
+
+	// Guarded by Transport.mu.
+	arrived []*chunk // read, not yet taken by Poll
+	ended   error    // of the reader, after arrived
+	failed  error    // of the writer
+	out     queue
+	counted bool       // in Transport.queued
+	writing bool       // the writer uses what out refers to, without mu
+	room    *sync.Cond // arrived was taken, or the transport closed
+	work    *sync.Cond // out is not empty, or the connection ended
+	idle    *sync.Cond // writing has ended
+}
+
+func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (*Transport, error) {
+	t := &Transport{
+		listener: l,
+		recv:     recv,
+		limit:    l.cfg.MaxFrame,
+		bell:     make(chan struct{}, 1),
+		done:     make(chan struct{}),
+		peers:    make([]*peer, len(conns)),
+	}
+	for i, c := range conns {
+		if c == nil {
+			continue
+		}
+		p := &peer{conn: c, room: sync.NewCond(&t.mu), work: sync.NewCond(&t.mu), idle: sync.NewCond(&t.mu)}
+		p.in.peer = i
+		t.peers[i] = p
+		t.wg.Go(func() { t.read(p) })
+		t.wg.Go(func() { t.write(p) })
+	}
+	return t, nil
+}
+
+// read moves bytes from the connection to p.arrived until it ends.
+func (t *Transport) read(p *peer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for {
+		for len(p.arrived)*chunkSize >= maxArrived && !t.over {
+			p.room.Wait()
+		}
+		if t.over {
+			return
+		}
+		c := t.spare.get()
+		t.mu.Unlock()
+		n, err := p.conn.Read(c.b[:])
+		t.mu.Lock()
+		if c.n = n; n > 0 {
+			p.arrived = append(p.arrived, c)
+		} else {
+			t.spare.put(c)
+		}
+		if err != nil {
+			if err != io.EOF {
+				err = errors.Wrap(err, "receive")
+			}
+			p.ended = err
+			p.work.Signal()
+		}
+		t.Wake()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// write moves p.out to the connection until it ends.
+func (t *Transport) write(p *peer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var batch, kept net.Buffers
+	for {
+		for p.out.empty() && p.ended == nil && !t.over {
+			p.work.Wait()
+		}
+		if p.ended != nil || t.over {
+			return
+		}
+		kept = kept[:0]
+		asked := 0
+		for _, s := range p.out.pending() {
+			b := s.data[:min(len(s.data), maxWrite-asked)]
+			if len(b) == 0 {
+				break
+			}
+			kept = append(kept, b)
+			asked += len(b)
+		}
+		batch = kept // WriteTo consumes it
+		p.writing = true
+		t.mu.Unlock()
+		n, err := batch.WriteTo(p.conn)
+		t.mu.Lock()
+		p.writing = false
+		p.idle.Signal()
+		clear(kept)
+		t.outcomes = p.out.advance(&t.spare, int(n), t.outcomes)
+		if err != nil {
+			p.failed = errors.Wrap(err, "send")
+			t.outcomes = p.out.fail(&t.spare, p.failed, t.outcomes)
+			p.conn.CloseRead() // the reader meets the end after what has arrived
+		}
+		t.count(p)
+		t.Wake()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Send hands over a frame; see transport.Transport.
+func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transport.Completion) bool {
+	p := t.peers[rank]
+	if p == nil || p.lost || t.closed {
+		return true
+	}
+	size := total(payload)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p.failed != nil || p.ended != nil {
+		return true
+	}
+	t.sent += uint64(wire.HeaderSize + size)
+	if done == nil {
+		var head [wire.HeaderSize]byte
+		h.Encode(head[:])
+		p.out.copy(&t.spare, head[:])
+		for _, b := range payload {
+			p.out.copy(&t.spare, b)
+		}
+	} else {
+		p.out.push(&t.spare, h, payload, size, done)
+	}
+	t.count(p)
+	p.work.Signal()
+	return false
+}
+
+// count keeps queued; called with mu held when p.out may have changed.
+func (t *Transport) count(p *peer) {
+	switch queued := !p.out.empty(); {
+	case queued && !p.counted:
+		t.queued++
+	case !queued && p.counted:
+		t.queued--
+	}
+	p.counted = !p.out.empty()
+}
+
+// Poll hands on what has been read; see transport.Transport.
+func (t *Transport) Poll(int) bool {
+	if t.closed {
+		return false
+	}
+	progress := t.tell()
+	for rank, p := range t.peers {
+		if p != nil && !p.lost {
+			progress = t.take(rank, p) || progress
+		}
+	}
+	return t.tell() || progress
+}
+
+// take hands on what one peer has sent.
+func (t *Transport) take(rank int, p *peer) bool {
+	t.mu.Lock()
+	arrived, ended := p.arrived, p.ended
+	p.arrived = nil
+	if p.failed != nil && ended != nil {
+		ended = p.failed
+	}
+	p.room.Signal()
+	t.mu.Unlock()
+	for _, c := range arrived {
+		t.received += uint64(c.n)
+		if err := p.in.feed(t.recv, t.limit, c.b[:c.n]); err != nil {
+			ended = errors.WithMessage(err, "receive")
+			break
+		}
+	}
+	if ended != nil {
+		p.conn.Close()
+	}
+	t.mu.Lock()
+	for _, c := range arrived {
+		t.spare.put(c)
+	}
+	if ended != nil {
+		p.ended = ended
+		p.work.Signal()
+		p.room.Signal()
+		for p.writing { // not for long: the connection is closed
+			p.idle.Wait()
+		}
+		t.outcomes = p.out.fail(&t.spare, ended, t.outcomes)
+		t.count(p)
+	}
+	t.mu.Unlock()
+	if ended != nil {
+		p.lost = true
+		t.tell()
+		t.recv.Lost(rank, ended)
+	}
+	return len(arrived) > 0 || ended != nil
+}
+
+// tell reports completions and whether there were any.
+func (t *Transport) tell() bool {
+	t.mu.Lock()
+	outcomes := t.outcomes
+	t.outcomes = nil
+	t.mu.Unlock()
+	for _, o := range outcomes {
+		o.done.Sent(o.err)
+	}
+	return len(outcomes) > 0
+}
+
+// Wait blocks until there is something to poll; see transport.Transport.
+func (t *Transport) Wait(d time.Duration) {
+	var timeout <-chan time.Time
+	if d >= 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-t.bell:
+	case <-timeout:
+	case <-t.done:
+	}
+}
+
+// Wake ends the current or the next Wait.
+func (t *Transport) Wake() {
+	select {
+	case t.bell <- struct{}{}:
+	default:
+	}
+}
+
+// PollBudget is zero: progress comes from other goroutines.
+func (t *Transport) PollBudget() time.Duration { return 0 }
+
+// Pending reports whether frames wait to be written.
+func (t *Transport) Pending() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.queued > 0 || len(t.outcomes) > 0
+}
+
+// Bytes returns the bytes sent and received; frames count as sent when they
+// are handed over.
+func (t *Transport) Bytes() (sent, received uint64) { return t.sent, t.received }
+
+// Close drops all connections and closes the listener. Calls after the first
+// do nothing.
+func (t *Transport) Close() error {
+	if t.closed {
+		return nil
+	}
+	t.closed = true
+	close(t.done)
+	t.mu.Lock()
+	t.over = true
+	for _, p := range t.peers {
+		if p != nil {
+			p.conn.Close()
+			p.room.Signal()
+			p.work.Signal()
+		}
+	}
+	t.mu.Unlock()
+	err := t.listener.Close()
+	t.wg.Wait()
+	return err
+}
