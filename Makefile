@@ -1,0 +1,61 @@
+# Everything that builds, checks and measures sspurn. "make help" lists it.
+
+GO       ?= go
+FUZZTIME ?= 30s
+BENCH    ?= .
+COUNT    ?= 1
+SHELL    := /bin/sh
+
+# Programs are staged to other hosts, so they must not need this machine's libc.
+export CGO_ENABLED ?= 0
+
+APPS = $(shell $(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./apps/...)
+# Tests of real processes: alone, since they measure how fast a job ends.
+PROCESS_TESTS = ./scripts/testbed/...
+
+.PHONY: help build test race failures fuzz sim bench check experiments demo clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+build: ## sspurn and every app, into bin/
+	@mkdir -p bin
+	$(GO) build -trimpath -o bin/ ./launcher/sspurn $(APPS)
+
+demo: build ## topics of Go's own comments, under four settings, on this machine
+	sh scripts/demo
+
+test: ## all tests; installs what they need (root, Debian), counts what was skipped
+	@sh scripts/install.sh sshd=openssh-server ssh=openssh-client ip=iproute2 ps=procps
+	@$(GO) run ./scripts/gotest $(if $(V),-v) -timeout=8m -alone $(PROCESS_TESTS) ./...
+
+race: ## all tests under the race detector; installs gcc, which that needs
+	@sh scripts/install.sh -required gcc=gcc,libc6-dev sshd=openssh-server ssh=openssh-client ip=iproute2 ps=procps
+	@CGO_ENABLED=1 $(GO) run ./scripts/gotest $(if $(V),-v) -race -timeout=15m -alone $(PROCESS_TESTS) ./...
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@sh scripts/fuzz.sh $(FUZZTIME)
+
+bench: ## benchmarks that match BENCH (.), COUNT (1) times
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+
+experiments: build ## the papers' experiments, each figure beside what is expected
+	sh scripts/experiments
+
+check: bin/staticcheck ## formatting, vet, staticcheck, go.mod, other systems
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "gofmt -w:" $$bad; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags portable ./...
+	bin/staticcheck ./...
+	bin/staticcheck -tags portable ./...
+	$(GO) mod tidy -diff
+	cd scripts/tools && $(GO) mod tidy -diff
+	GOOS=linux GOARCH=arm64 $(GO) vet ./...
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
+
+bin/staticcheck: scripts/tools/go.mod
+	@mkdir -p bin
+	cd scripts/tools && $(GO) build -o ../../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+clean: ## remove bin/ and out/
+	rm -rf bin out
