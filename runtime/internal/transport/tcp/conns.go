@@ -172,19 +172,34 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 		return true
 	}
 	t.sent += uint64(wire.HeaderSize + size)
-	if done == nil {
-		var head [wire.HeaderSize]byte
-		h.Encode(head[:])
-		p.out.copy(&t.spare, head[:])
-		for _, b := range payload {
-			p.out.copy(&t.spare, b)
-		}
-	} else {
-		p.out.push(&t.spare, h, payload, size, done)
+	// The writer must not hold memory that a Detach wants back, so all is copied.
+	var head [wire.HeaderSize]byte
+	h.Encode(head[:])
+	p.out.copy(&t.spare, head[:])
+	for _, b := range payload {
+		p.out.copy(&t.spare, b)
 	}
+	p.out.segs[len(p.out.segs)-1].done = done
 	t.count(p)
 	p.work.Signal()
 	return false
+}
+
+// Discard throws away the rest of the payload that is arriving from a peer;
+// see transport.Transport.
+func (t *Transport) Discard(rank int) {
+	if p := t.peers[rank]; p != nil {
+		p.in.dst = nil
+	}
+}
+
+// Detach gives a sender its payload back; see transport.Transport.
+func (t *Transport) Detach(rank int, done transport.Completion) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[rank]; p == nil || !p.out.own(&t.spare, done) {
+		forget(t.outcomes, done)
+	}
 }
 
 // count keeps queued; called with mu held when p.out may have changed.
@@ -256,15 +271,20 @@ func (t *Transport) take(rank int, p *peer) bool {
 }
 
 // tell reports completions and whether there were any.
-func (t *Transport) tell() bool {
+func (t *Transport) tell() (told bool) {
 	t.mu.Lock()
-	outcomes := t.outcomes
-	t.outcomes = nil
-	t.mu.Unlock()
-	for _, o := range outcomes {
-		o.done.Sent(o.err)
+	defer t.mu.Unlock()
+	for len(t.outcomes) > 0 {
+		o := t.outcomes[0]
+		t.outcomes = t.outcomes[1:]
+		told = true
+		if o.done != nil {
+			t.mu.Unlock()
+			o.done.Sent(o.err)
+			t.mu.Lock()
+		}
 	}
-	return len(outcomes) > 0
+	return told
 }
 
 // Wait blocks until there is something to poll; see transport.Transport.

@@ -42,12 +42,13 @@ func (p *pool) put(c *chunk) {
 type segment struct {
 	data []byte
 	home *chunk               // that data lies in; nil: the sender's memory
+	end  int                  // where data ends in home
 	done transport.Completion // told when data has left; may be nil
 }
 
 // outcome is a completion that Poll has yet to tell.
 type outcome struct {
-	done transport.Completion
+	done transport.Completion // nil: not wanted any more
 	err  error
 }
 
@@ -66,8 +67,7 @@ func (q *queue) empty() bool { return q.head == len(q.segs) }
 func (q *queue) pending() []segment { return q.segs[q.head:] }
 
 // push appends a frame. It copies the payload when it is small, and refers to
-// it otherwise: then the caller keeps it unchanged until done is told, or
-// calls own before it returns it.
+// it otherwise, until done is told or own is called.
 func (q *queue) push(p *pool, h *wire.Header, payload [][]byte, size int, done transport.Completion) {
 	var head [wire.HeaderSize]byte
 	h.Encode(head[:])
@@ -96,31 +96,53 @@ func (q *queue) copy(p *pool, b []byte) {
 		if !q.empty() {
 			last = &q.segs[len(q.segs)-1]
 		}
-		if last == nil || last.home != c || last.done != nil {
+		if last == nil || last.home != c || last.end != c.n || last.done != nil {
 			c.refs++
-			q.segs = append(q.segs, segment{data: c.b[c.n:c.n], home: c})
+			q.segs = append(q.segs, segment{data: c.b[c.n:c.n], home: c, end: c.n})
 			last = &q.segs[len(q.segs)-1]
 		}
 		n := copy(c.b[c.n:], b)
 		c.n += n
 		last.data = last.data[:len(last.data)+n]
+		last.end = c.n
 		b = b[n:]
 	}
 }
 
-// own copies what still refers to senders' memory without a completion.
-func (q *queue) own(p *pool) {
-	q.old = append(q.old[:0], q.pending()...)
-	clear(q.segs)
-	q.segs, q.head = q.segs[:0], 0
+// own copies what still refers to the sender's memory, of the newest frame when
+// done is nil, which is what it was pushed with, and else of the frame pushed
+// with done, which is forgotten. It reports whether there is such a frame.
+func (q *queue) own(p *pool, done transport.Completion) bool {
+	last := len(q.segs) - 1
+	for done != nil && last >= q.head && q.segs[last].done != done {
+		last--
+	}
+	if last < q.head {
+		return false
+	}
+	// Segments that refer to a sender's memory belong to frames that are still
+	// to be told, but for those of the newest frame while it is being pushed:
+	// going back from last, they are the frame's own up to the next completion.
+	first := last
+	for first > q.head && q.segs[first-1].done == nil {
+		first--
+	}
+	q.old = append(q.old[:0], q.segs[first:]...)
+	clear(q.segs[first:])
+	q.segs = q.segs[:first]
 	for i := range q.old {
-		if s := &q.old[i]; s.home != nil || s.done != nil {
+		s := &q.old[i]
+		if first+i == last {
+			s.done = nil
+		}
+		if first+i > last || s.home != nil {
 			q.segs = append(q.segs, *s)
 		} else {
 			q.copy(p, s.data)
 		}
 	}
 	clear(q.old)
+	return true
 }
 
 // advance removes the first n bytes, and the segments that end in them, and
@@ -178,4 +200,13 @@ func total(payload [][]byte) (n int) {
 		n += len(b)
 	}
 	return n
+}
+
+// forget takes the completion out of outcomes that are yet to be told.
+func forget(outcomes []outcome, done transport.Completion) {
+	for i := range outcomes {
+		if outcomes[i].done == done {
+			outcomes[i].done = nil
+		}
+	}
 }

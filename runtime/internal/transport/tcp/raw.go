@@ -182,7 +182,7 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 	if !p.out.empty() {
 		p.out.push(&t.spare, h, payload, size, done)
 		if done == nil && size > smallSize {
-			p.out.own(&t.spare)
+			p.out.own(&t.spare, nil)
 		}
 		return false
 	}
@@ -213,10 +213,22 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 		return true
 	}
 	if done == nil {
-		p.out.own(&t.spare)
+		p.out.own(&t.spare, nil)
 	}
 	t.arm(rank, p)
 	return false
+}
+
+// Discard throws away the rest of the payload that is arriving from a peer;
+// see transport.Transport.
+func (t *Transport) Discard(rank int) { t.peers[rank].in.dst = nil }
+
+// Detach gives a sender its payload back; see transport.Transport.
+func (t *Transport) Detach(rank int, done transport.Completion) {
+	if t.peers[rank].out.own(&t.spare, done) {
+		return
+	}
+	forget(t.outcomes, done)
 }
 
 // flush writes from a peer's queue what the socket takes, up to a turn's worth.
@@ -290,8 +302,9 @@ func (t *Transport) tell() bool {
 		return false
 	}
 	for i := 0; i < len(t.outcomes); i++ { // a completion may send, and so add others
-		o := t.outcomes[i]
-		o.done.Sent(o.err)
+		if o := t.outcomes[i]; o.done != nil {
+			o.done.Sent(o.err)
+		}
 	}
 	clear(t.outcomes)
 	t.outcomes = t.outcomes[:0]
