@@ -1,0 +1,286 @@
+package runtime
+
+import (
+	"context"
+	"encoding/binary"
+	"strconv"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime/telemetry"
+)
+
+// Comm is a communicator: an ordered set of ranks whose messages meet those of
+// no other communicator. Its methods and the functions that take it may be
+// called by several goroutines at once, collective ones by one at a time.
+type Comm struct {
+	e     *engine
+	group *group
+	space uint8
+}
+
+// NoColor as the color of Split makes a rank a member of no new communicator.
+const NoColor = -1
+
+// ownSpace carries what the runtime itself has to say on a communicator.
+const ownSpace = 255
+
+// Rank is this process's place in the communicator, from 0 to Size()−1.
+func (c *Comm) Rank() int { return c.group.rank }
+
+// Size is the number of ranks in the communicator.
+func (c *Comm) Size() int { return len(c.group.ranks) }
+
+// Name is "world" for the communicator of all ranks, and says for every other
+// how it came about, such as "world/split2" for the second Split of it.
+func (c *Comm) Name() string { return c.group.name }
+
+// Host names the host of a rank, as the user wrote it.
+func (c *Comm) Host(rank int) string { return c.e.hosts[c.group.ranks[rank]] }
+
+// Recorder is where this rank records what it does. It may be nil, which
+// records nothing.
+func (c *Comm) Recorder() *telemetry.Recorder { return c.e.recorder }
+
+// Straggle is the job's specification of artificially slow workers; empty for
+// none.
+func (c *Comm) Straggle() string { return c.e.straggle }
+
+// Traffic returns the bytes that this rank has sent and received on the wire
+// since it joined, headers included, messages to itself not.
+func (c *Comm) Traffic() (sent, received uint64) {
+	c.e.mu.Lock()
+	defer c.e.mu.Unlock()
+	return c.e.t.Bytes()
+}
+
+// Computing adds n, which may be negative, to the number of goroutines of this
+// rank that compute. While it is above one, calls that wait park at once
+// instead of polling, so that they take no core from the others.
+func (c *Comm) Computing(n int) { c.e.computing.Add(int32(n)) }
+
+// Done is closed when the communicator can not be used any more: a rank of it
+// was lost, it was closed, or the job is over.
+func (c *Comm) Done() <-chan struct{} { return c.group.done }
+
+// Err is nil until Done is closed and then says why.
+func (c *Comm) Err() error {
+	c.e.mu.Lock()
+	defer c.e.mu.Unlock()
+	return c.e.broken(c.group)
+}
+
+// Close gives the communicator up on this rank, with its spaces: pending and
+// later calls fail with ErrClosed, messages that wait or come are thrown away.
+// It is not collective, and Close of world is left to Run.
+func (c *Comm) Close() error {
+	e, g := c.e, c.group
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if g.closed || g.id == 0 {
+		return nil
+	}
+	e.breakGroup(g, ErrClosed)
+	g.closed = true
+	delete(e.groups, g.id)
+	for space := range 256 {
+		e.closeQueues(g.id<<8 | uint32(space))
+	}
+	e.flush()
+	return nil
+}
+
+// Space returns the same communicator with another, private space of messages:
+// none of them meets a receive of another space, wildcards included. It is
+// local and costs nothing. Space 0 is the one that every communicator starts
+// with and 255 is taken; libraries agree on the others: collectives 1, ssp 2.
+func (c *Comm) Space(id uint8) *Comm {
+	if id == ownSpace {
+		panic("runtime: space 255 is the runtime's own")
+	}
+	return &Comm{e: c.e, group: c.group, space: id}
+}
+
+// context names the space of messages on the wire.
+func (c *Comm) context() uint32 { return c.group.id<<8 | uint32(c.space) }
+
+// target is the place in the job of a rank that is sent to.
+func (c *Comm) target(rank int) (int, error) {
+	if rank < 0 || rank >= len(c.group.ranks) {
+		return 0, errors.Errorf("rank %d of %s, which has %d", rank, c.group.name, len(c.group.ranks))
+	}
+	return c.group.ranks[rank], nil
+}
+
+// source is the place in the job of a rank that is received from.
+func (c *Comm) source(rank int) (int, error) {
+	if rank == AnySource {
+		return AnySource, nil
+	}
+	return c.target(rank)
+}
+
+// Split makes new communicators of the ranks that give the same color, ordered
+// by key and, for equal keys, by rank. It is collective. A rank that gives
+// NoColor gets nil; other colors are not negative. Spaces start anew.
+func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
+	c.e.mu.Lock()
+	c.group.splits++
+	name := c.group.name + "/split" + strconv.Itoa(c.group.splits)
+	c.e.mu.Unlock()
+	if color < NoColor {
+		return nil, errors.Errorf("%s: color %d is negative", name, color)
+	}
+	return c.derive(ctx, name, color, key)
+}
+
+// Dup makes a communicator of the same ranks. It is collective.
+func (c *Comm) Dup(ctx context.Context) (*Comm, error) {
+	c.e.mu.Lock()
+	c.group.dups++
+	name := c.group.name + "/dup" + strconv.Itoa(c.group.dups)
+	c.e.mu.Unlock()
+	return c.derive(ctx, name, 0, c.group.rank)
+}
+
+// derive is Split with a name. Rank 0 collects what all want, and the lowest
+// identity for the new communicators that is above all that any rank knows: so
+// no two communicators that share a rank share an identity.
+func (c *Comm) derive(ctx context.Context, name string, color, key int) (*Comm, error) {
+	const words = 3 // color, key, identity
+	own := &Comm{e: c.e, group: c.group, space: ownSpace}
+	size := c.Size()
+	c.e.mu.Lock()
+	mine := []int64{int64(color), int64(key), int64(c.e.nextID)}
+	c.e.mu.Unlock()
+	all := make([]int64, words*size)
+	copy(all[words*c.Rank():], mine)
+	if err := own.exchange(ctx, all, words); err != nil {
+		return nil, errors.WithMessage(err, name)
+	}
+	id := uint32(0)
+	for r := range size {
+		id = max(id, uint32(all[words*r+2]))
+	}
+	if id >= 1<<24 {
+		return nil, errors.Errorf("%s: more than %d communicators", name, 1<<24)
+	}
+	var members []int // of the new one, by place in this one
+	for r := range size {
+		if all[words*r] == int64(color) {
+			at := len(members)
+			for at > 0 && all[words*members[at-1]+1] > all[words*r+1] {
+				at--
+			}
+			members = append(members, 0)
+			copy(members[at+1:], members[at:])
+			members[at] = r
+		}
+	}
+	for i, r := range members {
+		members[i] = c.group.ranks[r]
+	}
+	e := c.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.nextID = max(e.nextID, id+1)
+	if color == NoColor {
+		return nil, nil
+	}
+	g := newGroup(id, name, members, e.rank, e.size)
+	e.groups[id] = g
+	for _, r := range members {
+		if cause := e.peers[r].lost; cause != nil && r != e.rank {
+			e.breakGroup(g, &RankError{Rank: r, Host: e.hosts[r], Cause: cause})
+		}
+	}
+	if e.failure != nil && g.err == nil {
+		if _, lost := e.failure.(*RankError); !lost {
+			e.breakGroup(g, e.failure)
+		}
+	}
+	return &Comm{e: e, group: g}, nil
+}
+
+// exchange gives all ranks the words of each: up a binomial tree to rank 0 and
+// down again. Only the own words of all need to be set.
+func (c *Comm) exchange(ctx context.Context, all []int64, words int) error {
+	rank, size := c.Rank(), c.Size()
+	const up, down Tag = 0, 1
+	// A rank of the tree has below it the ranks up to the next multiple of its
+	// lowest set bit.
+	mask := 1
+	for ; mask < size && rank&mask == 0; mask <<= 1 {
+		if child := rank | mask; child < size {
+			part := all[words*child : words*min(child+mask, size)]
+			if _, err := Recv(ctx, c, child, up, part); err != nil {
+				return err
+			}
+		}
+	}
+	if rank > 0 {
+		parent := rank &^ mask
+		if err := Send(ctx, c, parent, up, all[words*rank:words*min(rank+mask, size)]); err != nil {
+			return err
+		}
+		if _, err := Recv(ctx, c, parent, down, all); err != nil {
+			return err
+		}
+	}
+	for mask >>= 1; mask > 0; mask >>= 1 {
+		if child := rank | mask; child < size {
+			if err := Send(ctx, c, child, down, all); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// closeQueues throws away the messages of a context and those to come.
+func (e *engine) closeQueues(context uint32) {
+	q := e.queues[context]
+	if e.recent == context {
+		e.recentQ = nil
+	}
+	e.queues[context] = nil
+	if q == nil {
+		return
+	}
+	for en := q.Oldest(); en != nil; en = q.Oldest() {
+		q.Drop(en)
+		m := en.Value
+		switch {
+		case m.large:
+			e.clear(nil, m.source, m.id, false)
+			e.consumed(m.source, forMessages, 0)
+			e.freeMessage(m)
+		case m.whole:
+			e.consumed(m.source, forMessages, m.size)
+			e.freeMessage(m)
+		}
+	}
+}
+
+// maxCause is the longest payload of a Revoke.
+const maxCause = 4 << 10
+
+// encodeCause is the payload of a Revoke: the culprit's rank and what happened.
+func encodeCause(rank int, cause string) []byte {
+	b := binary.LittleEndian.AppendUint32(nil, uint32(rank))
+	return append(b, cause[:min(len(cause), maxCause-4)]...)
+}
+
+// decodeCause reads the payload of a Revoke that came from peer.
+func decodeCause(b []byte, peer int) (rank int, cause error) {
+	if len(b) < 4 {
+		return peer, errQuit
+	}
+	rank = int(int32(binary.LittleEndian.Uint32(b)))
+	return rank, remoteError(b[4:])
+}
+
+// remoteError is the text of an error at another rank.
+type remoteError string
+
+func (e remoteError) Error() string { return string(e) }

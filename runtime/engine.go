@@ -1,0 +1,433 @@
+package runtime
+
+import (
+	stderrors "errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sspurn/sspurn/runtime/internal/match"
+	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/wire"
+	"github.com/sspurn/sspurn/runtime/telemetry"
+)
+
+const (
+	eagerLimit   = 64 << 10 // longest payload that is sent before the receiver has asked for it
+	messageCost  = 128      // credits that a message takes beside its payload: header and bookkeeping
+	portBound    = 64 << 20 // bytes of large messages to this rank's ports that may be in memory
+	defaultLimit = 64 << 20 // longest message that RecvGob takes
+)
+
+// A window is the bytes that a peer may send before it gets credits back.
+// Messages and ports have windows of their own, so that messages that nobody
+// receives do not stop the ports.
+const (
+	forMessages = iota
+	forPorts
+	windows
+)
+
+// windowSize is the same for all ranks of a job. Together the windows of a
+// kind take 64 MiB at most up to 64 ranks, and 1 MiB a peer beyond.
+func windowSize(ranks int) int { return min(max(64<<20/ranks, 1<<20), 4<<20) }
+
+// engine is the progress engine of one rank. Whoever waits drives it: see
+// progress.go.
+type engine struct {
+	rank, size int
+	hosts      []string // of all ranks
+	log        *slog.Logger
+	recorder   *telemetry.Recorder
+	straggle   string
+	window     int
+	budget     time.Duration // of polling before a caller parks
+
+	pollers   atomic.Int32  // callers that poll
+	visits    atomic.Uint64 // of callers that have polled
+	parked    atomic.Int32  // callers that wait on a channel
+	computing atomic.Int32  // goroutines of this rank that compute
+	unarmed   atomic.Bool   // the service goroutine leaves polling to the callers
+	arm       chan struct{} // holds one: wakes it then
+	stopped   chan struct{} // closed when the engine ends
+	ports     sync.WaitGroup
+
+	mu sync.Mutex // guards all below and the transport
+
+	t       transport.Transport
+	peers   []peer
+	queues  map[uint32]*queues // by context; a nil one is closed
+	recent  uint32             // the context that was used last
+	recentQ *queues
+	groups  map[uint32]*group
+	nextID  uint32 // of communicators: above all that are known here
+	lastOp  uint64
+	sends   map[uint64]*Request // announced
+	calls   map[uint64]*Request
+	doors   map[uint64]*door // of ports, by key
+	grants  []*message       // large messages to ports that wait for memory
+	granted int              // bytes of those that have it
+	failure error            // why the job has failed
+	cancel  func(error)      // ends the context of the body
+	leave   *Request         // waits for all peers to leave
+	parting bool             // leave waits for Goodbye
+	fault   error            // a panic of a handler: this rank's own failure
+	closed  bool             // the transport is closed
+	free    free
+
+	out wire.Header // the frame being sent
+	vec [][]byte    // its payload
+}
+
+// peer is what the engine knows of a rank.
+type peer struct {
+	left    bool  // its body has returned
+	gone    bool  // it said goodbye
+	fell    bool  // it knows that the job has failed
+	lost    error // nothing comes from it any more
+	credits [windows]int
+	waiting [windows]sendQueue // in order
+	held    [windows]int       // of its credits, by messages that are here
+	owed    [windows]int       // of its credits, to be returned
+	cur     arrival
+	inbound map[uint64]*arrival // cleared large messages, by ID
+}
+
+// arrival is where a frame's payload goes: to a request, a message, or nowhere.
+type arrival struct {
+	request *Request
+	message *message
+}
+
+type sendQueue struct {
+	first, last *Request
+	draining    bool
+}
+
+// queues is the matching state of a context: one space of a communicator.
+type queues struct {
+	*match.Queues[*Request, *message]
+	probes []*Request
+}
+
+// message is one that no receive has met, or one to a port.
+type message struct {
+	entry   match.Entry[*message]
+	source  int // place in the job
+	context uint32
+	elem    uint8
+	id      uint64 // of a large message or a call
+	size    int
+	large   bool // the payload is still with the sender
+	whole   bool // the payload is here
+	buf     []byte
+	request *Request // receive that claimed it before it was whole
+
+	// To ports.
+	door *door
+	call bool
+	next *message
+}
+
+func newEngine(rank int, hosts []string, log *slog.Logger) *engine {
+	size := len(hosts)
+	e := &engine{
+		rank: rank, size: size, hosts: hosts, log: log,
+		window:  windowSize(size),
+		arm:     make(chan struct{}, 1),
+		stopped: make(chan struct{}),
+		peers:   make([]peer, size),
+		queues:  map[uint32]*queues{},
+		groups:  map[uint32]*group{},
+		sends:   map[uint64]*Request{},
+		calls:   map[uint64]*Request{},
+		doors:   map[uint64]*door{},
+		nextID:  1,
+	}
+	for i := range e.peers {
+		e.peers[i].credits = [windows]int{e.window, e.window}
+		e.peers[i].inbound = map[uint64]*arrival{}
+	}
+	ranks := make([]int, size)
+	for i := range ranks {
+		ranks[i] = i
+	}
+	e.groups[0] = newGroup(0, "world", ranks, rank, size)
+	return e
+}
+
+// queuesOf returns the matching state of a context, nil when it is closed.
+// Messages may come before the communicator exists here.
+func (e *engine) queuesOf(context uint32) *queues {
+	if e.recentQ != nil && e.recent == context {
+		return e.recentQ
+	}
+	q, known := e.queues[context]
+	if !known {
+		q = &queues{Queues: match.New[*Request, *message](e.size)}
+		e.queues[context] = q
+	}
+	if q != nil {
+		e.recent, e.recentQ = context, q
+	}
+	return q
+}
+
+// complete ends a request and wakes who waits for it.
+func (e *engine) complete(r *Request, err error) {
+	if r.err == nil && err != nil {
+		r.err = during(r.String(), err)
+	}
+	if r.group != nil {
+		r.group.unlink(r)
+	}
+	r.phase = idle
+	r.message = nil
+	w := r.waiter
+	r.done.Store(true)
+	if w != nil {
+		select {
+		case w.ch <- struct{}{}:
+		default: // it has been woken already
+		}
+	}
+}
+
+// detach takes a request that has not ended out of wherever it is, so that its
+// slices are the caller's again. With deliver, a message that has been
+// announced still goes out, as a copy.
+func (e *engine) detach(r *Request, deliver bool) {
+	switch r.phase {
+	case queued:
+		e.unqueue(r)
+	case announced:
+		delete(e.sends, r.head.ID)
+		if deliver {
+			ghost := &Request{e: e, kind: opSend, phase: announced, peer: r.peer, head: r.head}
+			ghost.payload = [][]byte{join(r.payload)}
+			ghost.flight.r = ghost
+			e.sends[r.head.ID] = ghost
+		}
+		delete(e.calls, r.head.ID)
+	case leaving:
+		e.t.Detach(r.peer, &r.flight)
+		delete(e.calls, r.head.ID)
+	case calling:
+		delete(e.calls, r.head.ID)
+		if p := &e.peers[r.peer]; p.cur.request == r {
+			p.cur.request = nil
+		}
+	case posted:
+		if q := e.queuesOf(r.context); q != nil {
+			if r.kind == opProbe {
+				q.forget(r)
+			} else {
+				q.Cancel(&r.entry)
+			}
+		}
+	case claimed:
+		r.message.request = nil
+	case cleared:
+		for _, a := range e.peers[r.status.Source].inbound {
+			if a.request == r {
+				a.request = nil
+			}
+		}
+	case arriving:
+		if p := &e.peers[r.status.Source]; p.cur.request == r {
+			p.cur.request = nil
+			e.t.Discard(r.status.Source)
+		}
+	}
+	r.phase = idle
+}
+
+func (q *queues) forget(r *Request) {
+	for i, p := range q.probes {
+		if p == r {
+			q.probes = append(q.probes[:i], q.probes[i+1:]...)
+			return
+		}
+	}
+}
+
+func join(parts [][]byte) []byte {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	b := make([]byte, 0, n)
+	for _, p := range parts {
+		b = append(b, p...)
+	}
+	return b
+}
+
+// breakGroup makes every pending and later call on a communicator fail.
+func (e *engine) breakGroup(g *group, err error) {
+	if g.err == nil {
+		g.err = err
+		close(g.done)
+	}
+	for r := g.pending; r != nil; r = g.pending {
+		e.detach(r, false)
+		e.complete(r, err)
+	}
+}
+
+// lose is called when a rank is found to be lost: every communicator that
+// contains it fails, and with it the job.
+func (e *engine) lose(rank int, cause error) {
+	p := &e.peers[rank]
+	if p.lost == nil {
+		p.lost = cause
+	}
+	lost := &RankError{Rank: rank, Host: e.hosts[rank], Cause: cause}
+	for _, g := range e.groups {
+		if g.place(rank) >= 0 {
+			e.breakGroup(g, lost)
+		}
+	}
+	e.forfeit(rank)
+	e.fail(lost)
+}
+
+// over ends the job for a reason that is not another rank.
+func (e *engine) over(err error) {
+	for _, g := range e.groups {
+		e.breakGroup(g, err)
+	}
+	e.fail(err)
+}
+
+// fail ends the job: the body's context and the barrier at the end.
+func (e *engine) fail(err error) {
+	if e.failure == nil {
+		e.failure = err
+		if e.cancel != nil {
+			e.cancel(err)
+		}
+	}
+	if r := e.leave; r != nil {
+		e.leave = nil
+		e.complete(r, err)
+	}
+}
+
+// broken returns why calls on the communicator fail.
+func (e *engine) broken(g *group) error {
+	if g.closed {
+		return ErrClosed
+	}
+	return g.err
+}
+
+// errQuit is the cause of a connection that ended without a goodbye.
+var errQuit = stderrors.New("its connection ended")
+
+// free keeps objects for reuse, so that the usual calls allocate nothing. It
+// belongs to one engine: nothing is shared between jobs.
+type free struct {
+	requests []*Request
+	messages []*message
+	waiters  []*waiter
+	buffers  [eagerClasses][][]byte
+}
+
+const (
+	smallestClass = 8 // the smallest buffers have 1<<8 bytes
+	eagerClasses  = 9 // up to 1<<16
+	keep          = 64
+)
+
+func (e *engine) newRequest() *Request {
+	if n := len(e.free.requests); n > 0 {
+		r := e.free.requests[n-1]
+		e.free.requests = e.free.requests[:n-1]
+		return r
+	}
+	return new(Request)
+}
+
+func (e *engine) freeRequest(r *Request) {
+	if len(e.free.requests) < keep {
+		vec := r.payload[:0]
+		clear(r.payload)
+		*r = Request{payload: vec}
+		e.free.requests = append(e.free.requests, r)
+	}
+}
+
+func (e *engine) newMessage() *message {
+	if n := len(e.free.messages); n > 0 {
+		m := e.free.messages[n-1]
+		e.free.messages = e.free.messages[:n-1]
+		return m
+	}
+	return new(message)
+}
+
+func (e *engine) freeMessage(m *message) {
+	e.freeBuffer(m.buf)
+	if len(e.free.messages) < keep {
+		*m = message{}
+		e.free.messages = append(e.free.messages, m)
+	}
+}
+
+func (e *engine) newWaiter() *waiter {
+	if n := len(e.free.waiters); n > 0 {
+		w := e.free.waiters[n-1]
+		e.free.waiters = e.free.waiters[:n-1]
+		return w
+	}
+	return &waiter{ch: make(chan struct{}, 1)}
+}
+
+// freeWaiter takes back a waiter that no request refers to any more.
+func (e *engine) freeWaiter(w *waiter) {
+	select {
+	case <-w.ch:
+	default:
+	}
+	if len(e.free.waiters) < keep {
+		e.free.waiters = append(e.free.waiters, w)
+	}
+}
+
+// newBuffer returns n bytes that freeBuffer may get back.
+func (e *engine) newBuffer(n int) []byte {
+	if n == 0 {
+		return nil
+	}
+	if n > eagerLimit {
+		return make([]byte, n)
+	}
+	class := classOf(n)
+	if list := e.free.buffers[class]; len(list) > 0 {
+		b := list[len(list)-1]
+		e.free.buffers[class] = list[:len(list)-1]
+		return b[:n]
+	}
+	return make([]byte, n, 1<<(class+smallestClass))
+}
+
+func (e *engine) freeBuffer(b []byte) {
+	if cap(b) == 0 || cap(b) > eagerLimit {
+		return
+	}
+	class := classOf(cap(b))
+	if list := &e.free.buffers[class]; len(*list) < keep {
+		*list = append(*list, b[:0])
+	}
+}
+
+// classOf is the class of the smallest buffers that hold n bytes.
+func classOf(n int) int {
+	class := 0
+	for n > 1<<(class+smallestClass) {
+		class++
+	}
+	return class
+}

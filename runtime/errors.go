@@ -1,0 +1,65 @@
+package runtime
+
+import (
+	stderrors "errors"
+	"strconv"
+
+	"github.com/pkg/errors"
+)
+
+// What calls fail with, beside the cause of their context.
+var (
+	// ErrRankLost matches every *RankError.
+	ErrRankLost = stderrors.New("rank lost")
+	// ErrTruncated: the message was longer than the receiver's buffer. It is
+	// gone; the buffer's content is undefined.
+	ErrTruncated = stderrors.New("message longer than the buffer")
+	// ErrType: sender and receiver disagree about the element type. The
+	// message is gone.
+	ErrType = stderrors.New("element types differ")
+	// ErrClosed: the communicator or the port has been closed, or the job has
+	// ended.
+	ErrClosed = stderrors.New("closed")
+	// ErrJobOver: the launcher has gone away, and the job with it.
+	ErrJobOver = stderrors.New("job over: the launcher has gone")
+)
+
+// RankError says that a call failed because a rank of the communicator was
+// lost. It matches ErrRankLost and whatever Cause matches.
+type RankError struct {
+	Rank  int    // the lost rank's place in the job
+	Host  string // where it ran
+	Op    string // the call that failed, such as "recv from rank 2 on world"
+	Cause error  // how the loss was noticed
+}
+
+// Error names the operation, the rank, its host and the cause.
+func (e *RankError) Error() string {
+	s := "rank " + strconv.Itoa(e.Rank)
+	if e.Host != "" {
+		s += " on host " + e.Host
+	}
+	s += " lost"
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	if e.Op != "" {
+		s = e.Op + ": " + s
+	}
+	return s
+}
+
+// Is reports whether target is ErrRankLost.
+func (e *RankError) Is(target error) bool { return target == ErrRankLost }
+
+// Unwrap returns the cause.
+func (e *RankError) Unwrap() error { return e.Cause }
+
+// during returns err with the operation that it ended. A loss becomes a
+// *RankError of its own.
+func during(op string, err error) error {
+	if lost, ok := err.(*RankError); ok {
+		return &RankError{Rank: lost.Rank, Host: lost.Host, Op: op, Cause: lost.Cause}
+	}
+	return errors.WithMessage(err, op)
+}

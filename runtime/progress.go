@@ -1,0 +1,234 @@
+package runtime
+
+import (
+	"context"
+	goruntime "runtime"
+	"time"
+
+	"github.com/pkg/errors"
+)
+
+// Who drives the engine.
+//
+// A caller that waits takes the lock if it is free, polls the transport, lets
+// go, calls sched_yield and looks at its request: this is as quick as the
+// sockets are, and fair when there are more ranks than cores. After the
+// transport's poll budget it parks on a channel, and the service goroutine,
+// which blocks in the transport, makes the progress from then on.
+//
+// While callers poll, the service goroutine must not block in the transport:
+// every message would wake its thread for nothing. It then is unarmed: it
+// sleeps, and looks from time to time whether they have stopped. A caller that
+// parks, or leaves while frames wait to be sent or others are parked, wakes it
+// at once.
+const (
+	tick       = 200 * time.Microsecond // of the unarmed service goroutine
+	clockTurns = 16                     // between looks at clock and context
+	schedTurns = 100                    // between turns of other goroutines
+)
+
+// await waits for a request to end. When ctx ends first the request does, with
+// the context's cause.
+func (e *engine) await(ctx context.Context, r *Request) {
+	if r.done.Load() {
+		return
+	}
+	one := [1]*Request{r}
+	if e.drive(ctx, one[:], r.peer) >= 0 {
+		return
+	}
+	if e.park(ctx, one[:]) >= 0 {
+		return
+	}
+	e.mu.Lock()
+	if !r.done.Load() {
+		e.detach(r, true)
+		if r.kind == opRecv && r.status.Bytes > 0 {
+			r.status = Status{}
+		}
+		e.complete(r, context.Cause(ctx))
+	}
+	e.mu.Unlock()
+}
+
+// awaitAny waits for one of several requests and returns its index, or −1 when
+// ctx ends first.
+func (e *engine) awaitAny(ctx context.Context, rs []*Request) int {
+	if i := e.drive(ctx, rs, AnySource); i >= 0 {
+		return i
+	}
+	return e.park(ctx, rs)
+}
+
+// drive polls until a request has ended, or the budget is used up, or ctx has
+// ended: then it returns −1.
+func (e *engine) drive(ctx context.Context, rs []*Request, hint int) int {
+	if e.budget == 0 || e.computing.Load() > 1 || e.size == 1 {
+		return -1
+	}
+	if hint == e.rank {
+		hint = AnySource
+	}
+	e.pollers.Add(1)
+	defer e.left()
+	var start time.Time
+	for turn := 1; ; turn++ {
+		if e.mu.TryLock() {
+			e.t.Poll(hint)
+			e.mu.Unlock()
+		}
+		if i := firstDone(rs); i >= 0 {
+			return i
+		}
+		yield()
+		if turn%schedTurns == 0 {
+			goruntime.Gosched()
+		}
+		if turn%clockTurns == 0 {
+			now := time.Now()
+			if start.IsZero() {
+				start = now
+			}
+			if ctx.Err() != nil || now.Sub(start) > e.budget {
+				return -1
+			}
+		}
+	}
+}
+
+// left is called by a caller that stops polling.
+func (e *engine) left() {
+	e.visits.Add(1)
+	if e.pollers.Add(-1) == 0 && e.unarmed.Load() && e.parked.Load() > 0 {
+		e.rouse()
+	}
+}
+
+// park waits on a channel. It returns −1 when ctx ends first.
+func (e *engine) park(ctx context.Context, rs []*Request) int {
+	e.mu.Lock()
+	if i := firstDone(rs); i >= 0 {
+		e.mu.Unlock()
+		return i
+	}
+	w := e.newWaiter()
+	for _, r := range rs {
+		r.waiter = w
+	}
+	e.parked.Add(1)
+	e.mu.Unlock()
+	if e.unarmed.Load() && e.pollers.Load() == 0 {
+		e.rouse()
+	}
+	select {
+	case <-w.ch:
+	case <-ctx.Done():
+	}
+	e.parked.Add(-1)
+	e.mu.Lock()
+	for _, r := range rs {
+		r.waiter = nil
+	}
+	e.freeWaiter(w)
+	i := firstDone(rs)
+	e.mu.Unlock()
+	return i
+}
+
+// visit is one poll by a caller that does not wait.
+func (e *engine) visit(hint int) {
+	if e.budget == 0 || e.size == 1 {
+		goruntime.Gosched()
+		return
+	}
+	if hint == e.rank {
+		hint = AnySource
+	}
+	if e.mu.TryLock() {
+		e.t.Poll(hint)
+		e.mu.Unlock()
+	}
+	e.visits.Add(1)
+}
+
+// flush sees to it that what was handed to the transport leaves although
+// nobody waits for it. The lock is held.
+func (e *engine) flush() {
+	if e.unarmed.Load() && e.pollers.Load() == 0 && e.t.Pending() {
+		e.rouse()
+	}
+}
+
+// rouse arms the service goroutine.
+func (e *engine) rouse() {
+	select {
+	case e.arm <- struct{}{}:
+	default: // it has been told already
+	}
+}
+
+// service makes progress while no caller does, until quit is closed and the
+// transport woken.
+func (e *engine) service(quit <-chan struct{}) {
+	var seen uint64
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	defer timer.Stop()
+	for {
+		select {
+		case <-quit:
+			return
+		default:
+		}
+		e.unarmed.Store(true)
+		visits := e.visits.Load()
+		if e.pollers.Load() > 0 || visits != seen && e.parked.Load() == 0 && !e.pending() {
+			seen = visits
+			timer.Reset(tick)
+			select {
+			case <-timer.C:
+			case <-e.arm:
+			case <-quit:
+			}
+			continue
+		}
+		seen = visits
+		e.unarmed.Store(false)
+		e.t.Wait(-1)
+		e.mu.Lock()
+		for turn := 0; turn < 64 && !e.closed && e.t.Poll(-1); turn++ {
+		}
+		e.mu.Unlock()
+	}
+}
+
+func (e *engine) pending() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.t.Pending()
+}
+
+// retire returns the error of a request that has ended and takes it back.
+func (e *engine) retire(r *Request) error {
+	err := r.err
+	e.mu.Lock()
+	e.freeRequest(r)
+	e.mu.Unlock()
+	return err
+}
+
+// protect calls f and turns a panic into an error with its stack.
+func protect(what string, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			stack := make([]byte, 16<<10)
+			stack = stack[:goruntime.Stack(stack, false)]
+			if cause, ok := v.(error); ok {
+				err = errors.WithMessagef(cause, "%s: panic\n%s", what, stack)
+			} else {
+				err = errors.Errorf("%s: panic: %v\n%s", what, v, stack)
+			}
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,347 @@
+package runtime
+
+import (
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime/internal/wire"
+)
+
+// Begin is told by the transport that a frame has begun and says where its
+// payload goes. Frames without payload are handled by End.
+func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
+	p := &e.peers[peer]
+	p.cur = arrival{}
+	if h.Credits != 0 {
+		window := forMessages
+		if h.Flags&wire.CreditPorts != 0 {
+			window = forPorts
+		}
+		if p.credits[window]+int(h.Credits) > e.window {
+			return nil, errors.Errorf("protocol: %d credits too many", p.credits[window]+int(h.Credits)-e.window)
+		}
+		e.credited(peer, window, int(h.Credits))
+	}
+	switch h.Kind {
+	case wire.Eager, wire.Post, wire.Call, wire.Request:
+		if h.Payload() > eagerLimit {
+			return nil, errors.Errorf("protocol: small message of %d bytes", h.Length)
+		}
+		window := windowOf(h.Kind, h.Flags)
+		if p.held[window] += costOf(h); p.held[window] > e.window {
+			return nil, errors.New("protocol: messages beyond the credits")
+		}
+		switch h.Kind {
+		case wire.Eager:
+			return e.beginEager(peer, h), nil
+		case wire.Request:
+			return nil, nil
+		default:
+			m := e.portMessage(peer, h)
+			p.cur.message = m
+			m.buf = e.newBuffer(m.size)
+			return m.buf, nil
+		}
+	case wire.Data:
+		a := p.inbound[h.ID]
+		if a == nil {
+			return nil, errors.Errorf("protocol: payload of a message %d that was not asked for", h.ID)
+		}
+		delete(p.inbound, h.ID)
+		p.cur = *a
+		if m := a.message; m != nil {
+			if int(h.Length) != m.size {
+				return nil, errors.Errorf("protocol: payload of %d bytes, announced were %d", h.Length, m.size)
+			}
+			return m.buf, nil
+		}
+		r := a.request
+		if r == nil {
+			return nil, nil
+		}
+		if int(h.Length) != r.status.Bytes {
+			return nil, errors.Errorf("protocol: payload of %d bytes, announced were %d", h.Length, r.status.Bytes)
+		}
+		r.phase = arriving
+		return r.buf[:h.Length], nil
+	case wire.Reply:
+		r := e.calls[h.ID]
+		if r == nil || r.peer != peer || r.phase == announced {
+			return nil, nil // the call has been cancelled
+		}
+		p.cur.request = r
+		r.reply = make([]byte, h.Length)
+		return r.reply, nil
+	case wire.Revoke:
+		if h.Length > maxCause {
+			return nil, errors.Errorf("protocol: cause of %d bytes", h.Length)
+		}
+		m := e.newMessage()
+		m.buf = e.newBuffer(int(h.Length))
+		p.cur.message = m
+		return m.buf, nil
+	default:
+		if h.Payload() > 0 {
+			return nil, errors.Errorf("protocol: payload with frame of kind %d", h.Kind)
+		}
+		return nil, nil
+	}
+}
+
+// beginEager finds the place for a small message.
+func (e *engine) beginEager(peer int, h *wire.Header) []byte {
+	p := &e.peers[peer]
+	q := e.queuesOf(h.Context)
+	if q == nil { // closed
+		return nil
+	}
+	if en := q.Deliver(peer, h.Tag); en != nil {
+		r := en.Value
+		if !e.accept(r, peer, h.Tag, h.Elem, int(h.Length)) {
+			return nil
+		}
+		r.phase = arriving
+		p.cur.request = r
+		return r.buf[:h.Length]
+	}
+	m := e.hold(q, peer, h)
+	m.buf = e.newBuffer(m.size)
+	p.cur.message = m
+	return m.buf
+}
+
+// hold queues a message that no receive has met and tells who probes for it.
+func (e *engine) hold(q *queues, peer int, h *wire.Header) *message {
+	m := e.newMessage()
+	m.source, m.context, m.elem, m.id, m.size = peer, h.Context, h.Elem, h.ID, int(h.Length)
+	m.large = h.Kind == wire.Request
+	m.entry.Source, m.entry.Tag, m.entry.Value = peer, h.Tag, m
+	q.Hold(&m.entry)
+	for i := 0; i < len(q.probes); {
+		r := q.probes[i]
+		if (r.peer == AnySource || r.peer == peer) && (r.entry.Tag == uint32(AnyTag) || r.entry.Tag == h.Tag) {
+			q.probes = append(q.probes[:i], q.probes[i+1:]...)
+			e.describe(r, m)
+			e.complete(r, nil)
+			continue
+		}
+		i++
+	}
+	return m
+}
+
+// describe fills the status of a request with a message.
+func (e *engine) describe(r *Request, m *message) {
+	r.status = Status{Source: r.group.place(m.source), Tag: Tag(m.entry.Tag), Bytes: m.size, Count: m.size / elemSize(m.elem)}
+}
+
+// accept checks a message against the receive that it met. When it does not
+// fit, the receive ends with an error.
+func (e *engine) accept(r *Request, source int, tag uint32, elem uint8, size int) bool {
+	// Until the request ends, its status names the sender by its place in the job.
+	r.status = Status{Source: source, Tag: Tag(tag), Bytes: size, Count: size / elemSize(elem)}
+	var err error
+	switch {
+	case elem != r.elem:
+		err = errors.WithMessagef(ErrType, "message of %s for a receive of %s", elemName(elem), elemName(r.elem))
+	case r.limit > 0 && size <= r.limit:
+		r.buf = make([]byte, size)
+	case r.limit > 0:
+		err = errors.WithMessagef(ErrTruncated, "%d bytes, the limit is %d", size, r.limit)
+	case size > len(r.buf):
+		err = errors.WithMessagef(ErrTruncated, "%d bytes for %d", size, len(r.buf))
+	}
+	if err != nil {
+		e.received(r, err)
+		return false
+	}
+	return true
+}
+
+// received ends a receive that met a message.
+func (e *engine) received(r *Request, err error) {
+	r.status.Source = r.group.place(r.status.Source)
+	e.complete(r, err)
+}
+
+// post starts a receive: it takes a message that waits, or queues.
+func (e *engine) post(r *Request) {
+	r.e = e
+	r.group.link(r)
+	q := e.queuesOf(r.context)
+	en := q.Claim(r.peer, r.entry.Tag)
+	if en == nil {
+		r.entry.Source, r.entry.Value = r.peer, r
+		r.phase = posted
+		q.Post(&r.entry)
+		return
+	}
+	m := en.Value
+	fits := e.accept(r, m.source, m.entry.Tag, m.elem, m.size)
+	switch {
+	case m.large:
+		e.clear(r, m.source, m.id, fits)
+		e.consumed(m.source, forMessages, 0)
+		e.freeMessage(m)
+	case !m.whole:
+		if fits {
+			r.phase, r.message, m.request = claimed, m, r
+		}
+	default:
+		if fits {
+			copy(r.buf, m.buf)
+			e.received(r, nil)
+		}
+		e.consumed(m.source, forMessages, m.size)
+		e.freeMessage(m)
+	}
+}
+
+// clear answers the announcement of a large message: r is ready for it, or it
+// is not wanted.
+func (e *engine) clear(r *Request, peer int, id uint64, fits bool) {
+	e.out = wire.Header{Kind: wire.Clear, ID: id}
+	if fits {
+		r.phase = cleared
+		e.peers[peer].inbound[id] = &arrival{request: r}
+	} else {
+		e.out.Flags = wire.Refuse
+	}
+	e.transmit(peer, nil, nil)
+}
+
+// End is told by the transport that a frame is complete.
+func (e *engine) End(peer int, h *wire.Header) {
+	p := &e.peers[peer]
+	cur := p.cur
+	p.cur = arrival{}
+	switch h.Kind {
+	case wire.Eager:
+		e.endEager(peer, cur, int(h.Length))
+	case wire.Post, wire.Call:
+		cur.message.whole = true
+		e.ready(cur.message)
+	case wire.Request:
+		e.endRequest(peer, h)
+	case wire.Clear:
+		r := e.sends[h.ID]
+		switch {
+		case r == nil || r.peer != peer: // given up together with its communicator
+		case h.Flags&wire.Refuse != 0:
+			delete(e.sends, h.ID)
+			delete(e.calls, h.ID)
+			var err error
+			if r.kind == opCall {
+				err = ErrClosed
+			}
+			e.complete(r, err)
+		default:
+			e.release(r)
+		}
+	case wire.Data:
+		switch {
+		case cur.message != nil:
+			cur.message.whole = true
+			e.ready(cur.message)
+		case cur.request != nil:
+			e.received(cur.request, nil)
+		}
+	case wire.Reply:
+		if r := cur.request; r != nil {
+			delete(e.calls, h.ID)
+			if h.Flags&wire.PortClosed != 0 {
+				r.err = during(r.String(), ErrClosed)
+			}
+			r.replied = true
+			if r.phase == calling {
+				e.complete(r, nil)
+			}
+		}
+	case wire.Leave:
+		p.left = true
+		e.checkLeave()
+	case wire.Goodbye:
+		p.left, p.gone = true, true
+		e.checkLeave()
+	case wire.Revoke:
+		p.fell = true
+		m := cur.message
+		rank, cause := decodeCause(m.buf, peer)
+		e.freeMessage(m)
+		if rank < 0 || rank >= e.size || rank == e.rank {
+			rank = peer
+		}
+		e.lose(rank, cause)
+	}
+}
+
+func (e *engine) endEager(peer int, cur arrival, size int) {
+	m := cur.message
+	if m == nil {
+		// Straight to the receive, or thrown away.
+		e.consumed(peer, forMessages, size)
+		if cur.request != nil {
+			e.received(cur.request, nil)
+		}
+		return
+	}
+	m.whole = true
+	if m.entry.Queued() {
+		return
+	}
+	// Claimed while it was arriving; the receive may have been cancelled.
+	if r := m.request; r != nil {
+		copy(r.buf, m.buf)
+		e.received(r, nil)
+	}
+	e.consumed(peer, forMessages, size)
+	e.freeMessage(m)
+}
+
+// endRequest takes the announcement of a large message.
+func (e *engine) endRequest(peer int, h *wire.Header) {
+	if h.Flags&wire.ToPort != 0 {
+		m := e.portMessage(peer, h)
+		m.large = true
+		e.ready(m)
+		return
+	}
+	q := e.queuesOf(h.Context)
+	if q == nil {
+		e.clear(nil, peer, h.ID, false)
+		e.consumed(peer, forMessages, 0)
+		return
+	}
+	if en := q.Deliver(peer, h.Tag); en != nil {
+		r := en.Value
+		e.clear(r, peer, h.ID, e.accept(r, peer, h.Tag, h.Elem, int(h.Length)))
+		e.consumed(peer, forMessages, 0)
+		return
+	}
+	e.hold(q, peer, h)
+}
+
+// Lost is told by the transport that nothing more comes from a peer.
+func (e *engine) Lost(peer int, err error) {
+	p := &e.peers[peer]
+	cur := p.cur
+	p.cur = arrival{}
+	if p.gone {
+		if p.lost == nil {
+			p.lost = errQuit
+		}
+		e.checkLeave()
+		return
+	}
+	// What was arriving will not end: forget it, and let the loss end the request.
+	if m := cur.message; m != nil && m.door == nil && !m.entry.Queued() {
+		m.request = nil
+	}
+	if r := cur.request; r != nil && r.phase == arriving {
+		r.phase = idle
+	}
+	if err == nil {
+		err = errQuit
+	}
+	e.lose(peer, err)
+	e.checkLeave()
+}

@@ -1,0 +1,412 @@
+package runtime
+
+import (
+	"context"
+	stderrors "errors"
+	"log/slog"
+	"os"
+	goruntime "runtime"
+	"sync"
+	"time"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime/bootstrap"
+	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/transport/mem"
+	"github.com/sspurn/sspurn/runtime/internal/transport/tcp"
+	"github.com/sspurn/sspurn/runtime/internal/wire"
+	"github.com/sspurn/sspurn/runtime/telemetry"
+)
+
+const (
+	joinLimit   = 60 * time.Second       // for joining, unless Config says otherwise
+	farewell    = 5 * time.Second        // for the last frames to leave
+	revokeLimit = 250 * time.Millisecond // for the peers to hear of a failure
+)
+
+// Config says how to join a job. bootstrap.FromEnv finds it.
+type Config bootstrap.Config
+
+// Run joins the job that this process was started for, calls body with the
+// communicator of all ranks, and leaves. A process that no launcher started is
+// a job of one rank.
+//
+// The context of body ends, with a cause, when the job does: when ctx ends,
+// when a rank is lost, when a body fails. Run returns when the bodies of all
+// ranks have returned; ports serve until then. An error or a panic of body
+// ends the whole job: calls at the other ranks fail with a *RankError, and Run
+// fails at every rank. Requests must have ended when body returns, and no
+// goroutine may use the communicator any more.
+func Run(ctx context.Context, body func(context.Context, *Comm) error) error {
+	cfg, err := bootstrap.FromEnv(os.LookupEnv)
+	if err != nil {
+		return errors.WithMessage(err, "join")
+	}
+	return Config(cfg).Run(ctx, body)
+}
+
+// Run is Run for a job that the caller knows how to join.
+func (cfg Config) Run(ctx context.Context, body func(context.Context, *Comm) error) error {
+	err := cfg.run(ctx, body)
+	if cfg.Control == nil {
+		return err
+	}
+	told := errors.WithMessage(cfg.Control.Finish(verdict(cfg.Rank, err)), "report the end to the launcher")
+	if err == nil {
+		return told
+	}
+	return err
+}
+
+// verdict is what the launcher is told of the end of this rank.
+func verdict(rank int, err error) bootstrap.Verdict {
+	if err == nil {
+		return bootstrap.Verdict{OK: true}
+	}
+	v := bootstrap.Verdict{Cause: err.Error()}
+	if lost, ok := stderrors.AsType[*RankError](err); ok && lost.Rank != rank {
+		v.Secondary, v.Lost = true, lost.Rank
+	}
+	return v
+}
+
+func (cfg Config) run(ctx context.Context, body func(context.Context, *Comm) error) error {
+	if cfg.Size < 1 || cfg.Rank < 0 || cfg.Rank >= cfg.Size {
+		return errors.Errorf("join: rank %d of %d", cfg.Rank, cfg.Size)
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Control != nil && goruntime.GOMAXPROCS(0) < 2 {
+		goruntime.GOMAXPROCS(2) // one for the service goroutine while another computes
+	}
+	e := newEngine(cfg.Rank, make([]string, cfg.Size), log.With("rank", cfg.Rank))
+	e.hosts[cfg.Rank] = cfg.Host
+	e.straggle = cfg.Straggle
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	e.cancel = cancel
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer close(e.stopped)
+	if cfg.Control != nil {
+		e.recorder = telemetry.NewRecorder(cfg.Rank, time.Now(), cfg.Control.Record)
+		watch.Go(func() { e.watch(cfg.Control.Losses()) })
+	}
+	t, err := cfg.join(ctx, e)
+	if err != nil {
+		return errors.WithMessagef(err, "join: rank %d of %d on host %s", cfg.Rank, cfg.Size, cfg.Host)
+	}
+	return e.run(ctx, t, body)
+}
+
+// inProcess is a Control of a test, whose ranks are connected in memory.
+type inProcess interface{ Network() *mem.Net }
+
+// join connects the rank with its peers.
+func (cfg Config) join(ctx context.Context, e *engine) (transport.Transport, error) {
+	if local, ok := cfg.Control.(inProcess); ok {
+		if err := cfg.meet(ctx, e, "", nil); err != nil {
+			return nil, err
+		}
+		return local.Network().Join(cfg.Rank, e), nil
+	}
+	if cfg.Size == 1 {
+		// Nobody to connect with, but a launcher waits for all to have told.
+		if cfg.Control != nil {
+			if err := cfg.meet(ctx, e, "", nil); err != nil {
+				return nil, err
+			}
+		}
+		return mem.New(1).Join(0, e), nil
+	}
+	if cfg.Control == nil {
+		return nil, errors.New("no launcher to learn the other ranks' addresses from")
+	}
+	limit := cfg.Join
+	if limit <= 0 {
+		limit = joinLimit
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errors.Errorf("not complete after %v", limit))
+	defer cancel()
+	l, err := tcp.Listen(tcp.Config{
+		Job: cfg.Job, Rank: cfg.Rank, Size: cfg.Size, Secret: cfg.Secret,
+		Listen: cfg.Listen, Ports: cfg.Ports, HostRanks: cfg.HostRanks, Logger: e.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	addrs := make([]string, cfg.Size)
+	if err := cfg.meet(ctx, e, l.Addr(), addrs); err != nil {
+		return nil, stderrors.Join(err, l.Close())
+	}
+	return l.Mesh(ctx, addrs, e)
+}
+
+// meet tells where this rank is and learns where the others are.
+func (cfg Config) meet(ctx context.Context, e *engine, addr string, addrs []string) error {
+	roster, err := cfg.Control.Roster(ctx, bootstrap.Peer{Rank: cfg.Rank, Host: cfg.Host, Addr: addr})
+	if err != nil {
+		return errors.WithMessage(err, "roster")
+	}
+	if len(roster) != cfg.Size {
+		return errors.Errorf("roster: %d ranks of %d", len(roster), cfg.Size)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, p := range roster {
+		if p.Rank != i {
+			return errors.Errorf("roster: rank %d in the place of %d", p.Rank, i)
+		}
+		e.hosts[i] = p.Host
+		if addrs != nil {
+			addrs[i] = p.Addr
+		}
+	}
+	return nil
+}
+
+// watch takes the launcher's word that ranks are lost, until the engine ends.
+func (e *engine) watch(losses <-chan bootstrap.Loss) {
+	for {
+		select {
+		case l, ok := <-losses:
+			e.mu.Lock()
+			if !ok {
+				e.over(ErrJobOver)
+			} else if l.Rank >= 0 && l.Rank < e.size && l.Rank != e.rank && !e.peers[l.Rank].gone {
+				if l.Host != "" {
+					e.hosts[l.Rank] = l.Host
+				}
+				e.lose(l.Rank, remoteError(l.Cause))
+			}
+			e.mu.Unlock()
+			if !ok {
+				return
+			}
+		case <-e.stopped:
+			return
+		}
+	}
+}
+
+// run is the life of a rank that has joined.
+func (e *engine) run(ctx context.Context, t transport.Transport, body func(context.Context, *Comm) error) error {
+	e.mu.Lock()
+	e.t = t
+	e.budget = t.PollBudget()
+	world := &Comm{e: e, group: e.groups[0]}
+	e.mu.Unlock()
+	quit := make(chan struct{})
+	var service sync.WaitGroup
+	service.Go(func() { e.service(quit) })
+
+	err := protect("body", func() error { return body(ctx, world) })
+	if err == nil {
+		err = e.depart(ctx)
+	}
+	if err != nil {
+		err = e.fall(err)
+	}
+
+	close(quit)
+	t.Wake()
+	service.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	closed := errors.WithMessage(t.Close(), "leave")
+	if err == nil {
+		err = closed
+	}
+	return err
+}
+
+// depart waits until the bodies of all ranks have returned, and then until no
+// frame is under way any more.
+func (e *engine) depart(ctx context.Context) error {
+	if err := e.assemble(ctx, wire.Leave); err != nil {
+		return err
+	}
+	// All that was sent to this rank's ports is here.
+	e.stopPorts()
+	if err := e.assemble(ctx, wire.Goodbye); err != nil {
+		return err
+	}
+	e.linger(farewell, func() bool { return !e.t.Pending() })
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, g := range e.groups {
+		e.breakGroup(g, ErrClosed)
+	}
+	return nil
+}
+
+// assemble sends all peers a frame and waits for theirs.
+func (e *engine) assemble(ctx context.Context, kind wire.Kind) error {
+	e.mu.Lock()
+	if e.failure != nil {
+		defer e.mu.Unlock()
+		return e.failure
+	}
+	for peer := range e.peers {
+		if peer != e.rank {
+			e.out = wire.Header{Kind: kind}
+			e.transmit(peer, nil, nil)
+		}
+	}
+	r := &Request{e: e, kind: opLeave, peer: AnySource}
+	e.leave, e.parting = r, kind == wire.Goodbye
+	e.checkLeave()
+	e.mu.Unlock()
+	e.await(ctx, r)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.leave = nil
+	return r.err
+}
+
+// checkLeave ends the wait of assemble when all peers have been heard of.
+func (e *engine) checkLeave() {
+	if e.leave == nil {
+		return
+	}
+	for i := range e.peers {
+		if p := &e.peers[i]; i != e.rank && !(p.gone || p.left && !e.parting) {
+			return
+		}
+	}
+	r := e.leave
+	e.leave = nil
+	e.complete(r, nil)
+}
+
+// fall ends the whole job because this rank can not go on, and returns the
+// reason: err, unless the job had failed before.
+func (e *engine) fall(err error) error {
+	e.mu.Lock()
+	if e.fault != nil {
+		err = e.fault
+	} else if lost, ok := e.failure.(*RankError); ok && !stderrors.Is(err, ErrRankLost) {
+		// Whatever body says now, it says it because its calls failed.
+		err = &RankError{Rank: lost.Rank, Host: lost.Host, Op: err.Error(), Cause: lost.Cause}
+	}
+	rank, cause := e.rank, err
+	if lost, ok := stderrors.AsType[*RankError](err); ok {
+		rank, cause = lost.Rank, lost.Cause
+	}
+	word := encodeCause(rank, cause.Error())
+	for peer := range e.peers {
+		if p := &e.peers[peer]; peer != e.rank && p.lost == nil && !p.gone {
+			e.out = wire.Header{Kind: wire.Revoke, Length: uint64(len(word))}
+			e.transmit(peer, [][]byte{word}, nil)
+		}
+	}
+	e.over(ErrClosed)
+	e.mu.Unlock()
+	e.stopPorts()
+	// A connection that is closed with frames unread is reset, and the peers
+	// would not see the Revoke: read until they have
+	// gone, or know of it.
+	e.linger(revokeLimit, func() bool {
+		for i := range e.peers {
+			if p := &e.peers[i]; i != e.rank && !p.gone && !p.fell && p.lost == nil {
+				return false
+			}
+		}
+		return true
+	})
+	return err
+}
+
+// linger lets the service goroutine work until done, with the lock, is true.
+func (e *engine) linger(limit time.Duration, done func() bool) {
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for until := time.Now().Add(limit); ; {
+		e.mu.Lock()
+		for e.t.Poll(-1) {
+		}
+		ok := done()
+		e.mu.Unlock()
+		if ok || time.Now().After(until) {
+			return
+		}
+		<-ticker.C
+	}
+}
+
+// stopPorts closes all ports and waits for their handlers.
+func (e *engine) stopPorts() {
+	e.mu.Lock()
+	for _, d := range e.doors {
+		if d.port != nil {
+			d.closed = true
+			d.rouse()
+		}
+	}
+	e.mu.Unlock()
+	e.ports.Wait()
+}
+
+// panicked ends the job because a handler has panicked.
+func (e *engine) panicked(err error) {
+	if e.fault == nil {
+		e.fault = err
+	}
+	e.over(err)
+}
+
+// RunLocal runs a job of n ranks in this process, on goroutines, connected in
+// memory, and returns what the ranks that failed by themselves returned, in
+// rank order; a rank that failed because of another is not listed. Jobs do not
+// see each other.
+func RunLocal(ctx context.Context, n int, body func(context.Context, *Comm) error) error {
+	if n < 1 {
+		return errors.Errorf("job of %d ranks", n)
+	}
+	net := mem.New(n)
+	engines := make([]*engine, n)
+	transports := make([]transport.Transport, n)
+	for rank := range n {
+		hosts := make([]string, n)
+		for i := range hosts {
+			hosts[i] = "localhost"
+		}
+		engines[rank] = newEngine(rank, hosts, slog.New(slog.DiscardHandler))
+		transports[rank] = net.Join(rank, engines[rank])
+	}
+	errs := make([]error, n)
+	var ranks sync.WaitGroup
+	for rank, e := range engines {
+		ranks.Go(func() {
+			ctx, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			e.cancel = cancel
+			defer close(e.stopped)
+			errs[rank] = e.run(ctx, transports[rank], body)
+		})
+	}
+	ranks.Wait()
+	return primary(errs)
+}
+
+// primary joins the errors of the ranks of a job, by rank, without those that
+// say only that another rank was lost; all of them when there is no other.
+func primary(errs []error) error {
+	var own []error
+	for rank, err := range errs {
+		if err == nil {
+			continue
+		}
+		if v := verdict(rank, err); !v.Secondary {
+			own = append(own, errors.WithMessagef(err, "rank %d", rank))
+		}
+	}
+	if own == nil {
+		return stderrors.Join(errs...)
+	}
+	return stderrors.Join(own...)
+}

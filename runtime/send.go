@@ -1,0 +1,222 @@
+package runtime
+
+import (
+	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/wire"
+)
+
+// sending is the part of a request that the transport knows.
+type sending struct{ r *Request }
+
+// Sent is called when the payload has left, or never will.
+func (s *sending) Sent(err error) {
+	r := s.r
+	if r.phase != leaving {
+		return
+	}
+	// An error means that the peer is lost: the transport says so to the
+	// engine too, which then ends the request.
+	if err == nil {
+		r.e.flown(r)
+	}
+}
+
+// transmit hands e.out with a payload to the transport, or straight to the
+// receiving side when it is for this rank. The credits that the peer is owed
+// go along.
+func (e *engine) transmit(peer int, payload [][]byte, done transport.Completion) bool {
+	if peer == e.rank {
+		e.loop(payload)
+		return true
+	}
+	p := &e.peers[peer]
+	window := forMessages
+	if p.owed[forPorts] > p.owed[forMessages] {
+		window = forPorts
+		e.out.Flags |= wire.CreditPorts
+	}
+	if n := p.owed[window]; n > 0 {
+		e.out.Credits = uint32(n)
+		p.owed[window] = 0
+	}
+	return e.t.Send(peer, &e.out, payload, done)
+}
+
+// loop delivers e.out to this rank itself. What it starts may send again.
+func (e *engine) loop(payload [][]byte) {
+	h := e.out
+	p := &e.peers[e.rank]
+	outer := p.cur
+	buf, err := e.Begin(e.rank, &h)
+	if err != nil {
+		panic("runtime: message to self: " + err.Error())
+	}
+	if buf != nil {
+		for _, b := range payload {
+			buf = buf[copy(buf, b):]
+		}
+	}
+	e.End(e.rank, &h)
+	p.cur = outer
+}
+
+func windowOf(k wire.Kind, flags uint8) int {
+	if k == wire.Post || k == wire.Call || k == wire.Request && flags&wire.ToPort != 0 {
+		return forPorts
+	}
+	return forMessages
+}
+
+// costOf is what a message takes of its window.
+func costOf(h *wire.Header) int { return messageCost + h.Payload() }
+
+// eager sends a small message at once if it may go, without a request.
+func (e *engine) eager(h wire.Header, peer int, payload [][]byte) bool {
+	p := &e.peers[peer]
+	window := windowOf(h.Kind, h.Flags)
+	cost := costOf(&h)
+	if p.waiting[window].first != nil || p.credits[window] < cost {
+		return false
+	}
+	p.credits[window] -= cost
+	e.out = h
+	e.transmit(peer, payload, nil)
+	return true
+}
+
+// start begins a request that sends: at once when there are credits, in its
+// turn otherwise. r.head and r.payload are set.
+func (e *engine) start(r *Request) {
+	p := &e.peers[r.peer]
+	r.e = e
+	r.flight.r = r
+	if r.group != nil {
+		r.group.link(r)
+	}
+	if r.head.Kind == wire.Request || r.kind == opCall {
+		e.lastOp++
+		r.head.ID = e.lastOp
+	}
+	window := windowOf(r.head.Kind, r.head.Flags)
+	cost := costOf(&r.head)
+	if q := &p.waiting[window]; q.first != nil || p.credits[window] < cost {
+		r.phase = queued
+		if q.first == nil {
+			q.first = r
+		} else {
+			q.last.nextSend = r
+		}
+		q.last = r
+		return
+	}
+	p.credits[window] -= cost
+	e.launch(r)
+}
+
+// launch sends a request's first frame, whose credits have been taken.
+func (e *engine) launch(r *Request) {
+	e.out = r.head
+	switch {
+	case r.head.Kind == wire.Request:
+		r.phase = announced
+		e.sends[r.head.ID] = r
+		if r.kind == opCall {
+			e.calls[r.head.ID] = r
+		}
+		e.transmit(r.peer, nil, nil)
+	case r.kind == opCall:
+		r.phase = calling
+		e.calls[r.head.ID] = r
+		e.transmit(r.peer, r.payload, nil)
+	default:
+		e.transmit(r.peer, r.payload, nil)
+		e.complete(r, nil)
+	}
+}
+
+// release sends the payload of a request that the peer is ready for.
+func (e *engine) release(r *Request) {
+	delete(e.sends, r.head.ID)
+	r.phase = leaving
+	n := r.head.Length
+	e.out = wire.Header{Kind: wire.Data, ID: r.head.ID, Length: n}
+	if e.transmit(r.peer, r.payload, &r.flight) && r.phase == leaving {
+		e.flown(r)
+	}
+}
+
+// flown is told that a large payload has left.
+func (e *engine) flown(r *Request) {
+	if r.kind == opCall && !r.replied {
+		r.phase = calling
+		return
+	}
+	e.complete(r, nil)
+}
+
+// unqueue removes a request from its queue for credits.
+func (e *engine) unqueue(r *Request) {
+	q := &e.peers[r.peer].waiting[windowOf(r.head.Kind, r.head.Flags)]
+	var before *Request
+	for s := q.first; s != nil; before, s = s, s.nextSend {
+		if s != r {
+			continue
+		}
+		if before == nil {
+			q.first = r.nextSend
+		} else {
+			before.nextSend = r.nextSend
+		}
+		if q.last == r {
+			q.last = before
+		}
+		r.nextSend = nil
+		return
+	}
+}
+
+// credited takes credits that a peer returned and sends what waited for them.
+func (e *engine) credited(peer, window, n int) {
+	p := &e.peers[peer]
+	p.credits[window] += n
+	q := &p.waiting[window]
+	if q.draining {
+		return // further down the stack; it goes on
+	}
+	q.draining = true
+	for r := q.first; r != nil; r = q.first {
+		cost := costOf(&r.head)
+		if p.credits[window] < cost {
+			break
+		}
+		p.credits[window] -= cost
+		q.first = r.nextSend
+		if q.first == nil {
+			q.last = nil
+		}
+		r.nextSend = nil
+		e.launch(r)
+	}
+	q.draining = false
+}
+
+// consumed returns the credits of a message that is not here any more.
+func (e *engine) consumed(peer, window, size int) {
+	p := &e.peers[peer]
+	cost := messageCost + size
+	p.held[window] -= cost
+	if peer == e.rank {
+		e.credited(peer, window, cost)
+		return
+	}
+	p.owed[window] += cost
+	// Soon enough for any message to fit that the peer may be waiting with.
+	if p.owed[window] >= e.window/4 && p.lost == nil {
+		e.out = wire.Header{Kind: wire.Credit, Credits: uint32(p.owed[window])}
+		if window == forPorts {
+			e.out.Flags = wire.CreditPorts
+		}
+		p.owed[window] = 0
+		e.t.Send(peer, &e.out, nil, nil)
+	}
+}

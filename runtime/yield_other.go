@@ -1,0 +1,8 @@
+//go:build !linux
+
+package runtime
+
+import goruntime "runtime"
+
+// yield lets somebody else run.
+func yield() { goruntime.Gosched() }
