@@ -5,7 +5,7 @@
 //
 // It prints go test's own lines: without -v those that go test prints without
 // -v, with -v all. Packages that match PATTERN run after the others, one at a
-// time: they measure, and would disturb one another.
+// time and never from the cache: they measure, and depend on what is installed.
 package main
 
 import (
@@ -85,7 +85,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	var failed error
 	for _, part := range []struct {
 		flags, packages []string
-	}{{o.flags, together}, {append([]string{"-p=1"}, o.flags...), apart}} {
+	}{{o.flags, together}, {append([]string{"-p=1", "-count=1"}, o.flags...), apart}} {
 		if len(part.packages) == 0 {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,11 +94,15 @@ func (h *Host) Processes() ([]Process, error) {
 	return list, errors.WithMessage(err, h.Name)
 }
 
-// AwaitQuiet waits until nothing that Processes lists runs in the host. If ctx
-// ends first, the error names what still runs.
-func (h *Host) AwaitQuiet(ctx context.Context) error {
+// AwaitQuiet waits until nothing that Processes lists runs in the host, apart
+// from those that except reports; nil means none. If ctx ends first, the error
+// names what still runs.
+func (h *Host) AwaitQuiet(ctx context.Context, except func(Process) bool) error {
 	for {
 		list, err := h.Processes()
+		if except != nil {
+			list = slices.DeleteFunc(list, except)
+		}
 		if err != nil || len(list) == 0 {
 			return err
 		}

@@ -133,13 +133,13 @@ func TestProcesses(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := one.AwaitQuiet(short); err == nil || !strings.Contains(err.Error(), "sleep 1000") {
+	if err := one.AwaitQuiet(short, nil); err == nil || !strings.Contains(err.Error(), "sleep 1000") {
 		t.Errorf("quiet with a process left: got %v, want an error that names it", err)
 	}
 	if err := syscall.Kill(left[0].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := one.AwaitQuiet(within(t, 5*time.Second)); err != nil {
+	if err := one.AwaitQuiet(within(t, 5*time.Second), nil); err != nil {
 		t.Error(err)
 	}
 }
