@@ -1,0 +1,150 @@
+// Package codec is the wire format of the parameter store: update batches, row
+// requests, rows (answers and pushes) and acknowledgements. It is pure: bytes
+// in, values out.
+//
+// A message is a header and blocks, one block a table and a run of increasing
+// rows. Encoding appends to the caller's buffer; decoding walks the message in
+// place and hands each row to the caller's memory, so that neither makes an
+// object a row. No input makes a decoder allocate: it has no counts to trust,
+// rows and blocks end by a mark. [Open] allocates what a compressed message
+// unfolds to, up to the caller's limit.
+//
+// Layout, integers as unsigned varints unless said otherwise:
+//
+//	message  kind byte, flags byte, rank, incarnation, version, clock, epoch, branch, id, block..., 0
+//	block    table+1, coding byte (low half: element type, high half: value coding, 0 = full width), width, age, row..., 0
+//	row      (gap<<3 | aged<<2 | shape), age when aged, payload; gap = row - the row before (-1 at first)
+//
+// and the payload by shape: dense, width little-endian values; counted, width
+// zigzag varints; sparse, the number of entries and for each the columns
+// skipped and a little-endian value; sparse counted, the same with zigzag
+// varints. Rows of a request have no payload.
+//
+// A message whose kind byte has its high bit set holds an s2 block of everything
+// behind that byte.
+package codec
+
+import (
+	stderrors "errors"
+	"math"
+)
+
+// ErrMalformed matches every error about a message that no encoder wrote.
+var ErrMalformed = stderrors.New("codec: malformed message")
+
+// Elem is the set of element types of tables.
+type Elem interface {
+	float32 | float64 | int32 | int64
+}
+
+// Type names an element type on the wire.
+type Type uint8
+
+// The element types.
+const (
+	Float32 Type = iota + 1
+	Float64
+	Int32
+	Int64
+	typeEnd
+)
+
+// TypeOf returns the name of T.
+func TypeOf[T Elem]() Type {
+	var z T
+	switch any(z).(type) {
+	case float32:
+		return Float32
+	case float64:
+		return Float64
+	case int32:
+		return Int32
+	}
+	return Int64
+}
+
+// Size returns the bytes of an element.
+func (t Type) Size() int {
+	if t == Float32 || t == Int32 {
+		return 4
+	}
+	return 8
+}
+
+// String returns the Go name of the type.
+func (t Type) String() string {
+	switch t {
+	case Float32:
+		return "float32"
+	case Float64:
+		return "float64"
+	case Int32:
+		return "int32"
+	case Int64:
+		return "int64"
+	}
+	return "invalid"
+}
+
+func (t Type) integer() bool { return t >= Int32 }
+
+// Kind says what a message is.
+type Kind uint8
+
+// The kinds of messages.
+const (
+	Batch   Kind = iota + 1 // updates of one sender for one owner
+	Request                 // rows wanted, with the age they must have
+	Rows                    // rows of an owner: the answer to a Request, or a push
+	Ack                     // batches applied and the owner's clock, no rows
+	kindEnd
+)
+
+// Flags qualify a message.
+type Flags uint8
+
+// The flags.
+const (
+	Ticks     Flags = 1 << iota // Batch: Clock is announced; without it the batch does not tick
+	Subscribe                   // Request: push these rows from now on
+	Push                        // Rows: sent unasked
+	More                        // Rows: further messages of the same push or answer follow; Clock holds after the last
+	flagsEnd
+)
+
+// Forever is the clock of a rank that holds nobody back.
+const Forever int64 = math.MaxInt64
+
+// Header opens a message. All fields travel whatever the kind; those that do
+// not apply are zero and cost a byte.
+type Header struct {
+	Kind        Kind
+	Flags       Flags
+	Rank        int    // who sends the message, in [0, 1<<31)
+	Incarnation uint32 // which life of that rank
+	Version     uint64 // Batch: its number from this sender to this owner; Rows, Ack: the last batch of the receiver that is applied
+	Clock       int64  // Batch with Ticks, Rows, Ack: the clock announced, not negative; Forever for a rank without workers
+	Epoch       uint32 // of the member set the clock is meant for
+	Branch      uint32 // 0
+	ID          uint64 // Request and its answer: the sender's number for it
+}
+
+// Block opens the rows of one table.
+type Block struct {
+	Table uint32
+	Type  Type
+	Width int   // elements a row
+	Age   int64 // Request: the age wanted; Rows: the age of rows that state none of their own; not negative
+}
+
+// MaxWidth is the largest width of a row that travels.
+const MaxWidth = 1 << 27
+
+type shape uint8
+
+const (
+	dense shape = iota
+	sparse
+	counted
+	sparseCounted
+)
