@@ -25,18 +25,29 @@ func networkOnly() []space { return []space{{"net", unix.CLONE_NEWNET}} }
 
 // inside runs f on a thread of its own that is in the given namespaces of
 // process pid (and sees its root, if the mount namespace is among them).
-// Processes that f starts are born there. The thread ends with f: goroutines
-// that f starts run outside.
+// Processes that f starts are born there. Goroutines that f starts run outside.
 func inside(pid int, spaces []space, f func() error) error {
+	return onOwnThread(func() error {
+		if err := enter(pid, spaces); err != nil {
+			return err
+		}
+		return f()
+	})
+}
+
+// onOwnThread runs f on a thread that ends with f, so that f may change what
+// belongs to a thread. The main thread is spared: it can not end, and others
+// take it for the process when they look into /proc.
+func onOwnThread(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
-		goruntime.LockOSThread() // never unlocked: the runtime then ends the thread with the goroutine
-		result <- func() error {
-			if err := enter(pid, spaces); err != nil {
-				return err
-			}
-			return f()
-		}()
+		goruntime.LockOSThread() // without unlocking, the runtime ends the thread with the goroutine
+		if unix.Gettid() != unix.Getpid() {
+			result <- f()
+			return
+		}
+		result <- onOwnThread(f) // not here, as this thread is taken
+		goruntime.UnlockOSThread()
 	}()
 	return <-result
 }

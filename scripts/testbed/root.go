@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 
 	"github.com/pkg/errors"
 	"golang.org/x/sys/unix"
@@ -22,25 +21,20 @@ func detachMounts() error {
 	// The root is a plain folder that somebody chose with chroot, and the mount
 	// that holds it is out of sight. A thread that enters its own mount
 	// namespace once more stands at that namespace's true root.
-	result := make(chan error, 1)
-	go func() {
-		goruntime.LockOSThread() // never unlocked: the thread ends here
-		result <- func() error {
-			self, err := os.Open("/proc/self/ns/mnt")
-			if err != nil {
-				return err
-			}
-			defer self.Close()
-			if err := unix.Unshare(unix.CLONE_FS); err != nil {
-				return err
-			}
-			if err := unix.Setns(int(self.Fd()), unix.CLONE_NEWNS); err != nil {
-				return err
-			}
-			return makePrivate()
-		}()
-	}()
-	return errors.Wrap(<-result, "detach mounts")
+	return errors.Wrap(onOwnThread(func() error {
+		self, err := os.Open("/proc/self/ns/mnt")
+		if err != nil {
+			return err
+		}
+		defer self.Close()
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return err
+		}
+		if err := unix.Setns(int(self.Fd()), unix.CLONE_NEWNS); err != nil {
+			return err
+		}
+		return makePrivate()
+	}), "detach mounts")
 }
 
 func makePrivate() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") }
