@@ -1,0 +1,90 @@
+// Package launcher starts the ranks of a job on the hosts that were asked for,
+// carries their output, input and signals, watches over them, and says what
+// failed first when something fails. Whatever happens, no process of the job
+// outlives it.
+package launcher
+
+import (
+	"os"
+	"time"
+)
+
+// Staging says when programs are copied to the hosts.
+type Staging string
+
+// Values of Staging.
+const (
+	StageAuto   Staging = "auto"   // where the program is absent or differs
+	StageAlways Staging = "always" // everywhere, every time
+	StageNever  Staging = "never"  // the hosts have it, and sspurn too
+)
+
+// Switch is a setting that finds its own value unless it is told.
+type Switch string
+
+// Values of Switch.
+const (
+	Auto Switch = "auto"
+	On   Switch = "on"
+	Off  Switch = "off"
+)
+
+// Exit statuses of a launch besides those of the ranks.
+const (
+	ExitTimeout = 124 // the job ran into Timeout
+	ExitLaunch  = 125 // the launcher itself failed: bad flags, a host out of reach
+	exitSignal  = 128 // and the signal's number
+)
+
+// Default times between asking ranks to end and killing them.
+const (
+	GraceAsked  = 10 * time.Second // after an interrupt or a timeout
+	GraceFailed = time.Second      // after a failure
+)
+
+// Job is what is to be run, and where. The zero value of a field means its
+// default.
+type Job struct {
+	Program string   // as the user wrote it: looked up in the PATH when it has no slash
+	Args    []string // of the program
+
+	Ranks    int    // 0: all slots of the hosts, else the cores of this machine
+	Hosts    []Host // none: this machine
+	Place    Placement
+	Env      []string // NAME=VALUE for the ranks, in addition
+	Dir      string   // working directory of the ranks; "" means the launcher's where it exists
+	Stage    Staging
+	SSH      []string // remote shell and its options; nil: ssh
+	Iface    string   // network (CIDR) or interface that the mesh uses; "" means the route that ssh took
+	Ports    [2]int   // first and last port of the mesh; zero: any
+	Emulate  string   // handed to the ranks
+	Straggle string   // handed to the ranks
+	Timeout  time.Duration
+	Grace    time.Duration // 0: GraceAsked and GraceFailed
+	RunDir   string        // directory of the run's record; "" means a temporary one that only a failed job leaves
+
+	Tag       Switch // the rank before each line of output
+	Timestamp bool   // the time before each line of output
+	OutputDir string // directory for the output, a file for each rank and stream, instead of showing it
+	Progress  Switch // a live line on the terminal
+	Verbose   bool   // say what the launcher does
+
+	Self []string // command that runs this program as "sspurn"; the first is the program's path
+}
+
+// Streams are the launcher's own. Stdin may be nil.
+type Streams struct {
+	Stdin          *os.File
+	Stdout, Stderr *os.File
+	Signals        <-chan os.Signal // what the launcher was sent; nil: nothing
+}
+
+// Failure is a job that did not end well.
+type Failure struct {
+	Code  int      // exit status of the launcher
+	Cause string   // one line: rank, host and cause
+	Tail  []string // what the rank printed last
+	More  []string // further lines for the user
+}
+
+func (f *Failure) Error() string { return f.Cause }

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/sspurn/sspurn/launcher"
+)
+
+// placeFlags are the flags that say where ranks go.
+func placeFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.IntFlag{Name: "n", Aliases: []string{"np"}, Usage: "ranks; default: all slots of the hosts, else the cores of this machine", DefaultText: "N"},
+		&cli.StringFlag{Name: "hosts", Aliases: []string{"hostfile", "machinefile"}, Usage: "file of hosts, one a line: [user@]name [slots=N] [port=P] [addr=A], name:N, node[01-16]; - reads standard input", DefaultText: "FILE"},
+		&cli.StringFlag{Name: "host", Usage: "hosts on the command line: a:4,b:4", DefaultText: "LIST"},
+		&cli.StringFlag{Name: "map-by", Usage: "slot: fill a host before the next; node: one rank a host in turn", DefaultText: "slot|node"},
+		&cli.IntFlag{Name: "ppr", Usage: "ranks on each host", DefaultText: "K"},
+		&cli.BoolFlag{Name: "oversubscribe", Usage: "allow more ranks than slots"},
+	}
+}
+
+// reachFlags are the flags that say how hosts are reached.
+func reachFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "ssh", Usage: "remote shell and its options", DefaultText: "CMD"},
+		&cli.StringFlag{Name: "stage", Usage: "copy the program to the hosts: auto (where it is absent or differs), always, never", DefaultText: "auto|always|never"},
+		&cli.StringFlag{Name: "iface", Usage: "network or interface of the mesh; default: the route of the remote shell", DefaultText: "CIDR|NAME"},
+		&cli.StringFlag{Name: "ports", Usage: "ports of the mesh; default: any", DefaultText: "LO-HI"},
+		&cli.BoolFlag{Name: "v", Usage: "say what the launcher does"},
+	}
+}
+
+func checkFlags() []cli.Flag { return append(placeFlags(), reachFlags()...) }
+
+// runFlags are all flags of a run.
+func runFlags() []cli.Flag {
+	return append(checkFlags(),
+		&cli.StringSliceFlag{Name: "x", Usage: "environment variable for the ranks, with the launcher's value or this one; repeatable", DefaultText: "NAME[=VALUE]"},
+		&cli.StringFlag{Name: "wdir", Usage: "working directory of the ranks; default: the launcher's", DefaultText: "DIR"},
+		&cli.BoolFlag{Name: "tag-output", Usage: "[rank] before each line; default: on a terminal with more than one rank"},
+		&cli.BoolFlag{Name: "timestamp", Usage: "time before each line"},
+		&cli.StringFlag{Name: "output", Usage: "store output in DIR/rank-N.out and .err instead of showing it", DefaultText: "DIR"},
+		&cli.DurationFlag{Name: "timeout", Usage: "end the job after this time; exit status 124", DefaultText: "D"},
+		&cli.DurationFlag{Name: "grace", Usage: "between asking ranks to end and killing them; default: 10s after an interrupt or timeout, 1s after a failure", DefaultText: "D"},
+		&cli.StringFlag{Name: "run-dir", Usage: "keep the record of the run here; default: a temporary directory that only a failed job leaves", DefaultText: "DIR"},
+		&cli.StringFlag{Name: "emulate", Usage: "make the network slower: rate=100mbit,delay=2ms,jitter=1ms,pairs=0-3", DefaultText: "SPEC"},
+		&cli.StringFlag{Name: "straggle", Usage: "make ranks slower: rank=1,factor=4; rotate,delay=200ms; random,p=0.05,delay=200ms", DefaultText: "SPEC"},
+		&cli.StringFlag{Name: "progress", Usage: "live line with clock, loss, rate, waiting and the slowest rank; default: on a terminal", DefaultText: "auto|on|off"},
+	)
+}
+
+// appHelp is the help of sspurn itself.
+func appHelp(flags []cli.Flag) string {
+	return `sspurn runs a program on many hosts: each copy of it is a rank.
+
+  sspurn [flags] PROGRAM [ARGS...]    run a job; what follows PROGRAM is the program's
+  sspurn hosts [flags]                show where each rank would go, start nothing
+  sspurn check [flags] [PROGRAM]      are all hosts reachable, able to run the program and to reach one another?
+
+Flags:
+` + flagTable(flags) + `
+Examples:
+  sspurn -n 4 ./app -sync ssp:3             four ranks on this machine
+  sspurn -n 64 -hosts hosts.txt ./app       on the hosts of a file, by ssh
+  sspurn -host a:4,b:4 -x DEBUG=1 ./app     four ranks on each of two hosts
+  sspurn -n 8 -output logs -timeout 1h ./app
+
+Exit status: 0 when every rank returned 0; else that of the first rank that failed, 128 and the
+number of the signal that ended it or the job, 124 after -timeout, 125 when the launcher failed.
+`
+}
+
+// commandHelp is the help of a command.
+func commandHelp(usage, text string, flags []cli.Flag) string {
+	return text + "\n\n  " + usage + "\n\nFlags:\n" + flagTable(flags)
+}
+
+// flagTable lists flags with one dash, as they are written.
+func flagTable(flags []cli.Flag) string {
+	var b strings.Builder
+	for _, f := range flags {
+		doc, ok := f.(cli.DocGenerationFlag)
+		if !ok {
+			continue
+		}
+		head := ""
+		for i, n := range f.Names() {
+			if i > 0 {
+				head += ", "
+			}
+			head += "-" + n
+		}
+		if doc.TakesValue() {
+			head += " " + doc.GetDefaultText()
+		}
+		fmt.Fprintf(&b, "  %s\n        %s\n", head, doc.GetUsage())
+	}
+	return b.String()
+}
+
+// jobOf reads the flags.
+func jobOf(c *cli.Context) (launcher.Job, error) {
+	var job launcher.Job
+	if lineage := c.Lineage(); len(lineage) > 2 && lineage[1].NumFlags() > 0 {
+		return job, fmt.Errorf("flags come after the command: sspurn %s [flags]", c.Command.Name)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return job, err
+	}
+	job.Self = []string{self}
+	job.Ranks = c.Int("n")
+	if c.IsSet("n") && job.Ranks < 1 {
+		return job, fmt.Errorf("-n %d: want at least one rank", job.Ranks)
+	}
+	if job.Hosts, err = hostsOf(c); err != nil {
+		return job, err
+	}
+	job.Place = launcher.Placement{By: launcher.MapBy(c.String("map-by")), PerHost: c.Int("ppr"), Oversubscribe: c.Bool("oversubscribe")}
+	if c.IsSet("ppr") && job.Place.PerHost < 1 {
+		return job, fmt.Errorf("-ppr %d: want at least one rank a host", job.Place.PerHost)
+	}
+	if err := oneOf(c, "map-by", "slot", "node"); err != nil {
+		return job, err
+	}
+	if err := oneOf(c, "stage", "auto", "always", "never"); err != nil {
+		return job, err
+	}
+	if err := oneOf(c, "progress", "auto", "on", "off"); err != nil {
+		return job, err
+	}
+	job.Stage = launcher.Staging(c.String("stage"))
+	job.Progress = launcher.Switch(c.String("progress"))
+	if c.IsSet("ssh") {
+		if job.SSH, err = launcher.SplitWords(c.String("ssh")); err != nil {
+			return job, fmt.Errorf("-ssh: %w", err)
+		}
+		if len(job.SSH) == 0 {
+			return job, fmt.Errorf("-ssh: no command")
+		}
+	}
+	job.Iface = c.String("iface")
+	if strings.Contains(job.Iface, "/") {
+		if _, err := netip.ParsePrefix(job.Iface); err != nil {
+			return job, fmt.Errorf("-iface %s: not a network", job.Iface)
+		}
+	}
+	if c.IsSet("ports") {
+		if job.Ports, err = portRange(c.String("ports")); err != nil {
+			return job, err
+		}
+	}
+	job.Verbose = c.Bool("v")
+	for _, x := range c.StringSlice("x") {
+		name, _, valued := strings.Cut(x, "=")
+		if name == "" {
+			return job, fmt.Errorf("-x %s: want NAME or NAME=VALUE", x)
+		}
+		if !valued {
+			value, ok := os.LookupEnv(name)
+			if !ok {
+				return job, fmt.Errorf("-x %s: not set in the launcher's environment", name)
+			}
+			x = name + "=" + value
+		}
+		job.Env = append(job.Env, x)
+	}
+	for _, name := range []string{"wdir", "output", "run-dir", "emulate", "straggle", "iface", "hosts", "host"} {
+		if c.IsSet(name) && strings.TrimSpace(c.String(name)) == "" {
+			return job, fmt.Errorf("-%s: empty", name)
+		}
+	}
+	job.Dir, job.OutputDir, job.RunDir = c.String("wdir"), c.String("output"), c.String("run-dir")
+	job.Emulate, job.Straggle = c.String("emulate"), c.String("straggle")
+	for _, d := range []string{"timeout", "grace"} {
+		if c.IsSet(d) && c.Duration(d) <= 0 {
+			return job, fmt.Errorf("-%s %v: want more than nothing", d, c.Duration(d))
+		}
+	}
+	job.Timeout, job.Grace = c.Duration("timeout"), c.Duration("grace")
+	job.Timestamp = c.Bool("timestamp")
+	if c.IsSet("tag-output") {
+		job.Tag = launcher.Off
+		if c.Bool("tag-output") {
+			job.Tag = launcher.On
+		}
+	}
+	return job, nil
+}
+
+// oneOf checks a flag of few values.
+func oneOf(c *cli.Context, name string, values ...string) error {
+	if !c.IsSet(name) {
+		return nil
+	}
+	for _, v := range values {
+		if c.String(name) == v {
+			return nil
+		}
+	}
+	return fmt.Errorf("-%s %q: want %s", name, c.String(name), strings.Join(values, " or "))
+}
+
+// portRange parses "LO-HI" or one port.
+func portRange(s string) ([2]int, error) {
+	lo, hi, ok := strings.Cut(s, "-")
+	if !ok {
+		hi = lo
+	}
+	a, err1 := strconv.ParseUint(lo, 10, 16)
+	b, err2 := strconv.ParseUint(hi, 10, 16)
+	if err1 != nil || err2 != nil || a == 0 || a > b {
+		return [2]int{}, fmt.Errorf("-ports %s: want LO-HI with 1 ≤ LO ≤ HI ≤ 65535", s)
+	}
+	return [2]int{int(a), int(b)}, nil
+}
+
+// hostsOf reads -hosts or -host.
+func hostsOf(c *cli.Context) ([]launcher.Host, error) {
+	if c.IsSet("hosts") && c.IsSet("host") {
+		return nil, fmt.Errorf("-hosts and -host exclude each other")
+	}
+	if c.IsSet("host") {
+		return launcher.ParseHostList(c.String("host"))
+	}
+	if !c.IsSet("hosts") {
+		return nil, nil
+	}
+	name := c.String("hosts")
+	if name == "-" {
+		return launcher.ParseHosts("standard input", os.Stdin)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("hosts file: %w", err)
+	}
+	defer f.Close()
+	return launcher.ParseHosts(name, f)
+}

@@ -1,0 +1,119 @@
+// Command sspurn starts a program on many hosts and watches over it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	stderrors "errors"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/sspurn/sspurn/launcher"
+	"github.com/sspurn/sspurn/launcher/agent"
+)
+
+func main() { os.Exit(run(os.Args)) }
+
+// run is the whole command; it returns the exit status.
+func run(argv []string) int {
+	// A descriptor that nobody reads is an error of a write, not the end.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if len(argv) > 1 && argv[1] == "agent" { // without what the command line needs
+		return agent.Main(argv[2:], os.Stdin, os.Stdout, os.Stderr)
+	}
+	err := newApp().RunContext(context.Background(), argv)
+	if err == nil {
+		return 0
+	}
+	if f, ok := stderrors.AsType[*launcher.Failure](err); ok {
+		fmt.Fprintf(os.Stderr, "sspurn: %s\n", f.Cause)
+		for _, line := range f.Tail {
+			fmt.Fprintf(os.Stderr, "sspurn:   | %s\n", line)
+		}
+		for _, line := range f.More {
+			fmt.Fprintf(os.Stderr, "sspurn: %s\n", line)
+		}
+		return f.Code
+	}
+	fmt.Fprintf(os.Stderr, "sspurn: %v (sspurn -help shows the flags)\n", oneLine(err))
+	return launcher.ExitLaunch
+}
+
+// oneLine is the error's text on one line.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// newApp returns the tree of commands.
+func newApp() *cli.App {
+	usage := func(_ *cli.Context, err error, _ bool) error { return err }
+	app := &cli.App{
+		Name:                  "sspurn",
+		Usage:                 "run a program on many hosts",
+		UsageText:             "sspurn [flags] PROGRAM [ARGS...]",
+		HideVersion:           true,
+		HideHelpCommand:       true,
+		Flags:                 runFlags(),
+		Action:                runJob,
+		OnUsageError:          usage,
+		ExitErrHandler:        func(*cli.Context, error) {}, // main exits
+		CustomAppHelpTemplate: appHelp(runFlags()),
+		Commands: []*cli.Command{
+			{
+				Name: "hosts", Usage: "show where each rank would go, start nothing", UsageText: "sspurn hosts [flags]",
+				Flags: placeFlags(), Action: showHosts, OnUsageError: usage, HideHelpCommand: true,
+				CustomHelpTemplate: commandHelp("sspurn hosts [flags]", "Show where each rank would go; start nothing.", placeFlags()),
+			},
+			{
+				Name: "check", Usage: "are all hosts reachable, able to run the program and to reach one another?", UsageText: "sspurn check [flags] [PROGRAM]",
+				Flags: checkFlags(), Action: checkHosts, OnUsageError: usage, HideHelpCommand: true,
+				CustomHelpTemplate: commandHelp("sspurn check [flags] [PROGRAM]", "Are all hosts reachable, able to run the program and to reach one another?", checkFlags()),
+			},
+		},
+	}
+	return app
+}
+
+// runJob is the default action.
+func runJob(c *cli.Context) error {
+	if c.NArg() == 0 {
+		if c.NumFlags() == 0 {
+			return cli.ShowAppHelp(c)
+		}
+		return stderrors.New("no PROGRAM to run")
+	}
+	job, err := jobOf(c)
+	if err != nil {
+		return err
+	}
+	job.Program, job.Args = c.Args().First(), c.Args().Tail()
+	signals := make(chan os.Signal, 8) // a burst that comes while the launcher is busy
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP)
+	defer signal.Stop(signals)
+	return launcher.Run(c.Context, job, launcher.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals})
+}
+
+// showHosts prints the layout.
+func showHosts(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return fmt.Errorf("hosts takes no arguments, got %q", c.Args().First())
+	}
+	job, err := jobOf(c)
+	if err != nil {
+		return err
+	}
+	return launcher.ShowHosts(c.App.Writer, job)
+}
+
+// checkHosts tests the hosts.
+func checkHosts(c *cli.Context) error {
+	job, err := jobOf(c)
+	if err != nil {
+		return err
+	}
+	job.Program = c.Args().First()
+	return launcher.Check(c.Context, job, launcher.Streams{Stdout: os.Stdout, Stderr: os.Stderr})
+}
