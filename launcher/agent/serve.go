@@ -76,14 +76,14 @@ func serve(in, out *os.File) error {
 	s.wg.Go(s.beat)
 	s.out.SendJSON(Hello, 0, hello())
 	err := s.loop(frames, handled)
+	if err != nil { // before the ranks' ends, which it explains
+		s.out.Send(Frame{Kind: Fatal, Payload: []byte(err.Error())})
+	}
 	s.endRanks()
 	s.closeOnce.Do(func() { close(s.closing) })
 	s.wg.Wait()
 	s.probe.close()
 	s.stage.abandon()
-	if err != nil {
-		s.out.Send(Frame{Kind: Fatal, Payload: []byte(err.Error())})
-	}
 	s.out.Close()
 	if err == nil {
 		writing.Wait()
