@@ -41,7 +41,11 @@ func ReadBag(path string, part Part) (*Bag, error) {
 		return nil, err
 	}
 	defer s.Close()
-	b := &Bag{Start: []int{}}
+	return readBag(s, part)
+}
+
+func readBag(s *source, part Part) (b *Bag, err error) {
+	b = &Bag{Start: []int{}}
 	if err := b.head(s); err != nil {
 		return nil, err
 	}
@@ -160,9 +164,7 @@ func (b *Bag) slice(s *source, part Part) error {
 // document of the line before it.
 func (b *Bag) before(s *source, head, from int64) (int32, error) {
 	const enough = 256 // bytes, longer than any entry
-	if err := s.seek(max(head, from-enough)); err != nil {
-		return 0, err
-	}
+	s.seek(max(head, from-enough))
 	if s.at > head { // most likely within a line
 		if _, _, err := s.next(); err != nil {
 			return 0, s.end(err)

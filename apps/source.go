@@ -64,14 +64,17 @@ func ReadLines(path string, part Part, line func(text []byte) error) error {
 		return err
 	}
 	defer s.Close()
+	return s.lines(part, line)
+}
+
+// lines is ReadLines of an open source.
+func (s *source) lines(part Part, line func(text []byte) error) error {
 	if s.packed {
 		return s.each(func(at int64) bool { return at/blockBytes%int64(part.count()) == int64(part.Index) }, line)
 	}
 	from, to := s.size*int64(part.Index)/int64(part.count()), s.size*int64(part.Index+1)/int64(part.count())
 	if from > 0 { // the line that holds the byte before from begins in another part
-		if err := s.seek(from - 1); err != nil {
-			return err
-		}
+		s.seek(from - 1)
 		if _, _, err := s.next(); err != nil {
 			return s.end(err)
 		}
@@ -92,11 +95,11 @@ func ReadLines(path string, part Part, line func(text []byte) error) error {
 // is.
 type source struct {
 	path   string
-	file   *os.File
+	file   io.ReaderAt
 	size   int64 // of the file, as stored
 	packed bool  // compressed: offsets count bytes of the text, and there is no seeking
 	in     *bufio.Reader
-	unpack func() // frees the decompressor
+	close  []func()
 	start  int64  // offset from which lines are counted
 	at     int64  // offset of the next line
 	line   int64  // lines since start
@@ -108,12 +111,32 @@ func openSource(path string) (*source, error) {
 	if err != nil {
 		return nil, &InputError{File: path, Err: cause(err)}
 	}
-	s := &source{path: path, file: file, unpack: func() {}}
-	if err := s.detect(); err != nil {
-		s.Close()
+	size, err := regular(file)
+	var s *source
+	if err == nil {
+		s, err = newSource(path, file, size)
+	}
+	if err != nil {
+		_ = file.Close() // it was only read
 		return nil, &InputError{File: path, Err: cause(err)}
 	}
+	s.close = append(s.close, func() { _ = file.Close() })
 	return s, nil
+}
+
+// regular returns the size of a file that can be read at any place: every rank
+// reads its own part, so a pipe would not do.
+func regular(file *os.File) (int64, error) {
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return 0, err
+	case info.IsDir():
+		return 0, errors.New("is a directory, expected a file")
+	case !info.Mode().IsRegular():
+		return 0, errors.New("expected a regular file")
+	}
+	return info.Size(), nil
 }
 
 // cause drops the operation and the path from an error of os: the message
@@ -126,59 +149,45 @@ func cause(err error) error {
 	return err
 }
 
-// detect sets up decompression by the first bytes of the file.
-func (s *source) detect() error {
-	info, err := s.file.Stat()
-	if err != nil {
-		return err
-	}
-	if info.IsDir() {
-		return errors.New("is a directory, expected a file")
-	}
-	s.size = info.Size()
-	// What can not be read at any place, a pipe say, is read once, by whoever
-	// opens it.
-	if !info.Mode().IsRegular() {
-		return errors.New("expected a regular file")
-	}
+// newSource sets up decompression by the first bytes of the file.
+func newSource(path string, file io.ReaderAt, size int64) (*source, error) {
+	s := &source{path: path, file: file, size: size}
 	magic := make([]byte, 4)
-	n, err := s.file.ReadAt(magic, 0)
+	n, err := file.ReadAt(magic, 0)
 	if err != nil && err != io.EOF {
-		return err
+		return nil, err
 	}
-	var in io.Reader = s.file
+	in := io.Reader(io.NewSectionReader(file, 0, size))
 	switch magic = magic[:n]; {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(bufio.NewReaderSize(s.file, 1<<16))
+		z, err := gzip.NewReader(bufio.NewReaderSize(in, 1<<16))
 		if err != nil {
-			return errors.WithMessage(err, "gzip")
+			return nil, errors.WithMessage(err, "gzip")
 		}
 		in, s.packed = z, true
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(s.file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
 		if err != nil {
-			return errors.WithMessage(err, "zstd")
+			return nil, errors.WithMessage(err, "zstd")
 		}
-		in, s.packed, s.unpack = z, true, z.Close
+		in, s.packed = z, true
+		s.close = append(s.close, z.Close)
 	}
 	s.in = bufio.NewReaderSize(in, 1<<16)
-	return nil
+	return s, nil
 }
 
 // Close ends reading; errors of a file that was only read tell nothing.
 func (s *source) Close() {
-	s.unpack()
-	_ = s.file.Close()
+	for _, f := range s.close {
+		f()
+	}
 }
 
 // seek moves to an offset of a plain file.
-func (s *source) seek(to int64) error {
-	if _, err := s.file.Seek(to, io.SeekStart); err != nil {
-		return &InputError{File: s.path, Err: cause(err)}
-	}
-	s.in.Reset(s.file)
+func (s *source) seek(to int64) {
+	s.in.Reset(io.NewSectionReader(s.file, to, s.size-to))
 	s.start, s.at, s.line = to, to, 0
-	return nil
 }
 
 // next returns the next line and its offset. The text is valid until the next
