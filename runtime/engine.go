@@ -74,6 +74,7 @@ type engine struct {
 	parting bool             // leave waits for Goodbye
 	fault   error            // a panic of a handler: this rank's own failure
 	closed  bool             // the transport is closed
+	woke    bool             // a goroutine has been made runnable
 	free    free
 
 	out wire.Header // the frame being sent
@@ -189,6 +190,7 @@ func (e *engine) complete(r *Request, err error) {
 	if w != nil {
 		select {
 		case w.ch <- struct{}{}:
+			e.woke = true
 		default: // it has been woken already
 		}
 	}

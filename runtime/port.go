@@ -298,6 +298,7 @@ func (e *engine) ready(m *message) {
 		}
 	} else {
 		d.list(&d.sources[m.source])
+		e.woke = true
 	}
 	if d.swept {
 		e.discard(d)
