@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -69,7 +70,7 @@ func (o *outcome) failing(rank int, v bootstrap.Verdict) []bootstrap.Loss {
 	if v.OK || o.ended[rank] {
 		return nil
 	}
-	return []bootstrap.Loss{o.lose(fault{rank: rank, host: o.hosts[rank], cause: v.Cause, code: 1}, v.Secondary)}
+	return []bootstrap.Loss{o.lose(fault{rank: rank, host: o.hosts[rank], cause: firstLine(v.Cause), code: 1}, v.Secondary)}
 }
 
 // exit notes the end of a rank and returns what the other ranks must be told.
@@ -98,19 +99,15 @@ func (o *outcome) exit(rank int, e agent.ExitInfo) []bootstrap.Loss {
 		return nil
 	}
 	if e.Verdict != nil && !e.Verdict.OK && e.Verdict.Cause != "" {
-		f.cause += ": " + e.Verdict.Cause
+		f.cause += ": " + firstLine(e.Verdict.Cause)
 	}
-	if o.first != nil && o.first.rank == rank { // its verdict was here before it
-		if !o.ending {
-			*o.first = f
+	for _, known := range []*fault{o.first, o.secondary} {
+		if known != nil && known.rank == rank { // its verdict was here before it
+			if !o.ending || e.Signal == 0 {
+				*known = f
+			}
+			return nil
 		}
-		return nil
-	}
-	if o.secondary != nil && o.secondary.rank == rank {
-		if !o.ending {
-			*o.secondary = f
-		}
-		return nil
 	}
 	return []bootstrap.Loss{o.lose(f, secondary)}
 }
@@ -146,6 +143,11 @@ func (o *outcome) lose(f fault, secondary bool) bootstrap.Loss {
 	return bootstrap.Loss{Rank: f.rank, Host: f.host, Cause: f.cause}
 }
 
+// settled reports whether the primary cause is known with its exit status.
+func (o *outcome) settled() bool {
+	return o.first != nil && (o.first.rank < 0 || o.ended[o.first.rank])
+}
+
 func (o *outcome) anyJoined() bool {
 	for _, j := range o.joined {
 		if j {
@@ -161,6 +163,19 @@ func (o *outcome) cause() *fault {
 		return o.first
 	}
 	return o.secondary
+}
+
+// maxCause is the longest cause in bytes that is shown on a line.
+const maxCause = 400
+
+// firstLine returns the first line of a text that may be long, such as the
+// stack of a panic.
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	if len(s) > maxCause {
+		s = strings.ToValidUTF8(s[:maxCause], "") + "…"
+	}
+	return s
 }
 
 // signalCause words an end by signal.

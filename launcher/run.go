@@ -501,6 +501,9 @@ func (s *supervisor) on(e event) error {
 			s.log.printf("all %d ranks have joined", s.plan.Ranks)
 		}
 		s.lost(lost)
+		if s.out.settled() {
+			s.end(syscall.SIGTERM, GraceFailed)
+		}
 	case agent.Failing:
 		s.lost(s.out.failing(e.rank, e.ruled))
 		if !e.ruled.Secondary && s.out.first != nil && s.out.first.rank == e.rank && !s.out.ending {
@@ -508,9 +511,8 @@ func (s *supervisor) on(e event) error {
 		}
 	case agent.Exited:
 		s.log.printf("rank %d on %s: %s", e.rank, e.link.host.Name, exitText(e.exit))
-		lost := s.out.exit(e.rank, e.exit)
-		s.lost(lost)
-		if f := s.out.first; f != nil && (f.rank == e.rank || len(lost) > 0) {
+		s.lost(s.out.exit(e.rank, e.exit))
+		if s.out.settled() {
 			s.end(syscall.SIGTERM, GraceFailed)
 		}
 	case agent.Drained:

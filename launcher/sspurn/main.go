@@ -64,8 +64,8 @@ func newApp() *cli.App {
 		Commands: []*cli.Command{
 			{
 				Name: "hosts", Usage: "show where each rank would go, start nothing", UsageText: "sspurn hosts [flags]",
-				Flags: placeFlags(), Action: showHosts, OnUsageError: usage, HideHelpCommand: true,
-				CustomHelpTemplate: commandHelp("sspurn hosts [flags]", "Show where each rank would go; start nothing.", placeFlags()),
+				Flags: checkFlags(), Action: showHosts, OnUsageError: usage, HideHelpCommand: true,
+				CustomHelpTemplate: commandHelp("sspurn hosts [flags]", "Show where each rank would go; start nothing.", checkFlags()),
 			},
 			{
 				Name: "check", Usage: "are all hosts reachable, able to run the program and to reach one another?", UsageText: "sspurn check [flags] [PROGRAM]",
