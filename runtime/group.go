@@ -17,6 +17,7 @@ type group struct {
 	splits  int
 	dups    int
 	opens   map[string]int // ports opened, by name
+	locals  map[any]any    // what libraries keep, by their keys
 }
 
 func newGroup(id uint32, name string, ranks []int, self, size int) *group {
