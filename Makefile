@@ -4,6 +4,7 @@ GO       ?= go
 FUZZTIME ?= 30s
 BENCH    ?= .
 COUNT    ?= 1
+FAILURES ?= 20
 SHELL    := /bin/sh
 
 # Programs are staged to other hosts, so they must not need this machine's libc.
@@ -13,7 +14,7 @@ APPS = $(shell $(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./ap
 # Tests of real processes: alone, since they measure how fast a job ends.
 PROCESS_TESTS = ./scripts/testbed/...
 
-.PHONY: help build test race failures fuzz sim bench check experiments demo clean
+.PHONY: help build testbed test race failures fuzz sim bench check experiments demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -21,6 +22,9 @@ help: ## this list
 build: ## sspurn and every app, into bin/
 	@mkdir -p bin
 	$(GO) build -trimpath -o bin/ ./launcher/sspurn $(APPS)
+
+testbed: ## bin/testbed: hosts on this machine, to run jobs over (Linux, root)
+	$(GO) build -trimpath -o bin/ ./scripts/testbed/cmd/testbed
 
 demo: build ## topics of Go's own comments, under four settings, on this machine
 	sh scripts/demo
@@ -32,6 +36,10 @@ test: ## all tests; installs what they need (root, Debian), counts what was skip
 race: ## all tests under the race detector; installs gcc, which that needs
 	@sh scripts/install.sh -required gcc=gcc,libc6-dev sshd=openssh-server ssh=openssh-client ip=iproute2 ps=procps
 	@CGO_ENABLED=1 $(GO) run ./scripts/gotest $(if $(V),-v) -race -timeout=15m -alone $(PROCESS_TESTS) ./...
+
+failures: ## FAILURES (20) jobs over ssh, each hit at a random moment; SEED repeats a run
+	@sh scripts/install.sh sshd=openssh-server ssh=openssh-client ip=iproute2
+	FAILURES=$(FAILURES) SEED=$(SEED) $(GO) test -count=1 -v -timeout 30m -run TestRandomFailures ./scripts/testbed/jobs
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@sh scripts/fuzz.sh $(FUZZTIME)
