@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+)
+
+func TestParseFindsTheLastLine(t *testing.T) {
+	for _, out := range []string{
+		"{\"seconds\":1.5,\"sync\":\"ssp:3\"}\n",
+		"something before\n[0] {\"seconds\":1.5,\"sync\":\"ssp:3\"}\n",
+	} {
+		r, err := parse(out)
+		if err != nil || r.number("seconds") != 1.5 || r["sync"] != "ssp:3" {
+			t.Errorf("%q: %v, %v", out, r, err)
+		}
+	}
+	for _, out := range []string{"", "no result", "{broken"} {
+		if _, err := parse(out); err == nil {
+			t.Errorf("%q: no error", out)
+		}
+	}
+}
+
+func TestFiguresJudge(t *testing.T) {
+	var b bytes.Buffer
+	f := figure{what: "x", low: 1, high: 2, expected: "1 to 2"}
+	for v, good := range map[float64]bool{0.9: false, 1: true, 2: true, 2.1: false, math.NaN(): false, math.Inf(1): false} {
+		f.value = v
+		err := print(&b, []figure{f})
+		if f.good() != good || (err == nil) != good || err != nil && !errors.Is(err, errMissed) {
+			t.Errorf("%g: good %t, %v", v, f.good(), err)
+		}
+	}
+	if n := strings.Count(b.String(), "MISSED"); n != 4 {
+		t.Errorf("%d misses printed, want 4", n)
+	}
+}
+
+// TestFiguresHaveTheirRuns finds figures of runs that do not exist.
+func TestFiguresHaveTheirRuns(t *testing.T) {
+	names := map[string]bool{}
+	for _, e := range experiments() {
+		if names[e.name] {
+			t.Errorf("two experiments are called %s", e.name)
+		}
+		names[e.name] = true
+		results := map[string]result{}
+		for _, s := range e.runs {
+			if results[s.name] != nil {
+				t.Errorf("%s: two runs are called %s", e.name, s.name)
+			}
+			results[s.name] = result{"seconds": 1.0, "fetches": 1.0, "stale_mean": 1.0, "stale_sd": 1.0, "checked": 1.0, "violations": 1.0}
+		}
+		for _, f := range e.figures {
+			if v := f.of(results); v != 1 {
+				t.Errorf("%s: %s of equal runs is %g, want 1", e.name, f.what, v)
+			}
+		}
+	}
+}
+
+func TestUnknownExperiment(t *testing.T) {
+	err := run(context.Background(), []string{"absent"}, &bytes.Buffer{}, &bytes.Buffer{})
+	if err == nil || !strings.Contains(err.Error(), "rotating") {
+		t.Errorf("error %v, want one that lists the experiments", err)
+	}
+}
