@@ -1,0 +1,168 @@
+//go:build linux && !portable
+
+package tcp
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/wire"
+)
+
+// TestOptions checks what the kernel was told about mesh connections.
+func TestOptions(t *testing.T) {
+	ts := mesh(t, []transport.Receiver{&echo{}, &echo{}})
+	defer ts[0].Close()
+	defer ts[1].Close()
+	for rank, tr := range ts {
+		fd := tr.peers[1-rank].fd
+		for _, opt := range []struct {
+			name        string
+			level, code int
+			want        int
+		}{
+			{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+			{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+			{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 1},
+			{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 1},
+			{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 2},
+			{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds())},
+		} {
+			if got, err := unix.GetsockoptInt(fd, opt.level, opt.code); err != nil || got != opt.want {
+				t.Errorf("rank %d: %s is %d, %v, want %d", rank, opt.name, got, err, opt.want)
+			}
+		}
+		if cc, err := unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION); err != nil || cc == "bbr" {
+			t.Errorf("rank %d: congestion control %s, %v", rank, cc, err)
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err != nil || flags&unix.O_NONBLOCK == 0 {
+			t.Errorf("rank %d: the socket blocks: %v", rank, err)
+		}
+		flags, err = unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("rank %d: the socket is inherited: %v", rank, err)
+		}
+	}
+}
+
+// TestCoarseWait waits as on a kernel without epoll_pwait2.
+func TestCoarseWait(t *testing.T) {
+	ts := mesh(t, []transport.Receiver{&echo{}, &echo{}})
+	defer ts[0].Close()
+	defer ts[1].Close()
+	ts[0].pwait2 = false
+	start := time.Now()
+	ts[0].Wait(1500 * time.Microsecond)
+	if d := time.Since(start); d < 1500*time.Microsecond {
+		t.Errorf("Wait(1.5ms) ended after %v", d)
+	}
+	h := wire.Header{Kind: wire.Eager}
+	ts[1].Send(0, &h, nil, nil)
+	ts[0].Wait(-1)
+	for !ts[0].Poll(-1) {
+		ts[0].Wait(-1)
+	}
+	ts[0].Wake()
+	ts[0].Wait(-1)
+}
+
+// TestDescriptors checks that a closed mesh leaves none open.
+func TestDescriptors(t *testing.T) {
+	count := func() int {
+		names, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip(err)
+		}
+		return len(names)
+	}
+	cycle := func() {
+		for _, tr := range mesh(t, []transport.Receiver{&echo{}, &echo{}, &echo{}}) {
+			tr.Close()
+		}
+	}
+	cycle() // Go's poller opens its own
+	before := count()
+	for range 5 {
+		cycle()
+	}
+	if after := count(); after > before {
+		t.Errorf("%d descriptors open, before %d", after, before)
+	}
+}
+
+// TestAllocations counts those of a message's whole way.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, size := range []int{0, 8, smallSize, smallSize + 1, 60_000} {
+		e := [2]*echo{{buf: make([]byte, size)}, {buf: make([]byte, size)}}
+		ts := mesh(t, []transport.Receiver{e[0], e[1]})
+		h := wire.Header{Kind: wire.Eager, Length: uint64(size)}
+		payload := [][]byte{make([]byte, size)}
+		trip := func() {
+			for rank := range ts {
+				want := e[1-rank].frames + 1
+				ts[rank].Send(1-rank, &h, payload, nil)
+				for e[1-rank].frames < want {
+					ts[rank].Poll(-1)
+					ts[1-rank].Poll(rank)
+				}
+			}
+		}
+		trip()
+		if n := testing.AllocsPerRun(100, trip); n != 0 {
+			t.Errorf("%d bytes: %v allocations a round trip", size, n)
+		}
+		ts[0].Close()
+		ts[1].Close()
+	}
+}
+
+// BenchmarkPingPong is the floor of what the engine can reach: a round trip
+// between two goroutines that poll.
+func BenchmarkPingPong(b *testing.B) {
+	e := [2]*echo{{buf: make([]byte, 1<<20)}, {buf: make([]byte, 1<<20)}}
+	for _, size := range []int{8, 1 << 10, 64 << 10, 1 << 20} {
+		b.Run("bytes="+strconv.Itoa(size), func(b *testing.B) {
+			ts := mesh(b, []transport.Receiver{e[0], e[1]})
+			h := wire.Header{Kind: wire.Eager, Length: uint64(size)}
+			payload := [][]byte{make([]byte, size)}
+			stop, over := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(over)
+				for n := e[1].frames; ; {
+					ts[1].Poll(0)
+					if e[1].frames > n {
+						n = e[1].frames
+						ts[1].Send(0, &h, payload, nil)
+					}
+					select {
+					case <-stop:
+						return
+					default:
+					}
+				}
+			}()
+			b.SetBytes(int64(2 * size))
+			b.ReportAllocs()
+			for b.Loop() {
+				n := e[0].frames
+				ts[0].Send(1, &h, payload, nil)
+				for e[0].frames == n {
+					ts[0].Poll(1)
+				}
+			}
+			close(stop)
+			<-over
+			ts[0].Close()
+			ts[1].Close()
+		})
+	}
+}
