@@ -25,7 +25,7 @@ const initName = "testbed-init"
 
 // initConfig is what the first process of a host is told, on standard input.
 type initConfig struct {
-	Probe bool              // only say that you run, and end
+	Probe bool              // only try what a host needs, in place of making one
 	Name  string            // host name
 	Hosts string            // content of /etc/hosts
 	Root  string            // folder to build the host's file system on; empty: that of this machine
@@ -126,10 +126,8 @@ func Child() {
 	answer := os.NewFile(3, "answer")
 	var c initConfig
 	err := errors.Wrap(json.NewDecoder(os.Stdin).Decode(&c), "configuration")
-	if err == nil && !c.Probe {
+	if err == nil {
 		err = runInit(&c, answer)
-	} else if err == nil {
-		fmt.Fprintln(answer, "ready 0")
 	}
 	if err != nil {
 		fmt.Fprintln(answer, strings.ReplaceAll(err.Error(), "\n", " "))
@@ -150,9 +148,12 @@ func runInit(c *initConfig, answer *os.File) error {
 		return err
 	}
 	var err error
-	if c.Root == "" {
+	switch {
+	case c.Probe:
+		err = errors.Wrap(unix.Mount("tmpfs", os.TempDir(), "tmpfs", 0, ""), "mount")
+	case c.Root == "":
 		err = patchRoot(c)
-	} else {
+	default:
 		err = buildRoot(c)
 	}
 	if err != nil {

@@ -72,12 +72,16 @@ func (h *Host) SetRate(ctx context.Context, rate string) error {
 		if err != nil {
 			return err
 		}
-		if err := end.at.inNetwork(ctx, "", "tc", "qdisc", "add", "dev", end.dev, "root",
-			"tbf", "rate", rate, "burst", strconv.Itoa(burst), "latency", "50ms"); err != nil {
+		if err := end.at.inNetwork(ctx, "", "tc", tbf(end.dev, rate, burst)...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// tbf returns the arguments with which tc limits a device's rate.
+func tbf(dev, rate string, burst int) []string {
+	return []string{"qdisc", "add", "dev", dev, "root", "tbf", "rate", rate, "burst", strconv.Itoa(burst), "latency", "50ms"}
 }
 
 // burstFor returns the bucket in bytes for a rate: what the link carries in

@@ -78,7 +78,7 @@ type state struct {
 
 // Usable returns nil when this process can make a testbed, and otherwise an
 // error that says what is missing: permission or programs.
-func Usable() error {
+func Usable(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return stderrors.New("needs root")
 	}
@@ -95,12 +95,16 @@ func Usable() error {
 		return errors.Errorf("needs programs that are not installed: %s (packages iproute2, openssh-client, openssh-server)",
 			strings.Join(missing, ", "))
 	}
-	p, err := startInit(&initConfig{Probe: true}, io.Discard)
+	p, err := startInit(&initConfig{Probe: true, Name: "probe"}, io.Discard)
 	if err != nil {
 		return errors.WithMessage(err, "needs namespaces")
 	}
-	p.stop()
-	return nil
+	defer p.stop()
+	h := &Host{Name: "probe", Init: p.process}
+	if err := h.ip(ctx, "link add br0 type bridge\nlink add veth1 type veth peer name eth0\n"); err != nil {
+		return errors.WithMessage(err, "needs bridges and veth pairs")
+	}
+	return errors.WithMessage(h.inNetwork(ctx, "", "tc", tbf("eth0", "100mbit", 1<<17)...), "needs rate limits")
 }
 
 // Up makes a testbed and returns when every host's sshd answers. Close ends

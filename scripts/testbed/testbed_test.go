@@ -48,7 +48,7 @@ func beOwner() {
 // up makes a testbed for a test, or skips the test where none can be made.
 func up(t *testing.T, o testbed.Options) *testbed.Testbed {
 	t.Helper()
-	if err := testbed.Usable(); err != nil {
+	if err := testbed.Usable(t.Context()); err != nil {
 		t.Skipf("SKIPPED: no testbed here: %v", err)
 	}
 	tb, err := testbed.Up(t.Context(), o)
@@ -222,7 +222,7 @@ func TestRate(t *testing.T) {
 // TestOwnerKilled kills the owner of a testbed and expects its hosts to end at
 // once and the next Up to remove its folder.
 func TestOwnerKilled(t *testing.T) {
-	if err := testbed.Usable(); err != nil {
+	if err := testbed.Usable(t.Context()); err != nil {
 		t.Skipf("SKIPPED: no testbed here: %v", err)
 	}
 	cmd := exec.Command("/proc/self/exe")
@@ -298,13 +298,10 @@ func TestUpRefuses(t *testing.T) {
 
 // TestCommand uses the command as a user does: up, exec, ps, rate, down.
 func TestCommand(t *testing.T) {
-	if err := testbed.Usable(); err != nil {
+	if err := testbed.Usable(t.Context()); err != nil {
 		t.Skipf("SKIPPED: no testbed here: %v", err)
 	}
-	bin := filepath.Join(t.TempDir(), "testbed")
-	if out, err := exec.Command("go", "build", "-o", bin, "./cmd/testbed").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	bin := buildCommand(t)
 	dir := filepath.Join(t.TempDir(), "tb")
 	run := func(args ...string) (string, int) {
 		t.Helper()
@@ -345,6 +342,46 @@ func TestCommand(t *testing.T) {
 	}
 	if out, code := run("down", "-dir", dir); code != 125 || !bytes.Contains([]byte(out), []byte("no testbed")) {
 		t.Errorf("second down: %d %q", code, out)
+	}
+}
+
+func buildCommand(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "testbed")
+	if out, err := exec.Command("go", "build", "-o", bin, "./cmd/testbed").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
+}
+
+// TestCommandInterrupted ends "testbed run" with a signal and expects nothing
+// to be left.
+func TestCommandInterrupted(t *testing.T) {
+	if err := testbed.Usable(t.Context()); err != nil {
+		t.Skipf("SKIPPED: no testbed here: %v", err)
+	}
+	bin, tmp := buildCommand(t), t.TempDir()
+	cmd := exec.CommandContext(t.Context(), bin, "run", "-hosts", "1", "--", "sh", "-c", "echo up; exec sleep 1000")
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil || line != "up\n" {
+		t.Errorf("got %q, %v, want up", line, err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // the status says it
+	if code := cmd.ProcessState.ExitCode(); code != 128+15 {
+		t.Errorf("exit status %v, want 143", cmd.ProcessState)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left in the temporary folder: %v, %v", left, err)
 	}
 }
 

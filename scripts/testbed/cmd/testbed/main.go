@@ -222,15 +222,28 @@ func command(h *testbed.Host, args []string) *exec.Cmd {
 	return cmd
 }
 
-// foreground runs a command to its end. When we are asked to end, so is it,
-// once more for those whom the terminal has asked already.
+// foreground runs a command to its end, and hands on what asks for that. An
+// interrupt is not handed on: the terminal sends it to the command, too.
 func foreground(ctx context.Context, h *testbed.Host, cmd *exec.Cmd) error {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(asked)
+	if ctx.Err() != nil { // asked before there was anything to hand it on to
+		return context.Cause(ctx)
+	}
 	if err := h.Start(cmd); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) }) // fails when it has ended
-	defer stop()
-	return cmd.Wait()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case sig := <-asked:
+			_ = cmd.Process.Signal(sig) // fails when it has ended
+		}
+	}
 }
 
 func find(c *cli.Context, name string) (*testbed.Host, error) {
