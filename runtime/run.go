@@ -13,6 +13,7 @@ import (
 
 	"github.com/sspurn/sspurn/runtime/bootstrap"
 	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/transport/emulate"
 	"github.com/sspurn/sspurn/runtime/internal/transport/mem"
 	"github.com/sspurn/sspurn/runtime/internal/transport/tcp"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
@@ -75,6 +76,13 @@ func (cfg Config) run(ctx context.Context, body func(context.Context, *Comm) err
 	if cfg.Size < 1 || cfg.Rank < 0 || cfg.Rank >= cfg.Size {
 		return errors.Errorf("join: rank %d of %d", cfg.Rank, cfg.Size)
 	}
+	slow, err := emulate.Parse(cfg.Emulate)
+	if err == nil {
+		err = slow.Validate(cfg.Size)
+	}
+	if err != nil {
+		return errors.WithMessage(err, "join")
+	}
 	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -98,6 +106,9 @@ func (cfg Config) run(ctx context.Context, body func(context.Context, *Comm) err
 	t, err := cfg.join(ctx, e)
 	if err != nil {
 		return errors.WithMessagef(err, "join: rank %d of %d on host %s", cfg.Rank, cfg.Size, cfg.Host)
+	}
+	if cfg.Emulate != "" {
+		t = emulate.Wrap(t, slow, cfg.Rank, cfg.Size)
 	}
 	return e.run(ctx, t, body)
 }

@@ -1,0 +1,113 @@
+package runtime_test
+
+import (
+	"context"
+	stderrors "errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/runtime/runtimetest"
+	"github.com/sspurn/sspurn/runtime/telemetry"
+)
+
+// TestAlone: a program that no launcher started is a job of one rank.
+func TestAlone(t *testing.T) {
+	t.Setenv("SSPURN_CONTROL", "")
+	ran := false
+	err := runtime.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
+		ran = true
+		if c.Rank() != 0 || c.Size() != 1 || c.Name() != "world" || c.Host(0) == "" {
+			return fmt.Errorf("rank %d of %d of %s on %q", c.Rank(), c.Size(), c.Name(), c.Host(0))
+		}
+		c.Recorder().Record(telemetry.Event{Kind: "note"}) // goes nowhere
+		return nil
+	})
+	if err != nil || !ran {
+		t.Errorf("ran %v, %v", ran, err)
+	}
+}
+
+func TestBadConfig(t *testing.T) {
+	body := func(context.Context, *runtime.Comm) error { panic("ran") }
+	for _, test := range []struct {
+		cfg  runtime.Config
+		want string
+	}{
+		{runtime.Config{}, "rank 0 of 0"},
+		{runtime.Config{Rank: 3, Size: 3}, "rank 3 of 3"},
+		{runtime.Config{Size: 2}, "no launcher"},
+		{runtime.Config{Size: 1, Emulate: "delay=x"}, "emulate"},
+		{runtime.Config{Size: 1, Emulate: "delay=1ms,pairs=0-1"}, "rank 1 does not exist"},
+	} {
+		err := test.cfg.Run(t.Context(), body)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: %v, want %s", test.cfg, err, test.want)
+		}
+	}
+}
+
+// TestJob checks what a rank gets from its launcher and what it gives back.
+func TestJob(t *testing.T) {
+	for _, network := range []func(int) *runtimetest.Cluster{runtimetest.NewCluster, runtimetest.NewTCPCluster} {
+		cl := network(3)
+		cl.Edit = func(cfg *runtime.Config) { cfg.Straggle = "rotate,delay=2ms" }
+		errs := cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
+			if c.Host(2) != "h2" || c.Straggle() != "rotate,delay=2ms" {
+				return fmt.Errorf("host %q, straggle %q", c.Host(2), c.Straggle())
+			}
+			before, _ := c.Traffic()
+			if err := runtime.Send(ctx, c, (c.Rank()+1)%3, 0, make([]float64, 1000)); err != nil {
+				return err
+			}
+			if _, err := runtime.Recv(ctx, c, (c.Rank()+2)%3, 0, make([]float64, 1000)); err != nil {
+				return err
+			}
+			sent, received := c.Traffic()
+			if sent-before < 8000 || sent-before > 8200 || received < 8000 {
+				return fmt.Errorf("traffic %d, %d", sent-before, received)
+			}
+			c.Recorder().Record(telemetry.Event{Kind: "note", Text: "hello"})
+			return nil
+		})
+		if err := stderrors.Join(errs...); err != nil {
+			t.Error(err)
+		}
+		for rank := range 3 {
+			if v, ok := cl.Verdict(rank); !ok || !v.OK {
+				t.Errorf("rank %d: verdict %+v", rank, v)
+			}
+			if lines := cl.Lines(rank); len(lines) != 1 || !strings.Contains(lines[0], `"hello"`) || !strings.Contains(lines[0], fmt.Sprintf(`"rank":%d`, rank)) {
+				t.Errorf("rank %d: lines %q", rank, lines)
+			}
+		}
+	}
+}
+
+// TestEmulate: a job over a slow network takes as long as its round trips.
+func TestEmulate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const delay, rounds = 10 * time.Millisecond, 10
+		cl := runtimetest.NewCluster(2)
+		cl.Edit = func(cfg *runtime.Config) { cfg.Emulate = "delay=10ms" }
+		err := stderrors.Join(cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
+			start := time.Now()
+			buf := make([]int8, 1)
+			for range rounds {
+				if _, err := runtime.SendRecv(ctx, c, 1-c.Rank(), []int8{1}, 1-c.Rank(), buf, 0); err != nil {
+					return err
+				}
+			}
+			if d := time.Since(start); d < rounds*delay || d > rounds*delay+delay {
+				return fmt.Errorf("%d exchanges took %v", rounds, d)
+			}
+			return nil
+		})...)
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
