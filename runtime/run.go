@@ -38,12 +38,15 @@ type Config bootstrap.Config
 // ranks have returned; ports serve until then. An error or a panic of body
 // ends the whole job: calls at the other ranks fail with a *RankError, and Run
 // fails at every rank. Requests must have ended when body returns, and no
-// goroutine may use the communicator any more.
+// goroutine may use the communicator any more. Warnings, such as of strangers
+// that tried to connect, go to standard error.
 func Run(ctx context.Context, body func(context.Context, *Comm) error) error {
 	cfg, err := bootstrap.FromEnv(os.LookupEnv)
 	if err != nil {
 		return errors.WithMessage(err, "join")
 	}
+	// The launcher carries a rank's standard error to the user.
+	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return Config(cfg).Run(ctx, body)
 }
 
