@@ -83,8 +83,13 @@ func (c *Comm) Close() error {
 	e.breakGroup(g, ErrClosed)
 	g.closed = true
 	delete(e.groups, g.id)
-	for space := range 256 {
-		e.closeQueues(g.id<<8 | uint32(space))
+	e.shut[g.id] = true
+	e.recentQ = nil
+	for context, q := range e.queues {
+		if context>>8 == g.id {
+			delete(e.queues, context)
+			e.empty(q)
+		}
 	}
 	e.flush()
 	return nil
@@ -237,16 +242,8 @@ func (c *Comm) exchange(ctx context.Context, all []int64, words int) error {
 	return nil
 }
 
-// closeQueues throws away the messages of a context and those to come.
-func (e *engine) closeQueues(context uint32) {
-	q := e.queues[context]
-	if e.recent == context {
-		e.recentQ = nil
-	}
-	e.queues[context] = nil
-	if q == nil {
-		return
-	}
+// empty throws away the messages of a context that has been closed.
+func (e *engine) empty(q *queues) {
 	for en := q.Oldest(); en != nil; en = q.Oldest() {
 		q.Drop(en)
 		m := en.Value

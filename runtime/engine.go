@@ -57,7 +57,8 @@ type engine struct {
 
 	t       transport.Transport
 	peers   []peer
-	queues  map[uint32]*queues // by context; a nil one is closed
+	queues  map[uint32]*queues // by context
+	shut    map[uint32]bool    // communicators that have been closed
 	recent  uint32             // the context that was used last
 	recentQ *queues
 	groups  map[uint32]*group
@@ -140,6 +141,7 @@ func newEngine(rank int, hosts []string, log *slog.Logger) *engine {
 		stopped: make(chan struct{}),
 		peers:   make([]peer, size),
 		queues:  map[uint32]*queues{},
+		shut:    map[uint32]bool{},
 		groups:  map[uint32]*group{},
 		sends:   map[uint64]*Request{},
 		calls:   map[uint64]*Request{},
@@ -164,14 +166,15 @@ func (e *engine) queuesOf(context uint32) *queues {
 	if e.recentQ != nil && e.recent == context {
 		return e.recentQ
 	}
-	q, known := e.queues[context]
-	if !known {
+	q := e.queues[context]
+	if q == nil {
+		if e.shut[context>>8] {
+			return nil
+		}
 		q = &queues{Queues: match.New[*Request, *message](e.size)}
 		e.queues[context] = q
 	}
-	if q != nil {
-		e.recent, e.recentQ = context, q
-	}
+	e.recent, e.recentQ = context, q
 	return q
 }
 

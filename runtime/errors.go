@@ -2,6 +2,8 @@ package runtime
 
 import (
 	stderrors "errors"
+	"fmt"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/pkg/errors"
@@ -62,4 +64,27 @@ func during(op string, err error) error {
 		return &RankError{Rank: lost.Rank, Host: lost.Host, Op: op, Cause: lost.Cause}
 	}
 	return errors.WithMessage(err, op)
+}
+
+// panicError is what a panic of a body or a handler becomes: one line, with
+// the stack beside it.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprint("panic: ", e.value) }
+
+// Unwrap returns the error that the program panicked with, if it was one.
+func (e *panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
+}
+
+// recovered is deferred by what calls a body or a handler: it makes a panic
+// the error that is returned.
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = &panicError{v, debug.Stack()}
+	}
 }

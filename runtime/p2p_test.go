@@ -64,9 +64,9 @@ func TestOrder(t *testing.T) {
 	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
 		for _, n := range []int{1, 2, 3, 5} {
 			t.Run(fmt.Sprintf("ranks=%d", n), func(t *testing.T) {
-				const each = 40
+				const each = 15
 				length := func(source, tag, number int) int {
-					r := rand.New(rand.NewPCG(uint64(source), uint64(tag*each+number)))
+					r := rand.New(rand.NewPCG(uint64(source), uint64(tag*100+number)))
 					return []int{0, 1, 100, 5000, 16 << 10, 20_000, 50_000}[r.IntN(7)]
 				}
 				run(t, n, func(ctx context.Context, c *runtime.Comm) error {

@@ -423,16 +423,22 @@ func (p *Port) serve(h Handler) {
 			msg = &Message{e: e, peer: m.source, id: m.id}
 		}
 		msg.Source, msg.Payload = p.c.group.place(m.source), m.buf
-		err := protect("handler of port "+p.name, func() error { h(msg); return nil })
+		err := p.handle(h, msg)
 		e.mu.Lock()
 		e.handled(m)
 		if err != nil {
-			e.panicked(err)
+			e.panicked(errors.WithMessagef(err, "handler of port %s", p.name))
 			d.closed = true
 		}
 		e.flush()
 		e.mu.Unlock()
 	}
+}
+
+func (p *Port) handle(h Handler, m *Message) (err error) {
+	defer recovered(&err)
+	h(m)
+	return nil
 }
 
 // sweep turns a door whose port has been closed into one that throws away what

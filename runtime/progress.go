@@ -4,8 +4,6 @@ import (
 	"context"
 	goruntime "runtime"
 	"time"
-
-	"github.com/pkg/errors"
 )
 
 // Who drives the engine.
@@ -227,20 +225,4 @@ func (e *engine) retire(r *Request) error {
 	e.freeRequest(r)
 	e.mu.Unlock()
 	return err
-}
-
-// protect calls f and turns a panic into an error with its stack.
-func protect(what string, f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			stack := make([]byte, 16<<10)
-			stack = stack[:goruntime.Stack(stack, false)]
-			if cause, ok := v.(error); ok {
-				err = errors.WithMessagef(cause, "%s: panic\n%s", what, stack)
-			} else {
-				err = errors.Errorf("%s: panic: %v\n%s", what, v, stack)
-			}
-		}
-	}()
-	return f()
 }

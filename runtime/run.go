@@ -39,7 +39,7 @@ type Config bootstrap.Config
 // ends the whole job: calls at the other ranks fail with a *RankError, and Run
 // fails at every rank. Requests must have ended when body returns, and no
 // goroutine may use the communicator any more. Warnings, such as of strangers
-// that tried to connect, go to standard error.
+// that tried to connect, and the stack of a panic go to standard error.
 func Run(ctx context.Context, body func(context.Context, *Comm) error) error {
 	cfg, err := bootstrap.FromEnv(os.LookupEnv)
 	if err != nil {
@@ -47,7 +47,11 @@ func Run(ctx context.Context, body func(context.Context, *Comm) error) error {
 	}
 	// The launcher carries a rank's standard error to the user.
 	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return Config(cfg).Run(ctx, body)
+	err = Config(cfg).Run(ctx, body)
+	if p, ok := stderrors.AsType[*panicError](err); ok {
+		os.Stderr.Write(p.stack)
+	}
+	return err
 }
 
 // Run is Run for a job that the caller knows how to join.
@@ -217,7 +221,7 @@ func (e *engine) run(ctx context.Context, t transport.Transport, body func(conte
 	var service sync.WaitGroup
 	service.Go(func() { e.service(quit) })
 
-	err := protect("body", func() error { return body(ctx, world) })
+	err := e.call(ctx, world, body)
 	if err == nil {
 		err = e.depart(ctx)
 	}
@@ -236,6 +240,11 @@ func (e *engine) run(ctx context.Context, t transport.Transport, body func(conte
 		err = closed
 	}
 	return err
+}
+
+func (e *engine) call(ctx context.Context, world *Comm, body func(context.Context, *Comm) error) (err error) {
+	defer recovered(&err)
+	return body(ctx, world)
 }
 
 // depart waits until the bodies of all ranks have returned, and then until no
