@@ -1,0 +1,139 @@
+package collectives
+
+import (
+	"encoding/binary"
+	stderrors "errors"
+	"fmt"
+	"hash/fnv"
+	"reflect"
+
+	"github.com/sspurn/sspurn/runtime"
+)
+
+// ErrMismatch matches the errors of calls that differ between ranks.
+var ErrMismatch = stderrors.New("collectives: ranks disagree")
+
+// ErrAbandoned matches the errors of calls that another rank has given up.
+var ErrAbandoned = stderrors.New("collectives: a rank gave up")
+
+// callError is the end of collectives on a communicator.
+type callError struct {
+	kind error // ErrMismatch or ErrAbandoned
+	text string
+}
+
+func (e *callError) Error() string { return e.kind.Error() + ": " + e.text }
+func (e *callError) Unwrap() error { return e.kind }
+
+type verb uint8
+
+const (
+	barrier verb = iota + 1
+	bcast
+	reduce
+	allreduce
+	gather
+	allgather
+	scatter
+)
+
+func (v verb) String() string {
+	switch v {
+	case barrier:
+		return "barrier"
+	case bcast:
+		return "bcast"
+	case reduce:
+		return "reduce"
+	case allreduce:
+		return "allreduce"
+	case gather:
+		return "gather"
+	case allgather:
+		return "allgather"
+	case scatter:
+		return "scatter"
+	}
+	return "unknown call"
+}
+
+// fingerprint is what must be the same on all ranks. It is compared with ==.
+type fingerprint struct {
+	seq     uint64 // calls before this one on the communicator
+	verb    verb
+	elem    reflect.Kind
+	inOrder bool
+	root    int32
+	count   int64  // elements of the vector, or of a block; with counts, of all blocks
+	counts  uint32 // hash of counts that differ by rank; 0 without
+	op      [opName]byte
+}
+
+const (
+	opName    = 20
+	printSize = 48
+)
+
+func newFingerprint[T runtime.Elem](v verb, count, root int, o options) fingerprint {
+	f := fingerprint{verb: v, elem: reflect.TypeFor[T]().Kind(), inOrder: o.inOrder, root: int32(root), count: int64(count)}
+	if o.counts != nil {
+		h := fnv.New32a()
+		var b [8]byte
+		for _, n := range o.counts {
+			binary.LittleEndian.PutUint64(b[:], uint64(n))
+			_, _ = h.Write(b[:])
+		}
+		f.counts = h.Sum32() | 1
+	}
+	return f
+}
+
+func (f *fingerprint) encode(b []byte) {
+	_ = b[printSize-1]
+	binary.LittleEndian.PutUint64(b, f.seq)
+	binary.LittleEndian.PutUint64(b[8:], uint64(f.count))
+	binary.LittleEndian.PutUint32(b[16:], uint32(f.root))
+	binary.LittleEndian.PutUint32(b[20:], f.counts)
+	b[24], b[25], b[26], b[27] = byte(f.verb), byte(f.elem), 0, 0
+	if f.inOrder {
+		b[26] = 1
+	}
+	copy(b[28:], f.op[:])
+}
+
+func (f *fingerprint) decode(b []byte) {
+	_ = b[printSize-1]
+	f.seq = binary.LittleEndian.Uint64(b)
+	f.count = int64(binary.LittleEndian.Uint64(b[8:]))
+	f.root = int32(binary.LittleEndian.Uint32(b[16:]))
+	f.counts = binary.LittleEndian.Uint32(b[20:])
+	f.verb, f.elem, f.inOrder = verb(b[24]), reflect.Kind(b[25]), b[26] != 0
+	copy(f.op[:], b[28:])
+}
+
+// String says which call it is, as in "call 7, allreduce of 3 float64 by sum".
+func (f *fingerprint) String() string {
+	s := fmt.Sprintf("call %d, %v", f.seq+1, f.verb)
+	switch {
+	case f.verb == barrier:
+		return s
+	case f.counts != 0:
+		s += fmt.Sprintf(" of %d %v in counted blocks (%08x)", f.count, f.elem, f.counts)
+	default:
+		s += fmt.Sprintf(" of %d %v", f.count, f.elem)
+	}
+	if f.op != [opName]byte{} {
+		n := 0
+		for n < opName && f.op[n] != 0 {
+			n++
+		}
+		s += " by " + string(f.op[:n])
+	}
+	if f.inOrder {
+		s += " in order"
+	}
+	if f.root >= 0 {
+		s += fmt.Sprintf(", root %d", f.root)
+	}
+	return s
+}

@@ -1,0 +1,180 @@
+package collectives_test
+
+import (
+	"context"
+	stderrors "errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/collectives"
+	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/runtime/runtimetest"
+)
+
+type callOf func(ctx context.Context, c *runtime.Comm) error
+
+func allreduceOf[T runtime.Elem](n int, op collectives.Op[T], opts ...collectives.Option) callOf {
+	return func(ctx context.Context, c *runtime.Comm) error {
+		x := make([]T, n)
+		return collectives.Allreduce(ctx, c, x, x, op, opts...)
+	}
+}
+
+func bcastOf[T runtime.Elem](n, root int) callOf {
+	return func(ctx context.Context, c *runtime.Comm) error {
+		return collectives.Bcast(ctx, c, make([]T, n), root)
+	}
+}
+
+func gatherOf(n, root int, opts ...collectives.Option) callOf {
+	return func(ctx context.Context, c *runtime.Comm) error {
+		return collectives.Gather(ctx, c, make([]int32, n*c.Size()), make([]int32, n), root, opts...)
+	}
+}
+
+// TestMismatch: whoever calls something else, all ranks get ErrMismatch, at the
+// latest from the call after, and it names both sides. The jobs run in bubbles:
+// a hang is found at once.
+func TestMismatch(t *testing.T) {
+	noop := collectives.Func("noop", func(dst, src []int32) {})
+	for name, m := range map[string]struct {
+		usual, other callOf
+		names        []string
+	}{
+		"verb":             {collectives.Barrier, allreduceOf[int32](1, collectives.Sum), []string{"barrier", "allreduce of 1 int32 by sum"}},
+		"count":            {allreduceOf[int32](1, collectives.Sum), allreduceOf[int32](3, collectives.Sum), []string{"of 1 int32", "of 3 int32"}},
+		"count, long":      {allreduceOf[int32](100_000, collectives.Sum), allreduceOf[int32](3, collectives.Sum), []string{"of 100000 int32", "of 3 int32"}},
+		"count, both long": {allreduceOf[int32](100_000, collectives.Sum), allreduceOf[int32](100_001, collectives.Sum), []string{"of 100000 int32", "of 100001 int32"}},
+		"zero":             {allreduceOf[int32](0, collectives.Sum), allreduceOf[int32](1, collectives.Sum), []string{"of 0 int32", "of 1 int32"}},
+		"type":             {allreduceOf[int32](4, collectives.Sum), allreduceOf[float32](4, collectives.Sum), []string{"int32", "float32"}},
+		"op":               {allreduceOf[int32](4, collectives.Sum), allreduceOf[int32](4, collectives.Max), []string{"sum", "max"}},
+		"named op":         {allreduceOf[int32](4, noop), allreduceOf[int32](4, collectives.Max), []string{"noop", "max"}},
+		"order":            {allreduceOf[int32](4, collectives.Sum), allreduceOf[int32](4, collectives.Sum, collectives.InOrder), []string{"in order"}},
+		"root":             {bcastOf[int32](3, 0), bcastOf[int32](3, 1), []string{"root 0", "root 1"}},
+		"bcast count":      {bcastOf[int32](3, 0), bcastOf[int32](4, 0), []string{"of 3 int32", "of 4 int32"}},
+		"long bcast count": {bcastOf[int32](90_000, 0), bcastOf[int32](4, 0), []string{"of 90000 int32", "of 4 int32"}},
+		"gather root":      {gatherOf(1, 0), gatherOf(1, 1), []string{"root 0", "root 1"}},
+		"gather of bcast":  {gatherOf(1, 0), bcastOf[int32](1, 0), []string{"gather", "bcast"}},
+		"bcast of barrier": {bcastOf[int32](1, 0), collectives.Barrier, []string{"barrier", "bcast"}},
+		"invalid root":     {bcastOf[int32](3, 0), bcastOf[int32](3, -2), []string{"root -2"}},
+		"invalid counts":   {gatherOf(3, 0), gatherOf(3, 0, collectives.Counts([]int{3})), []string{"1 counts for"}},
+	} {
+		for _, size := range []int{2, 3, 5, 8} {
+			for _, odd := range []int{0, 1, size - 1} {
+				t.Run(fmt.Sprintf("%s/ranks=%d/odd=%d", name, size, odd), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						runtimetest.SPMD(t, size, func(ctx context.Context, c *runtime.Comm) error {
+							run := m.usual
+							if c.Rank() == odd {
+								run = m.other
+							}
+							if err := collectives.Barrier(ctx, c); err != nil {
+								return err
+							}
+							err := run(ctx, c)
+							if err == nil {
+								err = collectives.Barrier(ctx, c)
+							}
+							if !stderrors.Is(err, collectives.ErrMismatch) {
+								return errors.Errorf("rank %d got %v", c.Rank(), err)
+							}
+							// A rank whose part was over may have gone on to call 3.
+							names := m.names
+							if strings.Contains(err.Error(), "call 3") {
+								names = []string{"call 2"}
+							}
+							for _, part := range names {
+								if !strings.Contains(err.Error(), part) {
+									return errors.Errorf("%q does not say %q", err, part)
+								}
+							}
+							if again := collectives.Barrier(ctx, c); !stderrors.Is(again, collectives.ErrMismatch) {
+								return errors.Errorf("rank %d, the call after: %v", c.Rank(), again)
+							}
+							return nil
+						})
+					})
+				})
+			}
+		}
+	}
+}
+
+// TestSkipped: a rank that leaves out a call is found at its next.
+func TestSkipped(t *testing.T) {
+	for _, size := range []int{2, 3, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			runtimetest.SPMD(t, size, func(ctx context.Context, c *runtime.Comm) error {
+				var err error
+				for i := 0; err == nil && i < 10; i++ {
+					if i != 4 || c.Rank() != 1 {
+						err = bcastOf[int32](1, i%size)(ctx, c)
+					}
+				}
+				if err == nil {
+					err = collectives.Barrier(ctx, c)
+				}
+				if !stderrors.Is(err, collectives.ErrMismatch) {
+					return errors.Errorf("rank %d got %v", c.Rank(), err)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+var errEnough = stderrors.New("enough")
+
+// TestGivenUp: a call whose context ends on one rank ends on all.
+func TestGivenUp(t *testing.T) {
+	for _, size := range []int{2, 3, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			runtimetest.SPMD(t, size, func(ctx context.Context, c *runtime.Comm) error {
+				if c.Rank() == 0 {
+					// Comes when all wait for it.
+					synctest.Wait()
+					gone, cancel := context.WithCancelCause(ctx)
+					cancel(errEnough)
+					if err := allreduceOf[int64](5, collectives.Sum)(gone, c); !stderrors.Is(err, errEnough) {
+						return errors.Errorf("rank 0 got %v", err)
+					}
+					return nil
+				}
+				err := allreduceOf[int64](5, collectives.Sum)(ctx, c)
+				if !stderrors.Is(err, collectives.ErrAbandoned) || !strings.Contains(err.Error(), "rank 0 left call 1") {
+					return errors.Errorf("rank %d got %v", c.Rank(), err)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// TestLostRank: calls fail with the rank that was lost.
+func TestLostRank(t *testing.T) {
+	for _, size := range []int{2, 3, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			err := runtime.RunLocal(t.Context(), size, func(ctx context.Context, c *runtime.Comm) error {
+				if err := collectives.Barrier(ctx, c); err != nil {
+					return err
+				}
+				if c.Rank() == size-1 {
+					synctest.Wait()
+					return errEnough
+				}
+				err := collectives.Barrier(ctx, c)
+				if lost, ok := stderrors.AsType[*runtime.RankError](err); !ok || lost.Rank != size-1 {
+					return errors.Errorf("rank %d got %v", c.Rank(), err)
+				}
+				return nil
+			})
+			if !stderrors.Is(err, errEnough) || strings.Contains(err.Error(), "got") {
+				t.Errorf("%d ranks: %v", size, err)
+			}
+		})
+	}
+}
