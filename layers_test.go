@@ -35,9 +35,10 @@ collectives/schedule:
 collectives: collectives/schedule runtime runtime/telemetry
 
 ssp/internal/clock:
-ssp/internal/rowcache: linalg
-ssp/internal/oplog: linalg
 ssp/internal/codec: linalg
+ssp/internal/slab: linalg ssp/internal/codec
+ssp/internal/rowcache: linalg ssp/internal/slab ssp/internal/codec
+ssp/internal/oplog: linalg ssp/internal/slab ssp/internal/codec
 ssp/internal/...: ssp/internal/... linalg
 ssp: ssp/internal/... linalg collectives runtime runtime/telemetry
 
@@ -64,8 +65,9 @@ var pure = map[string][]string{
 	"runtime/internal/match":      nil,
 	"runtime/internal/membership": nil,
 	"ssp/internal/clock":          nil,
-	"ssp/internal/rowcache":       {module + "/linalg"},
-	"ssp/internal/oplog":          {module + "/linalg"},
+	"ssp/internal/slab":           {module + "/linalg", module + "/ssp/internal/codec"},
+	"ssp/internal/rowcache":       {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
+	"ssp/internal/oplog":          {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
 	"ssp/internal/codec":          {module + "/linalg", "github.com/klauspost/compress/s2"},
 }
 
