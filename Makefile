@@ -5,6 +5,7 @@ FUZZTIME ?= 30s
 BENCH    ?= .
 COUNT    ?= 1
 FAILURES ?= 20
+SIM      ?= 50
 SHELL    := /bin/sh
 
 # Programs are staged to other hosts, so they must not need this machine's libc.
@@ -43,6 +44,9 @@ failures: ## FAILURES (20) jobs over ssh, each hit at a random moment; SEED repe
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@sh scripts/fuzz.sh $(FUZZTIME)
+
+sim: ## seeded simulations with SIM (50) times as many seeds as the tests use
+	SSPURN_SIM=$(SIM) $(GO) test -count=1 -timeout 60m $$($(GO) list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | sed -n 's/ .*runtimetest\/seeds.*//p')
 
 bench: ## benchmarks that match BENCH (.), COUNT (1) times
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...

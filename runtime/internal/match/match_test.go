@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/sspurn/sspurn/runtime/runtimetest/seeds"
 )
 
 // reference is the same machine with two plain slices.
@@ -148,7 +150,7 @@ func newMachines(t *testing.T) *machines {
 }
 
 func TestAgainstReference(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range seeds.Count(t, 200) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 0))
 			m := newMachines(t)

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/sspurn/sspurn/runtime/runtimetest/seeds"
 )
 
 // entry is a row as the tests remember it.
@@ -171,7 +173,7 @@ func readRow[T Elem](t *testing.T, rng *rand.Rand, d *Decoder, want []T, seed ui
 }
 
 func TestRoundTrip(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range seeds.Count(t, 300) {
 		testRoundTrip[float32](t, seed)
 		testRoundTrip[float64](t, seed)
 		testRoundTrip[int32](t, seed)

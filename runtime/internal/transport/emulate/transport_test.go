@@ -13,6 +13,7 @@ import (
 	"github.com/sspurn/sspurn/runtime/internal/transport/tcp"
 	"github.com/sspurn/sspurn/runtime/internal/transport/transporttest"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
+	"github.com/sspurn/sspurn/runtime/runtimetest/seeds"
 )
 
 // overMem connects ranks in memory through the network of spec.
@@ -193,7 +194,7 @@ func TestBackPressure(t *testing.T) {
 // TestLink checks, over random frames, order, bounds of the delay and the rate.
 func TestLink(t *testing.T) {
 	spec := Spec{Rate: 8e9, Delay: time.Millisecond, Jitter: 400 * time.Microsecond} // a byte a nanosecond
-	for seed := range uint64(50) {
+	for seed := range seeds.Count(t, 50) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		l := link{spec: spec, random: rand.New(rand.NewPCG(seed, 1))}
 		var now, before, first time.Duration

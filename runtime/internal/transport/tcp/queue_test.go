@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sspurn/sspurn/runtime/internal/wire"
+	"github.com/sspurn/sspurn/runtime/runtimetest/seeds"
 )
 
 // mark is a completion that counts.
@@ -21,7 +22,7 @@ func (m *mark) Sent(err error) {
 // TestQueue pushes random frames and takes random amounts out, and compares
 // with one long slice of bytes; payloads are spoilt as soon as they may be.
 func TestQueue(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range seeds.Count(t, 20) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		var q queue
 		var p pool
