@@ -22,7 +22,7 @@ func lengths(size int) []int {
 	if size > 5 || testing.Short() {
 		return []int{0, 1, 7, 1500}
 	}
-	return []int{0, 1, 2, 3, 7, 512, 513, 9000, 60_001}
+	return []int{0, 1, 3, 512, 513, 60_001}
 }
 
 // val is what a rank contributes: small, so that sums and products are exact.
@@ -32,8 +32,6 @@ func val[T runtime.Elem](rank, i int) T {
 	switch p := any(&x).(type) {
 	case *int8:
 		*p = int8(v)
-	case *uint16:
-		*p = uint16(v)
 	case *int32:
 		*p = int32(v)
 	case *int64:
@@ -198,11 +196,12 @@ func TestVerbs(t *testing.T) {
 			runtimetest.SPMD(t, size, testVerbs[float64])
 			if size <= 5 {
 				runtimetest.SPMD(t, size, testVerbs[int8])
-				runtimetest.SPMD(t, size, testVerbs[uint16])
+				runtimetest.SPMD(t, size, testVerbs[float32])
 				runtimetest.SPMD(t, size, testVerbs[complex128])
 			}
-			runtimetest.SPMD(t, size, testVerbs[float32])
-			runtimetest.SPMD(t, size, testVerbs[int32])
+			if size <= 9 {
+				runtimetest.SPMD(t, size, testVerbs[int32])
+			}
 		})
 	}
 }
