@@ -18,8 +18,5 @@ func TestConformance(t *testing.T) {
 		}
 		return ts
 	}
-	t.Run("real", func(t *testing.T) { transporttest.Run(t, transporttest.Suite{Connect: connect}) })
-	t.Run("synctest", func(t *testing.T) {
-		transporttest.Run(t, transporttest.Suite{Connect: connect, In: synctest.Test})
-	})
+	transporttest.Run(t, transporttest.Suite{Connect: connect, In: synctest.Test})
 }

@@ -27,6 +27,9 @@ const (
 	iovSlots   = 64
 	epollEvery = 8 // calls of Poll with a hint between looks at all peers
 
+	holdFor   = 50 * time.Microsecond // after a small frame, the next ones to its peer wait for a Poll
+	holdBytes = 32 << 10              // that wait at most
+
 	pollBudget = time.Millisecond
 	crowded    = 4 // ranks a core above which polling only takes the core from others
 )
@@ -41,10 +44,13 @@ type Transport struct {
 	limit    uint64
 	budget   time.Duration
 	pwait2   bool // the kernel has epoll_pwait2
+	start    time.Time
 
 	// Guarded by the engine's lock.
 	peers          []peer // by rank
-	queued         int    // peers with a queue
+	queued         int    // peers whose socket is full
+	held           []int  // peers with frames that wait for a Poll
+	round          uint   // counts when what is held leaves
 	turn           uint
 	outcomes       []outcome // completions to tell at the next Poll
 	spare          pool
@@ -73,6 +79,10 @@ type peer struct {
 	err   error // of a write; the connection ends when all has been read
 	out   queue
 	in    stream
+
+	held  int           // bytes in out that wait for a Poll, not for the socket
+	round uint          // when a small frame left last
+	wrote time.Duration // the same, since start
 }
 
 // newTransport takes over the connections, one a rank and nil for this rank.
@@ -82,6 +92,8 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (t
 		recv:     recv,
 		limit:    l.cfg.MaxFrame,
 		budget:   pollBudget,
+		start:    time.Now(),
+		round:    1,
 		peers:    make([]peer, len(conns)),
 		epoll:    -1,
 		bell:     -1,
@@ -172,51 +184,82 @@ func (t *Transport) arm(rank int, p *peer) {
 }
 
 // Send hands over a frame; see transport.Transport.
+//
+// A small frame leaves at once, unless another has left for the same peer just
+// before and nobody has polled since: then it is held, and all that are held
+// leave with one write at the next Poll, which who sends and then waits calls
+// right away and who waits in Wait is woken for.
 func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transport.Completion) bool {
 	p := &t.peers[rank]
 	if p.fd < 0 || p.err != nil {
 		return true
 	}
 	size := total(payload)
+	small := size <= smallSize
 	t.sent += uint64(wire.HeaderSize + size)
-	if !p.out.empty() {
-		p.out.push(&t.spare, h, payload, size, done)
-		if done == nil && size > smallSize {
-			p.out.own(&t.spare, nil)
+	blocked := p.armed
+	if small && p.out.empty() {
+		now := time.Since(t.start)
+		if done != nil || p.round != t.round || now-p.wrote > holdFor {
+			p.round, p.wrote = t.round, now
+			return t.sendSmall(rank, p, h, payload, done)
 		}
-		return false
-	}
-	if size <= smallSize {
-		h.Encode(t.small[:])
-		frame := t.small[:wire.HeaderSize]
-		for _, b := range payload {
-			frame = append(frame, b...)
-		}
-		n, errno := send(p.fd, frame)
-		if n == len(frame) {
-			return true
-		}
-		if errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
-			t.fail(p, errno)
-			return true
-		}
-		p.out.copy(&t.spare, frame[n:])
-		p.out.segs[len(p.out.segs)-1].done = done
-		t.arm(rank, p)
-		return false
+		t.held = append(t.held, rank)
+		t.Wake()
 	}
 	p.out.push(&t.spare, h, payload, size, done)
-	before := len(t.outcomes)
-	t.flush(p)
-	if p.out.empty() {
-		t.outcomes = t.outcomes[:before] // it is told by the result
-		return true
+	if !blocked && small && done == nil && p.held < holdBytes {
+		p.held += wire.HeaderSize + size
+		return false
 	}
-	if done == nil {
+	if !blocked {
+		p.held = 0
+		before := len(t.outcomes)
+		t.flush(p)
+		if p.out.empty() {
+			t.outcomes = t.outcomes[:before] // it is told by the result
+			return true
+		}
+		t.arm(rank, p)
+	}
+	if done == nil && !small {
 		p.out.own(&t.spare, nil)
 	}
+	return false
+}
+
+// sendSmall writes a small frame when nothing is before it.
+func (t *Transport) sendSmall(rank int, p *peer, h *wire.Header, payload [][]byte, done transport.Completion) bool {
+	h.Encode(t.small[:])
+	frame := t.small[:wire.HeaderSize]
+	for _, b := range payload {
+		frame = append(frame, b...)
+	}
+	n, errno := send(p.fd, frame)
+	if n == len(frame) {
+		return true
+	}
+	if errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
+		t.fail(p, errno)
+		return true
+	}
+	p.out.copy(&t.spare, frame[n:])
+	p.out.segs[len(p.out.segs)-1].done = done
 	t.arm(rank, p)
 	return false
+}
+
+// letGo writes what is held.
+func (t *Transport) letGo() {
+	t.round++
+	for _, rank := range t.held {
+		if p := &t.peers[rank]; p.held > 0 {
+			p.held = 0
+			t.flush(p)
+			t.arm(rank, p)
+		}
+	}
+	t.held = t.held[:0]
 }
 
 // Discard throws away the rest of the payload that is arriving from a peer;
@@ -272,6 +315,7 @@ func (t *Transport) flush(p *peer) {
 func (t *Transport) fail(p *peer, err error) {
 	p.err = errors.Wrap(err, "send")
 	t.outcomes = p.out.fail(&t.spare, p.err, t.outcomes)
+	p.held = 0
 	if p.armed {
 		p.armed = false
 		t.queued--
@@ -285,6 +329,7 @@ func (t *Transport) lose(rank int, p *peer, err error) {
 		err = p.err
 	}
 	t.outcomes = p.out.fail(&t.spare, err, t.outcomes)
+	p.held = 0
 	if p.armed {
 		p.armed = false
 		t.queued--
@@ -317,17 +362,21 @@ func (t *Transport) Poll(hint int) bool {
 	if t.closed {
 		return false
 	}
+	if len(t.held) > 0 {
+		t.letGo()
+	}
 	progress := t.tell()
-	if hint >= 0 {
-		if p := &t.peers[hint]; p.fd >= 0 {
-			progress = t.receive(hint, p) || progress
-			if t.turn++; t.turn%epollEvery != 0 && t.queued == 0 {
-				return t.tell() || progress
-			}
+	if hint < 0 || t.peers[hint].fd < 0 {
+		progress = t.sweep() || progress
+	} else {
+		progress = t.receive(hint, &t.peers[hint]) || progress
+		if t.turn++; t.turn%epollEvery == 0 || t.queued > 0 {
+			progress = t.sweep() || progress
 		}
 	}
-	progress = t.sweep() || progress
-	return t.tell() || progress
+	progress = t.tell() || progress
+	t.letGo() // what receivers and completions have sent
+	return progress
 }
 
 // sweep serves every peer that is ready, each for one turn.
@@ -474,8 +523,10 @@ func (t *Transport) Wake() {
 // many more than its cores.
 func (t *Transport) PollBudget() time.Duration { return t.budget }
 
-// Pending reports whether frames wait for a socket to take them.
-func (t *Transport) Pending() bool { return t.queued > 0 || len(t.outcomes) > 0 }
+// Pending reports whether frames wait for a Poll or for a socket to take them.
+func (t *Transport) Pending() bool {
+	return t.queued > 0 || len(t.held) > 0 || len(t.outcomes) > 0
+}
 
 // Bytes returns the bytes sent and received; frames count as sent when they
 // are handed over.

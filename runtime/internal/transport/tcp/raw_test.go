@@ -96,6 +96,68 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
+// TestHeld sends small frames faster than anybody polls: the first leaves at
+// once, the others with one write at the next Poll, or when they are many.
+func TestHeld(t *testing.T) {
+	e := [2]*echo{{buf: make([]byte, 8)}, {buf: make([]byte, 8)}}
+	ts := mesh(t, []transport.Receiver{e[0], e[1]})
+	defer ts[0].Close()
+	defer ts[1].Close()
+	const frame = wire.HeaderSize + 8
+	h := wire.Header{Kind: wire.Eager, Length: 8}
+	burst := func(n int) {
+		p := &ts[0].peers[1]
+		for i := range n {
+			p.wrote = time.Since(ts[0].start) // however slow this machine is
+			if left := ts[0].Send(1, &h, [][]byte{make([]byte, 8)}, nil); left != (i == 0) {
+				t.Fatalf("frame %d: left at once: %v", i, left)
+			}
+		}
+	}
+	arrive := func(n int) {
+		t.Helper()
+		for e[1].frames < n {
+			if !ts[1].Poll(0) {
+				ts[1].Wait(-1)
+			}
+		}
+		if e[1].frames > n {
+			t.Fatalf("%d frames, want %d", e[1].frames, n)
+		}
+	}
+	burst(1)
+	arrive(1)
+	ts[0].Poll(-1)
+	burst(100)
+	arrive(2)
+	if !ts[0].Pending() {
+		t.Error("frames are held and none is pending")
+	}
+	ts[0].Wait(-1) // ends, so that who waits polls
+	ts[0].Poll(1)
+	if ts[0].Pending() {
+		t.Error("frames are pending after a Poll")
+	}
+	arrive(101)
+
+	// A frame that is not small takes those before it along.
+	burst(10)
+	last := wire.Header{Kind: wire.Eager}
+	if !ts[0].Send(1, &last, nil, new(mark)) {
+		t.Error("a frame with completion is held")
+	}
+	arrive(112)
+
+	// More than may be held leave without a Poll.
+	ts[0].Poll(-1)
+	n := holdBytes/frame + 3
+	for range n {
+		ts[0].peers[1].wrote = time.Since(ts[0].start)
+		ts[0].Send(1, &h, [][]byte{make([]byte, 8)}, nil)
+	}
+	arrive(112 + n)
+}
+
 // TestAllocations counts those of a message's whole way.
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
