@@ -17,7 +17,8 @@
 // [ErrMismatch] and names both sides. Ranks that all wait and so exchange
 // nothing tell each other after a short while what they are waiting in. A rank
 // whose part was over before the disagreement showed, such as the root of a
-// Bcast, learns of it from its next call.
+// Bcast or a rank that only sends in a Gather, learns of it from a later call,
+// the second Barrier after at the latest.
 //
 // A call that was given up, because its context ended, leaves the others
 // without an answer: they get [ErrAbandoned]. After a call has failed for any

@@ -33,7 +33,7 @@ const (
 	// remembered calls can still be compared with what others say.
 	remembered = 64
 	// keepWords is the scratch memory kept between calls.
-	keepWords = 1 << 17
+	keepWords = 1 << 20
 	maxPlans  = 128
 )
 
