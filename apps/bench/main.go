@@ -1,7 +1,8 @@
-// Bench measures how fast messages are between two ranks: the latency of a
-// round trip, and the rate of a stream.
+// Bench measures how fast messages are: the latency of a round trip and the
+// rate of a stream between two ranks, and collective operations of all.
 //
-//	sspurn -n 2 bench -op pingpong -sizes 8,64k
+//	sspurn -n 2 bench -op pingpong,stream -sizes 8,64k
+//	sspurn -n 8 bench -op barrier,allreduce
 package main
 
 import (
@@ -38,11 +39,11 @@ func run(args []string) int {
 	asked := false // for a measurement, not for help
 	app := &cli.App{
 		Name:            "bench",
-		Usage:           "measure messages between two ranks",
-		UsageText:       "sspurn -n 2 bench [flags]",
+		Usage:           "measure messages and collective operations",
+		UsageText:       "sspurn -n N bench [flags]",
 		HideHelpCommand: true,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "op", Value: "pingpong", Usage: "measure `NAME,...`: pingpong (half a round trip) or stream (time for each of the messages of a window)"},
+			&cli.StringFlag{Name: "op", Value: "pingpong", Usage: "measure `NAME,...`: pingpong (half a round trip) and stream (time for each of the messages of a window) between ranks 0 and 1; barrier and allreduce (sum of float32) of all ranks, as rank 0 sees them"},
 			&cli.StringFlag{Name: "sizes", Value: "8,64,1k,8k,64k,256k,1m,4m", Usage: "message sizes in `BYTES,...`; k and m are powers of 1024"},
 			&cli.DurationFlag{Name: "time", Value: 300 * time.Millisecond, Usage: "measure each size for `D`", Destination: &cfg.time},
 			&cli.IntFlag{Name: "iters", Value: 1_000_000, Usage: "at most `N` times", Destination: &cfg.iters},
@@ -87,8 +88,8 @@ func (cfg *config) parse(c *cli.Context) error {
 	}
 	cfg.ops = strings.Split(c.String("op"), ",")
 	for _, op := range cfg.ops {
-		if !slices.Contains([]string{"pingpong", "stream"}, op) {
-			return errors.Errorf("-op %q: expected pingpong or stream", op)
+		if !slices.Contains([]string{"pingpong", "stream", "barrier", "allreduce"}, op) {
+			return errors.Errorf("-op %q: expected pingpong, stream, barrier or allreduce", op)
 		}
 	}
 	for text := range strings.SplitSeq(c.String("sizes"), ",") {
@@ -129,12 +130,16 @@ func (cfg *config) measure(ctx context.Context, c *runtime.Comm) error {
 	if c.Size() < 2 {
 		return errors.New("messages need two ranks: sspurn -n 2 bench")
 	}
-	if c.Rank() > 1 {
-		return nil
-	}
 	for _, op := range cfg.ops {
-		for _, size := range cfg.sizes {
+		sizes := cfg.sizes
+		if op == "barrier" {
+			sizes = []int{0}
+		}
+		for _, size := range sizes {
 			p := newPoint(c, op, size)
+			if c.Rank() >= p.ranks {
+				continue
+			}
 			samples, err := p.run(ctx, cfg.time, cfg.iters)
 			if err != nil {
 				return err

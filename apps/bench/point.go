@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/sspurn/sspurn/collectives"
 	"github.com/sspurn/sspurn/runtime"
 )
 
@@ -17,25 +18,39 @@ const (
 	lastBatch  = 4096
 )
 
-// point measures one operation at one size, between ranks 0 and 1.
+// point measures one operation at one size. Rank 0 keeps the time, the others
+// follow it.
 type point struct {
 	c        *runtime.Comm
-	peer     int
+	ranks    int // that take part, from 0 up
 	messages int // that a sample is divided by
 	once     func(ctx context.Context) error
+	peer     int // of ranks 0 and 1
 	out, in  []byte
+	vector   []float32
 	requests []*runtime.Request
 	note     [1]int64
 }
 
 func newPoint(c *runtime.Comm, op string, size int) *point {
-	p := &point{c: c, peer: 1 - c.Rank(), out: make([]byte, size), in: make([]byte, size)}
+	p := &point{c: c, ranks: 2, messages: 1, peer: 1 - c.Rank()}
 	switch op {
 	case "pingpong":
 		p.messages, p.once = 2, p.pingpong
+		p.out, p.in = make([]byte, size), make([]byte, size)
 	case "stream":
 		p.messages, p.once = window, p.stream
+		p.out, p.in = make([]byte, size), make([]byte, size)
 		p.requests = make([]*runtime.Request, window)
+	case "barrier":
+		p.ranks = c.Size()
+		p.once = func(ctx context.Context) error { return collectives.Barrier(ctx, c) }
+	case "allreduce":
+		p.ranks = c.Size()
+		p.vector = make([]float32, size/4)
+		p.once = func(ctx context.Context) error {
+			return collectives.Allreduce(ctx, c, p.vector, p.vector, collectives.Sum)
+		}
 	default:
 		panic("bench: unknown operation " + op)
 	}
@@ -82,15 +97,20 @@ func (p *point) lead(ctx context.Context, limit time.Duration, iters int) ([]tim
 	return samples, nil
 }
 
-// announce tells the other rank how many samples come next, 0 for no more.
+// announce tells the other ranks how many samples come next, 0 for no more.
 func (p *point) announce(ctx context.Context, n int) error {
 	p.note[0] = int64(n)
-	return runtime.Send(ctx, p.c, p.peer, control, p.note[:])
+	for rank := 1; rank < p.ranks; rank++ {
+		if err := runtime.Send(ctx, p.c, rank, control, p.note[:]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *point) follow(ctx context.Context) error {
 	for {
-		if _, err := runtime.Recv(ctx, p.c, p.peer, control, p.note[:]); err != nil {
+		if _, err := runtime.Recv(ctx, p.c, 0, control, p.note[:]); err != nil {
 			return err
 		}
 		if p.note[0] == 0 {
