@@ -28,7 +28,7 @@ testbed: ## bin/testbed: hosts on this machine, to run jobs over (Linux, root)
 	$(GO) build -trimpath -o bin/ ./scripts/testbed/cmd/testbed
 
 demo: build ## topics of Go's own comments, under four settings, on this machine
-	sh scripts/demo
+	$(GO) run ./scripts/demo
 
 test: ## all tests; installs what they need (root, Debian), counts what was skipped
 	@sh scripts/install.sh sshd=openssh-server ssh=openssh-client ip=iproute2 ps=procps
@@ -52,7 +52,7 @@ bench: ## benchmarks that match BENCH (.), COUNT (1) times
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
 
 experiments: build ## the papers' experiments, each figure beside what is expected
-	sh scripts/experiments
+	$(GO) run ./scripts/experiments -bin bin
 
 check: bin/staticcheck ## formatting, vet, staticcheck, go.mod, other systems
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "gofmt -w:" $$bad; exit 1; fi
