@@ -108,7 +108,8 @@ const (
 	Ticks     Flags = 1 << iota // Batch: Clock is announced; without it the batch does not tick
 	Subscribe                   // Request: push these rows from now on
 	Push                        // Rows: sent unasked
-	More                        // Rows: further messages of the same push or answer follow; Clock holds after the last
+	More                        // Request: these rows and those behind them, as many as fit; Rows: there are more
+	Parked                      // Rows: the answer had to wait for the owner's clock
 	flagsEnd
 )
 
@@ -126,7 +127,7 @@ type Header struct {
 	Clock       int64  // Batch with Ticks, Rows, Ack: the clock announced, not negative; Forever for a rank without workers
 	Epoch       uint32 // of the member set the clock is meant for
 	Branch      uint32 // 0
-	ID          uint64 // Request and its answer: the sender's number for it
+	ID          uint64 // Rows: how many batches the owner had applied, which orders copies of a row
 }
 
 // Block opens the rows of one table.
