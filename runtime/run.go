@@ -195,9 +195,6 @@ func (e *engine) watch(losses <-chan bootstrap.Loss) {
 			if !ok {
 				e.over(ErrJobOver)
 			} else if l.Rank >= 0 && l.Rank < e.size && l.Rank != e.rank && !e.peers[l.Rank].gone {
-				if l.Host != "" {
-					e.hosts[l.Rank] = l.Host
-				}
 				e.lose(l.Rank, remoteError(l.Cause))
 			}
 			e.mu.Unlock()

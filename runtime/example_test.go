@@ -1,0 +1,99 @@
+package runtime_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/sspurn/sspurn/runtime"
+)
+
+// Three ranks pass a number round and add to it. With Run in the place of
+// RunLocal the same body runs on as many ranks as the launcher starts.
+func ExampleRunLocal() {
+	err := runtime.RunLocal(context.Background(), 3, func(ctx context.Context, c *runtime.Comm) error {
+		next, last := (c.Rank()+1)%c.Size(), (c.Rank()+c.Size()-1)%c.Size()
+		x := []int64{100}
+		if c.Rank() == 0 {
+			if err := runtime.Send(ctx, c, next, 0, x); err != nil {
+				return err
+			}
+		}
+		if _, err := runtime.Recv(ctx, c, last, 0, x); err != nil {
+			return err
+		}
+		if c.Rank() == 0 {
+			fmt.Println(x[0])
+			return nil
+		}
+		x[0] += int64(c.Rank())
+		return runtime.Send(ctx, c, next, 0, x)
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: 103
+}
+
+// A handler answers at the other rank, which does nothing for it.
+func ExampleComm_OpenPort() {
+	err := runtime.RunLocal(context.Background(), 2, func(ctx context.Context, c *runtime.Comm) error {
+		p, err := c.OpenPort(ctx, "greet", func(m *runtime.Message) {
+			if err := m.Reply([]byte("hello, "), m.Payload); err != nil {
+				panic(err)
+			}
+		})
+		if err != nil || c.Rank() == 1 {
+			return err
+		}
+		reply, err := p.Call(ctx, 1, []byte("world"))
+		fmt.Println(string(reply))
+		return err
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: hello, world
+}
+
+// Rows of a grid of 2 by 2 ranks.
+func ExampleComm_Split() {
+	err := runtime.RunLocal(context.Background(), 4, func(ctx context.Context, c *runtime.Comm) error {
+		row, err := c.Split(ctx, c.Rank()/2, c.Rank())
+		if err != nil {
+			return err
+		}
+		if c.Rank() == 3 {
+			fmt.Println(row.Name(), "rank", row.Rank(), "of", row.Size())
+		}
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: world/split1 rank 1 of 2
+}
+
+// Two receives at once, in the order in which the messages come.
+func ExampleWaitAny() {
+	err := runtime.RunLocal(context.Background(), 3, func(ctx context.Context, c *runtime.Comm) error {
+		if c.Rank() > 0 {
+			return runtime.Send(ctx, c, 0, 0, []float32{float32(c.Rank())})
+		}
+		var a, b [1]float32
+		rs := []*runtime.Request{runtime.Irecv(c, 1, 0, a[:]), runtime.Irecv(c, 2, 0, b[:])}
+		i, _, err := runtime.WaitAny(ctx, rs...)
+		if err != nil {
+			return err
+		}
+		if _, err := rs[1-i].Wait(ctx); err != nil {
+			return err
+		}
+		fmt.Println(a[0] + b[0])
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: 3
+}
