@@ -187,18 +187,25 @@ func FactorStep[T Float](w, h []T, target, rate, reg T) T {
 	sameLen("FactorStep", len(w), len(h))
 	e := target - dot(w, h)
 	step, keep := T(rate*e), 1-T(rate*reg)
-	for len(w) >= 4 && len(h) >= 4 {
-		w0, w1, w2, w3 := w[0], w[1], w[2], w[3]
-		h0, h1, h2, h3 := h[0], h[1], h[2], h[3]
-		w[0] = T(keep*w0) + T(step*h0)
-		h[0] = T(keep*h0) + T(step*w0)
-		w[1] = T(keep*w1) + T(step*h1)
-		h[1] = T(keep*h1) + T(step*w1)
-		w[2] = T(keep*w2) + T(step*h2)
-		h[2] = T(keep*h2) + T(step*w2)
-		w[3] = T(keep*w3) + T(step*h3)
-		h[3] = T(keep*h3) + T(step*w3)
-		w, h = w[4:], h[4:]
+	for len(w) >= 8 && len(h) >= 8 {
+		p, q := (*[8]T)(w), (*[8]T)(h)
+		a, b := p[0], q[0]
+		p[0], q[0] = T(keep*a)+T(step*b), T(keep*b)+T(step*a)
+		a, b = p[1], q[1]
+		p[1], q[1] = T(keep*a)+T(step*b), T(keep*b)+T(step*a)
+		a, b = p[2], q[2]
+		p[2], q[2] = T(keep*a)+T(step*b), T(keep*b)+T(step*a)
+		a, b = p[3], q[3]
+		p[3], q[3] = T(keep*a)+T(step*b), T(keep*b)+T(step*a)
+		a, b = p[4], q[4]
+		p[4], q[4] = T(keep*a)+T(step*b), T(keep*b)+T(step*a)
+		a, b = p[5], q[5]
+		p[5], q[5] = T(keep*a)+T(step*b), T(keep*b)+T(step*a)
+		a, b = p[6], q[6]
+		p[6], q[6] = T(keep*a)+T(step*b), T(keep*b)+T(step*a)
+		a, b = p[7], q[7]
+		p[7], q[7] = T(keep*a)+T(step*b), T(keep*b)+T(step*a)
+		w, h = w[8:], h[8:]
 	}
 	h = h[:len(w)]
 	for i, a := range w {
