@@ -40,8 +40,8 @@ func Main(args []string, in, out, diag *os.File) int {
 
 // keep is the keeper. It is the parent of the agent and adopts whatever
 // outlives its own parent on this host. The agent tells it the process groups
-// of the ranks over the lifeline; when the agent ends, for any reason, every
-// group and every adopted process is killed. When the keeper ends, the agent
+// of the ranks over the lifeline; when the agent dies, every group and
+// every process that came here with its end is killed. When the keeper ends, the agent
 // sees the end of the lifeline and kills the groups itself.
 func keep(in, out, diag *os.File) error {
 	if err := adoptOrphans(); err != nil {

@@ -219,14 +219,34 @@ func (s *server) reap() {
 		s.mu.Lock()
 		ranks := s.ranks
 		s.mu.Unlock()
+		found := false
 		for _, r := range ranks {
 			if s.collect(r) {
 				left--
+				found = true
 			}
+		}
+		if !found {
+			s.reapOrphans()
 		}
 		for ; left < 0; left++ { // collected before its token was taken
 			<-s.spawned
 		}
+	}
+}
+
+// reapOrphans reaps what ranks have left behind and what has ended since.
+func (s *server) reapOrphans() {
+	for _, pid := range children() {
+		s.mu.Lock()
+		leader := false
+		for _, r := range s.ranks {
+			leader = leader || r.pid == pid
+		}
+		if !leader {
+			collect(pid, func() {})
+		}
+		s.mu.Unlock()
 	}
 }
 

@@ -50,8 +50,12 @@ type server struct {
 
 // serve runs the agent until the launcher says Bye or anything breaks.
 func serve(in, out *os.File) error {
-	// Ranks die with the thread that starts them, see leaderAttr.
+	// Ranks die with the thread that starts them, see leaderAttr. What they leave
+	// behind comes here, and to the keeper only when this process dies.
 	goruntime.LockOSThread()
+	if err := adoptOrphans(); err != nil {
+		return err
+	}
 	s := &server{
 		out:      NewOutbox(),
 		lifeline: os.NewFile(lifelineFD, "lifeline"),
@@ -346,6 +350,7 @@ func (s *server) endRanks() {
 		s.stdin.close()
 	}
 	s.waiting.Wait()
+	sweep()
 }
 
 // note tells the keeper of a group that was started ('+') or has ended ('-').
