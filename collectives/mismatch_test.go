@@ -108,6 +108,25 @@ func TestMismatch(t *testing.T) {
 	}
 }
 
+// TestMismatchOverTCP: ranks that all wait for one another find out over real
+// connections too.
+func TestMismatchOverTCP(t *testing.T) {
+	for _, size := range []int{2, 3, 5} {
+		runtimetest.TCP(t, size, func(ctx context.Context, c *runtime.Comm) error {
+			err := bcastOf[int32](3, (c.Rank()+1)%size)(ctx, c)
+			for range 2 {
+				if err == nil {
+					err = collectives.Barrier(ctx, c)
+				}
+			}
+			if !stderrors.Is(err, collectives.ErrMismatch) {
+				return errors.Errorf("rank %d got %v", c.Rank(), err)
+			}
+			return nil
+		})
+	}
+}
+
 // TestSkipped: a rank that leaves out a call is found at its next.
 func TestSkipped(t *testing.T) {
 	for _, size := range []int{2, 3, 5} {

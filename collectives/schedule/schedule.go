@@ -94,8 +94,7 @@ func (s *Schedule) then(r Round) {
 	s.Rounds = append(s.Rounds, r)
 }
 
-func send(peer int, src Range) Step   { return Step{Kind: Send, Peer: peer, Src: src} }
-func recv(peer int, dst Range) Step   { return Step{Kind: Recv, Peer: peer, Dst: dst} }
-func reduce(dst, src Range) Step      { return Step{Kind: Reduce, Dst: dst, Src: src} }
-func copyStep(dst, src Range) Step    { return Step{Kind: Copy, Dst: dst, Src: src} }
-func (r Range) part(off, n int) Range { return Range{r.Buf, r.Off + off, n} }
+func send(peer int, src Range) Step { return Step{Kind: Send, Peer: peer, Src: src} }
+func recv(peer int, dst Range) Step { return Step{Kind: Recv, Peer: peer, Dst: dst} }
+func reduce(dst, src Range) Step    { return Step{Kind: Reduce, Dst: dst, Src: src} }
+func copyStep(dst, src Range) Step  { return Step{Kind: Copy, Dst: dst, Src: src} }
