@@ -102,11 +102,6 @@ type arrival struct {
 	message *message
 }
 
-type sendQueue struct {
-	first, last *Request
-	draining    bool
-}
-
 // queues is the matching state of a context: one space of a communicator.
 type queues struct {
 	*match.Queues[*Request, *message]
@@ -205,7 +200,7 @@ func (e *engine) complete(r *Request, err error) {
 func (e *engine) detach(r *Request, deliver bool) {
 	switch r.phase {
 	case queued:
-		e.unqueue(r)
+		e.peers[r.peer].waiting[windowOf(r.head.Kind, r.head.Flags)].remove(r)
 	case announced:
 		delete(e.sends, r.head.ID)
 		if deliver {
@@ -234,11 +229,7 @@ func (e *engine) detach(r *Request, deliver bool) {
 	case claimed:
 		r.message.request = nil
 	case cleared:
-		for _, a := range e.peers[r.status.Source].inbound {
-			if a.request == r {
-				a.request = nil
-			}
-		}
+		e.peers[r.status.Source].inbound[r.head.ID].request = nil
 	case arriving:
 		if p := &e.peers[r.status.Source]; p.cur.request == r {
 			p.cur.request = nil

@@ -241,12 +241,15 @@ func (p *Port) serve(h Handler) {
 	for {
 		e.mu.Lock()
 		m := d.take()
-		if m == nil {
-			if d.closed {
-				e.sweep(d)
-				e.mu.Unlock()
-				return
+		if d.closed && (m == nil || e.failure != nil) {
+			if m != nil {
+				e.handled(m)
 			}
+			e.sweep(d)
+			e.mu.Unlock()
+			return
+		}
+		if m == nil {
 			e.mu.Unlock()
 			<-d.wake
 			continue

@@ -201,7 +201,7 @@ func (e *engine) post(r *Request) {
 func (e *engine) clear(r *Request, peer int, id uint64, fits bool) {
 	e.out = wire.Header{Kind: wire.Clear, ID: id}
 	if fits {
-		r.phase = cleared
+		r.phase, r.head.ID = cleared, id
 		e.peers[peer].inbound[id] = &arrival{request: r}
 	} else {
 		e.out.Flags = wire.Refuse

@@ -70,10 +70,11 @@ type Request struct {
 	status   Status
 	prev     *Request // neighbours in group.pending
 	next     *Request
-	nextSend *Request // in a queue for credits
+	prevSend *Request // in a queue for credits
+	nextSend *Request
 
 	// Sending.
-	head    wire.Header
+	head    wire.Header // of a receive: ID is that of the large message it has met
 	payload [][]byte
 	flight  sending // that is told by the transport
 	reply   []byte  // of a call

@@ -101,12 +101,7 @@ func (e *engine) start(r *Request) {
 	cost := costOf(&r.head)
 	if q := &p.waiting[window]; q.first != nil || p.credits[window] < cost {
 		r.phase = queued
-		if q.first == nil {
-			q.first = r
-		} else {
-			q.last.nextSend = r
-		}
-		q.last = r
+		q.push(r)
 		return
 	}
 	p.credits[window] -= cost
@@ -154,25 +149,34 @@ func (e *engine) flown(r *Request) {
 	e.complete(r, nil)
 }
 
-// unqueue removes a request from its queue for credits.
-func (e *engine) unqueue(r *Request) {
-	q := &e.peers[r.peer].waiting[windowOf(r.head.Kind, r.head.Flags)]
-	var before *Request
-	for s := q.first; s != nil; before, s = s, s.nextSend {
-		if s != r {
-			continue
-		}
-		if before == nil {
-			q.first = r.nextSend
-		} else {
-			before.nextSend = r.nextSend
-		}
-		if q.last == r {
-			q.last = before
-		}
-		r.nextSend = nil
-		return
+// sendQueue holds the requests that wait for credits, in order.
+type sendQueue struct {
+	first, last *Request
+	draining    bool
+}
+
+func (q *sendQueue) push(r *Request) {
+	r.prevSend, r.nextSend = q.last, nil
+	if q.last == nil {
+		q.first = r
+	} else {
+		q.last.nextSend = r
 	}
+	q.last = r
+}
+
+func (q *sendQueue) remove(r *Request) {
+	if r.prevSend == nil {
+		q.first = r.nextSend
+	} else {
+		r.prevSend.nextSend = r.nextSend
+	}
+	if r.nextSend == nil {
+		q.last = r.prevSend
+	} else {
+		r.nextSend.prevSend = r.prevSend
+	}
+	r.prevSend, r.nextSend = nil, nil
 }
 
 // credited takes credits that a peer returned and sends what waited for them.
@@ -190,11 +194,7 @@ func (e *engine) credited(peer, window, n int) {
 			break
 		}
 		p.credits[window] -= cost
-		q.first = r.nextSend
-		if q.first == nil {
-			q.last = nil
-		}
-		r.nextSend = nil
+		q.remove(r)
 		e.launch(r)
 	}
 	q.draining = false
