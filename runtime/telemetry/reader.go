@@ -1,0 +1,87 @@
+package telemetry
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	stderrors "errors"
+
+	"github.com/pkg/errors"
+)
+
+// Run is a run directory as it was read.
+type Run struct {
+	Dir    string
+	Job    JobInfo
+	Events [][]Event // of each rank, in the order in which it recorded them
+	Torn   []int     // ranks whose record ends in the middle of a line
+}
+
+// maxRecord bounds the length of a record line in bytes.
+const maxRecord = 1 << 24
+
+// ReadRun reads a run directory, also one of a job that is still running or
+// that was killed: of a record that ends in the middle of a line it takes what
+// is before. A rank that recorded nothing has no events.
+func ReadRun(dir string) (*Run, error) {
+	text, err := os.ReadFile(filepath.Join(dir, JobFile))
+	if err != nil {
+		return nil, errors.Wrap(err, "run directory")
+	}
+	r := &Run{Dir: dir}
+	if err := json.Unmarshal(text, &r.Job); err != nil {
+		return nil, errors.Wrapf(err, "run directory: %s", filepath.Join(dir, JobFile))
+	}
+	for rank := range max(r.Job.Ranks, 0) {
+		name := filepath.Join(dir, RankFile(rank))
+		events, torn, err := readFile(name)
+		switch {
+		case stderrors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, err
+		}
+		if torn {
+			r.Torn = append(r.Torn, rank)
+		}
+		r.Events = append(r.Events, events)
+	}
+	return r, nil
+}
+
+func readFile(name string) ([]Event, bool, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, false, errors.Wrap(err, "run directory")
+	}
+	events, torn, err := ReadEvents(f)
+	_ = f.Close() // it was only read
+	return events, torn, errors.WithMessage(err, name)
+}
+
+// ReadEvents reads record lines up to the end or to the first line that is not
+// a whole one; torn says which it was. An error is one of r. Fields and kinds
+// that this version does not know are no fault.
+func ReadEvents(r io.Reader) (events []Event, torn bool, err error) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxRecord)
+	for lines.Scan() {
+		if len(lines.Bytes()) == 0 {
+			continue
+		}
+		var e Event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return events, true, nil
+		}
+		events = append(events, e)
+	}
+	if err := lines.Err(); err == bufio.ErrTooLong {
+		return events, true, nil
+	} else if err != nil {
+		return events, false, errors.Wrap(err, "read records")
+	}
+	return events, false, nil
+}
