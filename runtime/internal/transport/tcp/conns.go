@@ -43,9 +43,10 @@ type Transport struct {
 
 // peer is the connection to one rank.
 type peer struct {
-	conn *net.TCPConn
-	in   stream // guarded by the engine's lock
-	lost bool   // guarded by the engine's lock
+	conn  *net.TCPConn
+	in    stream   // guarded by the engine's lock
+	lost  bool     // guarded by the engine's lock
+	taken []*chunk // guarded by the engine's lock; empty between calls of take
 
 	// Guarded by Transport.mu.
 	arrived []*chunk // read, not yet taken by Poll
@@ -231,7 +232,7 @@ func (t *Transport) Poll(int) bool {
 func (t *Transport) take(rank int, p *peer) bool {
 	t.mu.Lock()
 	arrived, ended := p.arrived, p.ended
-	p.arrived = nil
+	p.arrived = p.taken // takes turns with it
 	if p.failed != nil && ended != nil {
 		ended = p.failed
 	}
@@ -251,6 +252,9 @@ func (t *Transport) take(rank int, p *peer) bool {
 	for _, c := range arrived {
 		t.spare.put(c)
 	}
+	some := len(arrived) > 0
+	clear(arrived)
+	p.taken = arrived[:0]
 	if ended != nil {
 		p.ended = ended
 		p.work.Signal()
@@ -267,16 +271,16 @@ func (t *Transport) take(rank int, p *peer) bool {
 		t.tell()
 		t.recv.Lost(rank, ended)
 	}
-	return len(arrived) > 0 || ended != nil
+	return some || ended != nil
 }
 
 // tell reports completions and whether there were any.
 func (t *Transport) tell() (told bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for len(t.outcomes) > 0 {
-		o := t.outcomes[0]
-		t.outcomes = t.outcomes[1:]
+	for i := 0; i < len(t.outcomes); i++ { // a completion may send, and the writers add others
+		o := t.outcomes[i]
+		t.outcomes[i].done = nil
 		told = true
 		if o.done != nil {
 			t.mu.Unlock()
@@ -284,6 +288,8 @@ func (t *Transport) tell() (told bool) {
 			t.mu.Lock()
 		}
 	}
+	clear(t.outcomes)
+	t.outcomes = t.outcomes[:0]
 	return told
 }
 
