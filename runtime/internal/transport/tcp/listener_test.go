@@ -95,7 +95,7 @@ func TestStrangers(t *testing.T) {
 	log := newJournal()
 	change := func(cfg *Config) {
 		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
-		cfg.Handshake = 100 * time.Millisecond
+		cfg.Handshake = 400 * time.Millisecond
 	}
 	recv := []transport.Receiver{&echo{}, &echo{buf: make([]byte, 64)}}
 	l0, err := Listen(func() Config { c := testConfig(0, 2); change(&c); return c }())
@@ -237,7 +237,7 @@ func TestMeshAbsent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errJoin)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, errJoin)
 		_, err = l.Mesh(ctx, []string{gone, gone, gone}, &echo{})
 		cancel()
 		if !stderrors.Is(err, errJoin) {
@@ -274,7 +274,7 @@ func TestMeshImpostor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	_, err = l.Mesh(ctx, []string{impostor.Addr(), impostor.Addr()}, &echo{})
 	if err == nil || !strings.Contains(err.Error(), "handshake") || !stderrors.Is(err, context.DeadlineExceeded) {

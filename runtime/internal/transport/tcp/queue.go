@@ -7,7 +7,7 @@ import (
 
 const (
 	chunkSize = 64 << 10 // of the buffers that hold what could not leave at once
-	maxSpare  = 32       // such buffers that a transport keeps for later
+	maxSpare  = 64       // such buffers that a transport keeps for later
 	smallSize = 1 << 10  // payloads up to this size are copied next to their header
 )
 
