@@ -252,3 +252,20 @@ func (s *Summary) TimeTo(target float64) (seconds float64, ok bool) {
 	}
 	return 0, false
 }
+
+// Best returns the run with the best last value of the metric that the runs
+// have in common; ok is false without one.
+func Best(runs []*Summary) (run int, ok bool) {
+	if !comparable(runs) {
+		return 0, false
+	}
+	best := 0
+	for i, s := range runs {
+		a, _ := s.Final()
+		b, _ := runs[best].Final()
+		if s.sign()*a > s.sign()*b {
+			best = i
+		}
+	}
+	return best, true
+}
