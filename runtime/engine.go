@@ -17,6 +17,7 @@ const (
 	eagerLimit   = 64 << 10 // longest payload that is sent before the receiver has asked for it
 	messageCost  = 128      // credits that a message takes beside its payload: header and bookkeeping
 	portBound    = 64 << 20 // bytes of large messages to this rank's ports that may be in memory
+	portLimit    = 1 << 30  // longest message to a port and longest reply
 	defaultLimit = 64 << 20 // longest message that RecvGob takes
 )
 
@@ -72,6 +73,7 @@ type engine struct {
 	failure error            // why the job has failed
 	cancel  func(error)      // ends the context of the body
 	leave   *Request         // waits for all peers to leave
+	leaving bool             // the body has returned
 	parting bool             // leave waits for Goodbye
 	fault   error            // a panic of a handler: this rank's own failure
 	closed  bool             // the transport is closed
@@ -229,7 +231,10 @@ func (e *engine) detach(r *Request, deliver bool) {
 	case claimed:
 		r.message.request = nil
 	case cleared:
-		e.peers[r.status.Source].inbound[r.head.ID].request = nil
+		// Not there: the peer has used the ID twice or sent another length.
+		if a := e.peers[r.status.Source].inbound[r.head.ID]; a != nil && a.request == r {
+			a.request = nil
+		}
 	case arriving:
 		if p := &e.peers[r.status.Source]; p.cur.request == r {
 			p.cur.request = nil

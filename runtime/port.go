@@ -34,10 +34,13 @@ func (m *Message) Wanted() bool { return m.id != 0 }
 // Reply answers a Call, once, with the concatenation of the payloads, which
 // are the caller's again when it returns. It may be called from any goroutine,
 // also after the handler has returned, and never blocks. An answer to a sender
-// that has gone vanishes.
+// that has gone vanishes. A reply has 1 GiB at most.
 func (m *Message) Reply(payload ...[]byte) error {
 	if m.id == 0 {
 		return errors.New("reply to a message that wants none")
+	}
+	if n := size(payload); n > portLimit {
+		return errors.Errorf("reply of %d bytes, the limit is %d", n, portLimit)
 	}
 	if m.replied.Swap(true) {
 		return errors.New("second reply to a call")
@@ -132,7 +135,7 @@ func (p *Port) header(k wire.Kind, n int) wire.Header {
 
 // Post sends the concatenation of the payloads to the port at rank dst and
 // returns when they are the caller's again. It may wait for the receiver to
-// have handled earlier messages.
+// have handled earlier messages. A message has 1 GiB at most.
 func (p *Port) Post(ctx context.Context, dst int, payload ...[]byte) error {
 	e, g := p.c.e, p.c.group
 	peer, err := p.c.target(dst)
@@ -140,6 +143,9 @@ func (p *Port) Post(ctx context.Context, dst int, payload ...[]byte) error {
 		return errors.WithMessagef(err, "post to port %s", p.name)
 	}
 	n := size(payload)
+	if n > portLimit {
+		return errors.Errorf("post to port %s: %d bytes, the limit is %d", p.name, n, portLimit)
+	}
 	h := p.header(wire.Post, n)
 	e.mu.Lock()
 	err = p.usable()
@@ -178,6 +184,9 @@ func (p *Port) Call(ctx context.Context, dst int, payload ...[]byte) ([]byte, er
 		return nil, errors.WithMessagef(err, "call port %s", p.name)
 	}
 	n := size(payload)
+	if n > portLimit {
+		return nil, errors.Errorf("call port %s: %d bytes, the limit is %d", p.name, n, portLimit)
+	}
 	h := p.header(wire.Call, n)
 	if n > eagerLimit {
 		h.Kind, h.Flags = wire.Request, wire.ToPort|wire.WantReply

@@ -1,6 +1,9 @@
 package runtime
 
 import (
+	stderrors "errors"
+	"io"
+
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/runtime/internal/wire"
@@ -27,6 +30,9 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 			return nil, errors.Errorf("protocol: small message of %d bytes", h.Length)
 		}
 		window := windowOf(h.Kind, h.Flags)
+		if window == forPorts && h.Length > portLimit {
+			return nil, errors.Errorf("protocol: message of %d bytes to a port", h.Length)
+		}
 		if p.held[window] += costOf(h); p.held[window] > e.window {
 			return nil, errors.New("protocol: messages beyond the credits")
 		}
@@ -64,6 +70,9 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 		r.phase = arriving
 		return r.buf[:h.Length], nil
 	case wire.Reply:
+		if h.Length > portLimit {
+			return nil, errors.Errorf("protocol: reply of %d bytes", h.Length)
+		}
 		r := e.calls[h.ID]
 		if r == nil || r.peer != peer || r.phase == announced {
 			return nil, nil // the call has been cancelled
@@ -71,6 +80,11 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 		p.cur.request = r
 		r.reply = make([]byte, h.Length)
 		return r.reply, nil
+	case wire.Goodbye:
+		if !e.leaving || h.Length > 0 {
+			return nil, errors.New("protocol: a goodbye before this rank has left")
+		}
+		return nil, nil
 	case wire.Revoke:
 		if h.Length > maxCause {
 			return nil, errors.Errorf("protocol: cause of %d bytes", h.Length)
@@ -339,7 +353,7 @@ func (e *engine) Lost(peer int, err error) {
 	if r := cur.request; r != nil && r.phase == arriving {
 		r.phase = idle
 	}
-	if err == nil {
+	if err == nil || stderrors.Is(err, io.EOF) {
 		err = errQuit
 	}
 	e.lose(peer, err)

@@ -271,6 +271,7 @@ func (e *engine) assemble(ctx context.Context, kind wire.Kind) error {
 		defer e.mu.Unlock()
 		return e.failure
 	}
+	e.leaving = true
 	for peer := range e.peers {
 		if peer != e.rank {
 			e.out = wire.Header{Kind: kind}

@@ -1,0 +1,122 @@
+package runtime
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/wire"
+)
+
+// sink is a transport that loses everything.
+type sink struct{ closed bool }
+
+func (s *sink) Send(int, *wire.Header, [][]byte, transport.Completion) bool { return true }
+func (s *sink) Discard(int)                                                 {}
+func (s *sink) Detach(int, transport.Completion)                            {}
+func (s *sink) Poll(int) bool                                               { return false }
+func (s *sink) Wait(time.Duration)                                          {}
+func (s *sink) Wake()                                                       {}
+func (s *sink) PollBudget() time.Duration                                   { return 0 }
+func (s *sink) Pending() bool                                               { return false }
+func (s *sink) Bytes() (sent, received uint64)                              { return 0, 0 }
+func (s *sink) Close() error                                                { s.closed = true; return nil }
+
+// FuzzFrames feeds an engine with frames that no honest peer would send, while
+// it has calls of every kind pending. It must refuse or take each, without a
+// panic, give exactly the memory that the payload needs, and hold no more than
+// the windows allow.
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte{1, 0, 0, 8, 2, 0, 0, 9, 4, 0, 1, 100, 9, 0, 1, 3})
+	f.Add([]byte{2, 1, 0, 255, 2, 3, 7, 255, 4, 0, 0, 255, 3, 0, 1, 0, 3, 1, 2, 0})
+	f.Add([]byte{6, 0, 7, 10, 7, 0, 7, 10, 8, 0, 3, 20, 8, 1, 4, 0, 11, 0, 0, 20, 9, 0, 0, 0, 10, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		const peer = 1
+		e := newEngine(0, []string{"a", "b", "c"}, slog.New(slog.DiscardHandler))
+		e.t = new(sink)
+		c := &Comm{e: e, group: e.groups[0]}
+		var rs []*Request
+		for _, r := range []*Request{
+			Irecv(c, peer, 0, make([]int8, 100)),
+			Irecv(c, peer, AnyTag, make([]int8, 200_000)),
+			Irecv(c, AnySource, 1, make([]int8, 10)),
+			Isend(c, peer, 0, make([]int8, 100_000)),
+			Isend(c, peer, 0, make([]int8, 200_000)),
+		} {
+			rs = append(rs, r)
+		}
+		for _, n := range []int{5, 100_000} {
+			r := &Request{kind: opCall, group: c.group, peer: peer, head: wire.Header{Kind: wire.Call, Length: uint64(n)}, payload: [][]byte{make([]byte, n)}}
+			if n > eagerLimit {
+				r.head.Kind, r.head.Flags = wire.Request, wire.ToPort|wire.WantReply
+			}
+			e.start(r)
+			rs = append(rs, r)
+		}
+		d := e.doorOf(7) // of a port that is open, but whose handler does not come to it
+		d.port = &Port{c: c, door: d}
+		for script = script[:min(len(script), 400)]; len(script) >= 4; script = script[4:] {
+			h := wire.Header{
+				Kind: wire.Kind(script[0]%11 + 1), Flags: script[1] & 3, Elem: elemOf[int8](),
+				Tag: uint32(script[2] % 8), ID: uint64(script[2] % 8), Length: uint64(script[3]),
+			}
+			if script[1]&4 != 0 {
+				h.Context = 1 << 8 // not known here
+			}
+			if script[1]&8 != 0 {
+				h.Length *= 800 // beyond what is small
+			}
+			if script[1]&16 != 0 {
+				h.Credits = uint32(script[2])
+			}
+			if script[1]&32 != 0 {
+				h.Length = 1 << (script[3] % 48)
+			}
+			h.Flags |= script[1] & wire.CreditPorts
+			if h.Length > 1<<20 && h.Kind != wire.Eager { // too much to make up
+				h.Length = 1 << 20
+			}
+			buf, err := e.Begin(peer, &h)
+			if err != nil {
+				break
+			}
+			if buf != nil && len(buf) != h.Payload() {
+				t.Fatalf("%d bytes of memory for %d", len(buf), h.Payload())
+			}
+			e.End(peer, &h)
+			for w, held := range e.peers[peer].held {
+				if held < 0 || held > e.window {
+					t.Fatalf("window %d: %d bytes held", w, held)
+				}
+			}
+			if e.granted < 0 || e.granted > portBound+1<<20 {
+				t.Fatalf("%d bytes granted", e.granted)
+			}
+		}
+		e.Lost(peer, nil)
+		for i, r := range rs {
+			if !r.done.Load() {
+				t.Fatalf("request %d (%v) is pending although the peer is lost", i, r)
+			}
+		}
+		if c.group.pending != nil {
+			t.Fatalf("%v is still linked", c.group.pending)
+		}
+	})
+}
+
+func FuzzCause(f *testing.F) {
+	f.Add([]byte{}, 1)
+	f.Add(encodeCause(3, "killed by signal 9"), 1)
+	f.Fuzz(func(t *testing.T, b []byte, peer int) {
+		rank, cause := decodeCause(b, peer)
+		if len(b) >= 4 && len(b) <= maxCause && rank >= 0 {
+			if again := encodeCause(rank, cause.Error()); string(again) != string(b) {
+				t.Fatalf("got %q, want %q", again, b)
+			}
+		} else if len(b) < 4 && rank != peer {
+			t.Fatalf("rank %d of a short payload from %d", rank, peer)
+		}
+	})
+}
