@@ -76,7 +76,7 @@ type Job struct {
 type Streams struct {
 	Stdin          *os.File
 	Stdout, Stderr *os.File
-	Signals        <-chan os.Signal // what the launcher was sent; nil: nothing
+	Signals        <-chan os.Signal // what the launcher was sent, SIGCONT included; nil: nothing
 }
 
 // Failure is a job that did not end well.

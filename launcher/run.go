@@ -669,8 +669,22 @@ func (s *supervisor) suspend() {
 		}
 	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) // to ourselves: always permitted
+	// This thread may run on for a moment: what says that the stop is over is the
+	// signal that ends it.
+	var meanwhile []os.Signal
+	for sig := range s.std.Signals {
+		if sig == syscall.SIGCONT {
+			break
+		}
+		meanwhile = append(meanwhile, sig)
+	}
 	for l := range waiting {
 		l.out.Send(agent.Frame{Kind: agent.Resume})
+	}
+	for _, sig := range meanwhile {
+		if sig != syscall.SIGTSTP {
+			s.signalled(sig, time.Time{})
+		}
 	}
 }
 

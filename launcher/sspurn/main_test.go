@@ -1,0 +1,707 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sspurn/sspurn/runtime/bootstrap"
+)
+
+// The test binary is also the command under test and the program of its ranks,
+// as this variable says.
+const envAs = "SSPURN_TEST_AS"
+
+// envMark is in the environment of every process of one test.
+const envMark = "SSPURN_TEST_MARK"
+
+// patience bounds every wait of a test. Nothing is expected to take long.
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(envAs) {
+	case "sspurn":
+		os.Exit(run(os.Args))
+	case "rank":
+		os.Exit(rankMain(os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+// rankMain is a program that joins the job like runtime.Run does. What it does
+// then is its first argument, and the second the rank that does it, the others
+// waiting for the end.
+func rankMain(args []string) int {
+	cfg, err := bootstrap.FromEnv(os.LookupEnv)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	me := len(args) > 1 && args[1] == strconv.Itoa(cfg.Rank)
+	if me && args[0] == "absent" {
+		return 0
+	}
+	self := bootstrap.Peer{Rank: cfg.Rank, Host: cfg.Host, Addr: cfg.Listen + ":1"}
+	peers, err := cfg.Control.Roster(context.Background(), self)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		_ = cfg.Control.Finish(bootstrap.Verdict{Cause: err.Error(), Secondary: true})
+		return 1
+	}
+	fmt.Printf("joined %d of %d at %s, %d bytes of secret, emulate %q\n", cfg.Rank, len(peers), peers[cfg.Rank].Addr, len(cfg.Secret), cfg.Emulate)
+	switch {
+	case args[0] == "record":
+		for i := range 1000 {
+			cfg.Control.Record(fmt.Appendf(nil, `{"ev":"clock","t":%d,"rank":%d,"c":%d,"compute":1}`, i, cfg.Rank, i))
+			if i%100 == 99 {
+				fmt.Fprintln(os.Stderr, "at", i)
+			}
+		}
+	case args[0] == "ok":
+	case me && args[0] == "error":
+		fmt.Fprintln(os.Stderr, "this is why")
+		_ = cfg.Control.Finish(bootstrap.Verdict{Cause: "the body's error\nsecond line"})
+		return 7
+	case me && args[0] == "stuck": // says that it failed, and then does not exit
+		_ = cfg.Control.Finish(bootstrap.Verdict{Cause: "stuck"})
+		select {}
+	case me && args[0] == "leave":
+		return 0
+	case me && args[0] == "kill":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	default:
+		loss, ok := <-cfg.Control.Losses()
+		if !ok {
+			return 1
+		}
+		fmt.Fprintf(os.Stderr, "told of %d: %s\n", loss.Rank, loss.Cause)
+		_ = cfg.Control.Finish(bootstrap.Verdict{Cause: "lost a peer", Secondary: true, Lost: loss.Rank})
+		return 1
+	}
+	if err := cfg.Control.Finish(bootstrap.Verdict{OK: true}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// launch is a run of the command under test.
+type launch struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	mark   string
+	done   chan struct{}
+	stdout watched
+	stderr watched
+}
+
+// watched collects output and lets a test wait for it.
+type watched struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.Write(p)
+}
+
+func (w *watched) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.String()
+}
+
+// start starts sspurn with the arguments; "RANK" among them is this program as
+// a rank.
+func start(t *testing.T, stdin io.Reader, args ...string) *launch {
+	t.Helper()
+	l := &launch{t: t, mark: fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()), done: make(chan struct{})}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, a := range args {
+		if a == "RANK" {
+			args = append(append(append([]string(nil), args[:i]...), "-x", envAs+"=rank", self), args[i+1:]...)
+			break
+		}
+	}
+	l.cmd = exec.Command(self, args...)
+	// The race detector lets every process wait for a second at its end unless told.
+	l.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", envAs+"=sspurn", envMark+"="+l.mark, "TMPDIR="+t.TempDir())
+	l.cmd.Stdin, l.cmd.Stdout, l.cmd.Stderr = stdin, &l.stdout, &l.stderr
+	l.cmd.WaitDelay = patience
+	if err := l.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(l.done)
+		_ = l.cmd.Wait() // the state says it
+	}()
+	t.Cleanup(func() {
+		_ = l.cmd.Process.Kill() // it has ended as a rule
+		<-l.done
+		l.gone()
+	})
+	return l
+}
+
+// wait returns the exit status once the command and all its processes are gone.
+func (l *launch) wait() int {
+	l.t.Helper()
+	select {
+	case <-l.done:
+	case <-time.After(patience):
+		l.t.Fatalf("no end; stdout:\n%s\nstderr:\n%s", l.stdout.String(), l.stderr.String())
+	}
+	l.gone()
+	return l.cmd.ProcessState.ExitCode()
+}
+
+// until waits until the stream holds the text.
+func (l *launch) until(w *watched, text string) {
+	l.t.Helper()
+	l.poll(text, func() bool { return strings.Contains(w.String(), text) })
+}
+
+// poll waits until the condition holds.
+func (l *launch) poll(what string, holds func() bool) {
+	l.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(patience)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-late:
+			l.t.Fatalf("not in time: %s; stdout:\n%.2000s\nstderr:\n%.2000s", what, l.stdout.String(), l.stderr.String())
+		}
+	}
+}
+
+// processes returns the living processes of this launch, from /proc.
+func (l *launch) processes() map[int]string {
+	found := make(map[int]string)
+	dirs, err := os.ReadDir("/proc")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, d := range dirs {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil {
+			continue
+		}
+		env, err := os.ReadFile(filepath.Join("/proc", d.Name(), "environ"))
+		if err != nil || !bytes.Contains(env, []byte(envMark+"="+l.mark)) {
+			continue // ended meanwhile, a zombie, or somebody else's
+		}
+		cmdline, _ := os.ReadFile(filepath.Join("/proc", d.Name(), "cmdline"))
+		found[pid] = strings.ReplaceAll(string(cmdline), "\x00", " ")
+	}
+	return found
+}
+
+// gone waits until no process of the launch is left.
+func (l *launch) gone() {
+	l.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(patience)
+	for {
+		left := l.processes()
+		if len(left) == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			l.t.Errorf("left behind: %v", left)
+			for pid := range left {
+				_ = syscall.Kill(pid, syscall.SIGKILL) // of this test, by its mark
+			}
+			return
+		}
+	}
+}
+
+// find returns the process whose command line ends with the words.
+func (l *launch) find(suffix string) int {
+	l.t.Helper()
+	for pid, cmdline := range l.processes() {
+		if strings.HasSuffix(strings.TrimSpace(cmdline), suffix) {
+			return pid
+		}
+	}
+	l.t.Fatalf("no process %q among %v", suffix, l.processes())
+	return 0
+}
+
+// expect compares the exit status and looks for lines in standard error.
+func (l *launch) expect(code int, texts ...string) {
+	l.t.Helper()
+	if got := l.wait(); got != code {
+		l.t.Errorf("exit status %d, want %d; stderr:\n%s", got, code, l.stderr.String())
+	}
+	for _, text := range texts {
+		if !strings.Contains(l.stderr.String(), text) {
+			l.t.Errorf("no %q in stderr:\n%s", text, l.stderr.String())
+		}
+	}
+}
+
+func hostname(t *testing.T) string {
+	t.Helper()
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestExitStatus(t *testing.T) {
+	host := hostname(t)
+	tests := []struct {
+		name string
+		args []string
+		code int
+		text string // in stderr; "" means that it is empty
+	}{
+		{"well", []string{"-n", "5", "true"}, 0, ""},
+		{"own code", []string{"-n", "3", "sh", "-c", "exit $((SSPURN_RANK == 1 ? 3 : 0))"}, 3, "sspurn: rank 1 on " + host + ": exit status 3"},
+		{"signal", []string{"-n", "3", "sh", "-c", "test $SSPURN_RANK = 2 && kill -9 $$; exec sleep 60"}, 137, "sspurn: rank 2 on " + host + ": killed by signal 9 (SIGKILL)"},
+		{"tail", []string{"-n", "2", "sh", "-c", "test $SSPURN_RANK = 1 || exec sleep 60; echo why >&2; exit 1"}, 1, "sspurn:   | why"},
+		{"timeout", []string{"-n", "2", "-timeout", "100ms", "sleep", "60"}, 124, "did not end within 100ms"},
+		{"timeout of the deaf", []string{"-n", "2", "-timeout", "100ms", "-grace", "100ms", "sh", "-c", "trap '' TERM; while :; do sleep 60; done"}, 124, "did not end"},
+		{"no program", []string{"-n", "2", "./no-such-program"}, 125, "program ./no-such-program: no such file"},
+		{"not in the PATH", []string{"no-such-program"}, 125, "not in the PATH"},
+		{"not executable", []string{"-n", "2", "/etc/passwd"}, 125, "permission denied"},
+		{"no such directory", []string{"-wdir", "/no/such", "true"}, 125, "-wdir /no/such: no such directory"},
+		{"no such hosts file", []string{"-hosts", "/no/such", "true"}, 125, "/no/such"},
+		{"too many ranks", []string{"-n", "5", "-host", "localhost:3", "true"}, 125, "5 ranks are more than the 3 slots"},
+		{"both host flags", []string{"-host", "a", "-hosts", "b", "true"}, 125, "exclude each other"},
+		{"unknown flag", []string{"-bogus", "true"}, 125, "-bogus"},
+		{"bad number", []string{"-n", "x", "true"}, 125, "-n"},
+		{"no ranks", []string{"-n", "0", "true"}, 125, "-n 0"},
+		{"no program at all", []string{"-n", "2"}, 125, "no PROGRAM"},
+		{"bad choice", []string{"-map-by", "core", "true"}, 125, "want slot or node"},
+		{"bad ports", []string{"-ports", "9-3", "true"}, 125, "-ports 9-3"},
+		{"bad variable", []string{"-x", "NO_SUCH_VARIABLE", "true"}, 125, "NO_SUCH_VARIABLE"},
+		{"no time", []string{"-timeout", "0s", "true"}, 125, "-timeout"},
+		{"unknown interface", []string{"-iface", "nosuch0", "true"}, 125, "-iface nosuch0"},
+		{"empty emulation", []string{"-emulate", "", "true"}, 125, "-emulate"},
+		{"flags of the program", []string{"sh", "-c", "exit 9", "-n", "3"}, 9, "exit status 9"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := start(t, nil, tt.args...)
+			l.expect(tt.code, tt.text)
+			if tt.text == "" && l.stderr.String() != "" {
+				t.Errorf("stderr: %s", l.stderr.String())
+			}
+			if tt.code == 125 {
+				if n := strings.Count(l.stderr.String(), "\n"); n != 1 {
+					t.Errorf("%d lines, want one: %s", n, l.stderr.String())
+				}
+				if out := l.stdout.String(); out != "" {
+					t.Errorf("stdout: %s", out)
+				}
+			}
+		})
+	}
+}
+
+func TestJoin(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 5, 8} {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			l := start(t, nil, "-n", strconv.Itoa(n), "-emulate", "delay=1ms", "RANK", "ok")
+			l.expect(0)
+			for r := range n {
+				want := fmt.Sprintf("joined %d of %d at 127.0.0.1:1, 32 bytes of secret, emulate \"delay=1ms\"\n", r, n)
+				if !strings.Contains(l.stdout.String(), want) {
+					t.Errorf("no %q in %s", want, l.stdout.String())
+				}
+			}
+		})
+	}
+}
+
+func TestFirstFailure(t *testing.T) {
+	host := hostname(t)
+	tests := []struct {
+		mode, rank string
+		code       int
+		text       string
+		told       string
+	}{
+		{"error", "2", 7, "sspurn: rank 2 on " + host + ": exit status 7: the body's error\nsspurn:   | this is why\n", ""},
+		{"kill", "1", 137, "sspurn: rank 1 on " + host + ": killed by signal 9 (SIGKILL)\n", ""},
+		{"leave", "3", 1, "sspurn: rank 3 on " + host + ": exit status 0 in the middle of the job\n", ""},
+		{"absent", "4", 1, "sspurn: rank 4 on " + host + ": ended without joining the job that other ranks have joined\n", ""},
+		{"stuck", "0", 1, "sspurn: rank 0 on " + host + ": stuck\n", "told of 0: stuck"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.mode, func(t *testing.T) {
+			l := start(t, nil, "-n", "5", "-grace", "500ms", "RANK", tt.mode, tt.rank)
+			l.expect(tt.code, tt.text, tt.told)
+			if n := strings.Count(l.stderr.String(), "told of"); tt.told != "" && n != 4 {
+				t.Errorf("%d ranks were told, want 4:\n%s", n, l.stderr.String())
+			}
+		})
+	}
+}
+
+// TestKill kills each process of a launch in turn. Nothing may be left, ranks
+// that left their group and session included.
+func TestKill(t *testing.T) {
+	script := "trap '' INT TERM HUP; (setsid sleep 600 &) ; sleep 600 & echo up; while :; do sleep 600; done"
+	tests := []struct {
+		name   string
+		victim func(l *launch) int
+		text   string
+	}{
+		{"launcher", func(l *launch) int { return l.cmd.Process.Pid }, ""},
+		{"agent", func(l *launch) int { return l.find("agent serve") }, "host " + hostname(t) + ": sspurn agent: the agent was killed by signal 9 (SIGKILL)"},
+		{"keeper", func(l *launch) int { return l.find("agent") }, "host " + hostname(t) + ": agent: the keeper has ended"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := start(t, nil, "-n", "3", "sh", "-c", script)
+			l.poll("up", func() bool { return strings.Count(l.stdout.String(), "up\n") == 3 })
+			if n := len(l.processes()); n < 3+3*3 {
+				t.Fatalf("only %d processes: %v", n, l.processes())
+			}
+			if err := syscall.Kill(tt.victim(l), syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			code := l.wait()
+			if tt.text == "" {
+				return
+			}
+			if code != 125 || !strings.Contains(l.stderr.String(), tt.text) {
+				t.Errorf("exit status %d, stderr %s; want 125 and %q", code, l.stderr.String(), tt.text)
+			}
+		})
+	}
+}
+
+// TestEnd lets the launch end by itself while ranks have left processes
+// behind.
+func TestEnd(t *testing.T) {
+	l := start(t, nil, "-n", "3", "sh", "-c", "(setsid sleep 600 &); sleep 600 & echo ended")
+	l.expect(0)
+	if n := strings.Count(l.stdout.String(), "ended\n"); n != 3 {
+		t.Errorf("output of %d ranks, want 3", n)
+	}
+}
+
+func TestSignals(t *testing.T) {
+	send := func(t *testing.T, l *launch, sig syscall.Signal) {
+		t.Helper()
+		if err := l.cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ready := func(l *launch, n int) {
+		l.poll("ready", func() bool { return strings.Count(l.stdout.String(), "ready\n") == n })
+	}
+	t.Run("interrupt", func(t *testing.T) {
+		l := start(t, nil, "-n", "2", "sh", "-c", "trap 'echo asked; exit 0' INT; echo ready; while :; do sleep 0.01; done")
+		ready(l, 2)
+		send(t, l, syscall.SIGINT)
+		l.expect(130, "ended by SIGINT")
+		if n := strings.Count(l.stdout.String(), "asked\n"); n != 2 {
+			t.Errorf("%d ranks were asked, want 2", n)
+		}
+	})
+	t.Run("terminate", func(t *testing.T) {
+		l := start(t, nil, "-n", "2", "sh", "-c", "echo ready; exec sleep 600")
+		ready(l, 2)
+		send(t, l, syscall.SIGTERM)
+		l.expect(143, "ended by SIGTERM")
+	})
+	t.Run("grace", func(t *testing.T) {
+		l := start(t, nil, "-n", "2", "-grace", "200ms", "sh", "-c", "trap '' INT; echo ready; while :; do sleep 600; done")
+		ready(l, 2)
+		send(t, l, syscall.SIGINT)
+		l.expect(130, "ended by SIGINT")
+	})
+	t.Run("twice", func(t *testing.T) {
+		l := start(t, nil, "-n", "2", "-grace", "10m", "sh", "-c", "trap 'echo asked' INT; echo ready; while :; do sleep 0.01; done")
+		ready(l, 2)
+		send(t, l, syscall.SIGINT)
+		l.until(&l.stdout, "asked")
+		send(t, l, syscall.SIGINT)
+		l.expect(130, "ended by SIGINT")
+	})
+	t.Run("user", func(t *testing.T) {
+		l := start(t, nil, "-n", "2", "sh", "-c", "trap 'exit 4' USR1; trap 'echo two' USR2; echo ready; while :; do sleep 0.01; done")
+		ready(l, 2)
+		send(t, l, syscall.SIGUSR2)
+		l.until(&l.stdout, "two")
+		send(t, l, syscall.SIGUSR1)
+		l.expect(4)
+	})
+	t.Run("suspend", func(t *testing.T) {
+		l := start(t, nil, "-n", "2", "sh", "-c", "echo ready; while :; do sleep 0.01; echo tick; done")
+		ready(l, 2)
+		send(t, l, syscall.SIGTSTP)
+		// The launcher reads nothing while it is stopped, and the ranks say nothing
+		// more after that, for longer than an agent waits for a silent launcher.
+		stopped := func() bool {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", l.cmd.Process.Pid))
+			return err == nil && bytes.Contains(stat, []byte(") T "))
+		}
+		l.poll("the launcher is stopped", stopped)
+		<-time.After(4 * time.Second)
+		if !stopped() {
+			t.Error("the launcher runs")
+		}
+		send(t, l, syscall.SIGCONT)
+		before := strings.Count(l.stdout.String(), "tick\n")
+		l.poll("ranks run again", func() bool { return strings.Count(l.stdout.String(), "tick\n") > before+100 })
+		send(t, l, syscall.SIGTERM)
+		l.expect(143)
+	})
+}
+
+func TestStopped(t *testing.T) {
+	// A launcher that is stopped outright says nothing to its agent, which ends
+	// the ranks.
+	l := start(t, nil, "-n", "2", "sh", "-c", "echo ready; exec sleep 600")
+	l.poll("ready", func() bool { return strings.Count(l.stdout.String(), "ready\n") == 2 })
+	if err := l.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	l.poll("the ranks are gone", func() bool { return len(l.processes()) == 1 })
+	if err := l.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(125, "the launcher was silent")
+}
+
+func TestStoppedAgent(t *testing.T) {
+	l := start(t, nil, "-n", "2", "sh", "-c", "echo ready; exec sleep 600")
+	l.poll("ready", func() bool { return strings.Count(l.stdout.String(), "ready\n") == 2 })
+	if err := syscall.Kill(l.find("agent serve"), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(125, "host "+hostname(t)+": no sign of life")
+}
+
+func TestOutput(t *testing.T) {
+	t.Run("flood", func(t *testing.T) {
+		const lines = 20000
+		l := start(t, nil, "-n", "3", "-tag-output", "sh", "-c", fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo line $i of $SSPURN_RANK; i=$((i+1)); done; printf end", lines))
+		l.expect(0)
+		next := make([]int, 3)
+		ends := 0
+		for _, line := range strings.Split(strings.TrimSuffix(l.stdout.String(), "\n"), "\n") {
+			var tag, i, r int
+			if n, _ := fmt.Sscanf(line, "[%d] line %d of %d", &tag, &i, &r); n != 3 {
+				if strings.HasSuffix(line, "] end") {
+					ends++
+					continue
+				}
+				t.Fatalf("line %q", line)
+			}
+			if tag != r || next[r] != i {
+				t.Fatalf("line %q, want line %d of %d", line, next[r], r)
+			}
+			next[r]++
+		}
+		for r, n := range next {
+			if n != lines {
+				t.Errorf("%d lines of rank %d, want %d", n, r, lines)
+			}
+		}
+		if ends != 3 {
+			t.Errorf("%d unfinished lines, want 3", ends)
+		}
+	})
+	t.Run("bytes", func(t *testing.T) {
+		data := bytes.Repeat([]byte("\x00\xff\n\r no line"), 100000)
+		l := start(t, bytes.NewReader(data), "-n", "1", "cat")
+		l.expect(0)
+		if l.stdout.String() != string(data) {
+			t.Errorf("%d bytes came back, want %d", len(l.stdout.String()), len(data))
+		}
+	})
+	t.Run("apart", func(t *testing.T) {
+		l := start(t, nil, "-n", "2", "sh", "-c", "echo out; echo err >&2")
+		l.expect(0)
+		if out, diag := l.stdout.String(), l.stderr.String(); out != "out\nout\n" || diag != "err\nerr\n" {
+			t.Errorf("stdout %q, stderr %q", out, diag)
+		}
+	})
+	t.Run("directory", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "out")
+		l := start(t, nil, "-n", "2", "-output", dir, "sh", "-c", "echo out $SSPURN_RANK; printf err >&2")
+		l.expect(0)
+		for r := range 2 {
+			for ext, want := range map[string]string{"out": fmt.Sprintf("out %d\n", r), "err": "err"} {
+				got, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("rank-%d.%s", r, ext)))
+				if err != nil || string(got) != want {
+					t.Errorf("rank %d: %s is %q (%v), want %q", r, ext, got, err, want)
+				}
+			}
+		}
+		if out := l.stdout.String() + l.stderr.String(); out != "" {
+			t.Errorf("shown: %q", out)
+		}
+	})
+	t.Run("prompt", func(t *testing.T) {
+		// A part of a line is shown while the rank waits for the answer.
+		in, answer := io.Pipe()
+		l := start(t, in, "-n", "1", "sh", "-c", "printf 'name? '; read name; echo hello $name")
+		l.until(&l.stdout, "name? ")
+		if _, err := io.WriteString(answer, "you\n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := answer.Close(); err != nil {
+			t.Fatal(err)
+		}
+		l.expect(0)
+		if got := l.stdout.String(); got != "name? hello you\n" {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("blocked", func(t *testing.T) {
+		// Nobody reads the output: the job can be ended all the same.
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		l := start(t, nil, "-n", "2", "sh", "-c", "echo up >&2; exec cat /dev/zero")
+		_ = w.Close()
+		l.until(&l.stderr, "up\nup\n")
+		if err := l.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		l.wait()
+	})
+}
+
+func TestStdinGoesToRankZero(t *testing.T) {
+	l := start(t, strings.NewReader("a\nb\n"), "-n", "3", "-tag-output", "cat")
+	l.expect(0)
+	if got := l.stdout.String(); got != "[0] a\n[0] b\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("SSPURN_TEST_PASSED", "from the launcher")
+	l := start(t, nil, "-n", "2", "-wdir", dir, "-x", "SSPURN_TEST_PASSED", "-x", "OTHER=a b=c", "sh", "-c", `echo "$SSPURN_TEST_PASSED|$OTHER|$SSPURN_SIZE|$SSPURN_CONTROL|$(pwd)"`)
+	l.expect(0)
+	line := "from the launcher|a b=c|2|3|" + dir + "\n"
+	if got := l.stdout.String(); got != line+line {
+		t.Errorf("got %q, want twice %q", got, line)
+	}
+}
+
+func TestPasswordStaysInside(t *testing.T) {
+	l := start(t, nil, "-n", "2", "RANK", "wait", "-1")
+	l.until(&l.stdout, "joined")
+	for pid := range l.processes() {
+		for _, file := range []string{"cmdline", "environ"} {
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+			if err == nil && bytes.Contains(bytes.ToLower(text), []byte("secret")) {
+				t.Errorf("process %d: %s mentions the secret", pid, file)
+			}
+		}
+	}
+	if err := l.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(143)
+}
+
+func TestRecord(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	l := start(t, nil, "-n", "2", "-run-dir", dir, "-progress", "on", "RANK", "record")
+	l.expect(0)
+	for r := range 2 {
+		text, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("rank-%d.jsonl", r)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := bytes.Count(text, []byte(`"ev":"clock"`))
+		dropped := 0
+		if i := bytes.Index(text, []byte(`"s":"`)); i >= 0 {
+			fmt.Sscanf(string(text[i+5:]), "%d record lines", &dropped)
+		}
+		if kept+dropped != 1000 || kept < 400 {
+			t.Errorf("rank %d: %d lines kept and %d dropped, want 1000 together", r, kept, dropped)
+		}
+	}
+	job, err := os.ReadFile(filepath.Join(dir, "job.json"))
+	if err != nil || !bytes.Contains(job, []byte(`"ended": true`)) {
+		t.Errorf("job.json: %s (%v)", job, err)
+	}
+}
+
+func TestRecordOfAFailedJobStays(t *testing.T) {
+	l := start(t, nil, "-n", "1", "RANK", "record")
+	l.expect(0)
+	if strings.Contains(l.stderr.String(), "record of the run") {
+		t.Errorf("a directory after success: %s", l.stderr.String())
+	}
+	l = start(t, nil, "-n", "2", "sh", "-c", `printf '{"k":"record","record":{"ev":"note"}}\n' >&3; exit 5`)
+	l.expect(5, "the record of the run is in ")
+	_, path, _ := strings.Cut(l.stderr.String(), "the record of the run is in ")
+	if _, err := os.Stat(filepath.Join(strings.TrimSpace(path), "job.json")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBrokenControlChannel(t *testing.T) {
+	l := start(t, nil, "-n", "2", "sh", "-c", `test $SSPURN_RANK = 1 && echo garbage >&3; exec sleep 600`)
+	l.expect(1, "rank 1 on "+hostname(t)+": control channel")
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"-help"}, {"-h"}, {}, {"hosts", "-help"}, {"check", "-h"}} {
+		l := start(t, nil, args...)
+		l.expect(0)
+		out := l.stdout.String()
+		if !strings.Contains(out, "-hosts, -hostfile, -machinefile FILE") || strings.Contains(out, "--") {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+}
+
+func TestHosts(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hosts")
+	if err := os.WriteFile(file, []byte("node[1-2] slots=2\nuser@other:1 port=2222\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := start(t, nil, "hosts", "-hosts", file)
+	l.expect(0)
+	got := strings.Join(strings.Fields(l.stdout.String()), " ")
+	for _, want := range []string{"node1 0-1 2 ssh", "node2 2-3 2 ssh", "other 4 1 ssh", "-p 2222 user@other"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %s", want, got)
+		}
+	}
+	l = start(t, nil, "-n", "2", "hosts")
+	l.expect(125, "flags come after the command")
+	if err := os.WriteFile(file, []byte("fine\n\nbad name\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l = start(t, nil, "-hosts", file, "true")
+	l.expect(125, file+":3: name: want key=value")
+}
