@@ -12,31 +12,33 @@ import (
 // input carries the launcher's standard input to rank 0.
 type input struct {
 	credits *agent.Credits
-	stop    *os.File // closing it wakes the goroutine
+	stop    *os.File // closing it wakes the goroutine; nil: there is none
 	wg      sync.WaitGroup
 }
 
-// startInput starts reading from in, unless that is the terminal of a job in
-// the background, which would stop the launcher. Rank 0 then sees the end of
-// its input at once.
-func startInput(in *os.File, to *link) *input {
+// newInput returns an input that has not started.
+func newInput() *input { return &input{credits: agent.NewCredits(agent.StdinWindow)} }
+
+// start starts reading from in, unless that is the terminal of a job in the
+// background, which would stop the launcher. Rank 0 then sees the end of its
+// input at once.
+func (i *input) start(in *os.File, to *link) {
 	end := func() { to.out.SendBulk(agent.Frame{Kind: agent.Stdin}) } // behind the input
 	if in == nil || isTerminal(in) && !inForeground(in) {
 		end()
-		return nil
+		return
 	}
 	wake, stop, err := os.Pipe()
 	if err != nil {
 		end()
-		return nil
+		return
 	}
-	i := &input{credits: agent.NewCredits(agent.StdinWindow), stop: stop}
+	i.stop = stop
 	i.wg.Go(func() {
 		defer wake.Close()
 		defer end()
 		i.carry(in, wake, to)
 	})
-	return i
 }
 
 // carry reads only when there is something to read, and so can be ended
@@ -76,7 +78,9 @@ func (i *input) carry(in, wake *os.File, to *link) {
 // close ends the goroutine.
 func (i *input) close() {
 	i.credits.Close()
-	_ = i.stop.Close() // a pipe of ours
+	if i.stop != nil {
+		_ = i.stop.Close() // a pipe of ours
+	}
 	i.wg.Wait()
 }
 

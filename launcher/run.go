@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -238,6 +239,7 @@ func newSupervisor(job *Job, plan *Layout, links []*link, std Streams, log *logg
 		out:    newOutcome(plan.hostNames()),
 		events: make(chan event), quit: make(chan struct{}),
 		roster: make([]bootstrap.Peer, n), drained: make([]bool, n), pids: make([]int, n),
+		input:  newInput(),
 		killAt: stoppedTimer(), primaryAt: stoppedTimer(), endAt: stoppedTimer(),
 	}
 	var err error
@@ -357,7 +359,7 @@ func (s *supervisor) read(l *link) {
 			s.printer.drained(f.Rank)
 		case agent.StdinRoom:
 			n, err := f.Number()
-			if err == nil && s.input != nil {
+			if err == nil {
 				s.input.credits.Give(n)
 			}
 			continue
@@ -394,7 +396,7 @@ func (s *supervisor) run(ctx context.Context, paths []string) error {
 // supervise handles what happens until nothing of the job is left. An error is
 // a failure of the launcher itself.
 func (s *supervisor) supervise(ctx context.Context) error {
-	s.input = startInput(s.std.Stdin, s.links[0])
+	s.input.start(s.std.Stdin, s.rootLink())
 	tick := time.NewTicker(agent.PingEvery)
 	defer tick.Stop()
 	last := time.Now()
@@ -439,6 +441,16 @@ func (s *supervisor) supervise(ctx context.Context) error {
 		}
 	}
 	return launch
+}
+
+// rootLink returns the link to the host of rank 0.
+func (s *supervisor) rootLink() *link {
+	for i, ranks := range s.plan.On {
+		if slices.Contains(ranks, 0) {
+			return s.links[i]
+		}
+	}
+	return s.links[0] // there is a rank 0
 }
 
 // primaryWithin is how long the launcher waits for the end that explains a
@@ -691,9 +703,7 @@ func (s *supervisor) suspend() {
 // finish ends the agents, writes what is left and words the failure.
 func (s *supervisor) finish(launch error) error {
 	close(s.quit)
-	if s.input != nil {
-		s.input.close()
-	}
+	s.input.close()
 	var wg sync.WaitGroup
 	for _, l := range s.links {
 		wg.Go(func() { s.part(l) })
