@@ -17,6 +17,10 @@ import (
 const (
 	maxArrived = 1 << 20 // bytes read from a peer ahead of Poll
 	maxWrite   = 1 << 20 // bytes handed to the system at once
+
+	// A host that has vanished is found by the system: on Linux also when data
+	// is under way, but then a process that is suspended for as long is lost too.
+	patrols = false
 )
 
 // Transport moves frames over the connections of a mesh: for each peer a

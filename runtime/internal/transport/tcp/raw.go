@@ -30,6 +30,10 @@ const (
 	holdFor   = 50 * time.Microsecond // after a small frame, the next ones to its peer wait for a Poll
 	holdBytes = 32 << 10              // that wait at most
 
+	patrols     = true
+	patrolEvery = 250 * time.Millisecond
+	patrolPolls = 256 // calls of Poll between looks at the clock
+
 	pollBudget = time.Millisecond
 	crowded    = 4 // ranks a core above which polling only takes the core from others
 )
@@ -52,7 +56,9 @@ type Transport struct {
 	held           []int  // peers with frames that wait for a Poll
 	round          uint   // counts when what is held leaves
 	turn           uint
-	outcomes       []outcome // completions to tell at the next Poll
+	polls          uint
+	patrolled      time.Duration // since start
+	outcomes       []outcome     // completions to tell at the next Poll
 	spare          pool
 	sent, received uint64
 	closed         bool
@@ -64,6 +70,7 @@ type Transport struct {
 	epoll, bell int // descriptors; the bell is an eventfd in the epoll set
 
 	woken   atomic.Bool // Wake was called since the last Wait ended
+	rested  atomic.Bool // a Wait has ended by time: look at the clock
 	waiting atomic.Bool // somebody is, or is about to be, in the kernel
 	rung    atomic.Bool // the bell has been written to since it was last read
 
@@ -366,6 +373,10 @@ func (t *Transport) Poll(hint int) bool {
 		t.letGo()
 	}
 	progress := t.tell()
+	if t.polls++; t.polls%patrolPolls == 0 || t.rested.Load() {
+		t.rested.Store(false)
+		t.patrol()
+	}
 	if hint < 0 || t.peers[hint].fd < 0 {
 		progress = t.sweep() || progress
 	} else {
@@ -377,6 +388,32 @@ func (t *Transport) Poll(hint int) bool {
 	progress = t.tell() || progress
 	t.letGo() // what receivers and completions have sent
 	return progress
+}
+
+// patrol loses the peers whose hosts have vanished while data was under way;
+// keep-alives find the others. The kernel's own limit, TCP_USER_TIMEOUT, does
+// not tell a host that is gone from one whose process is suspended and leaves
+// its window closed: that one still answers.
+func (t *Transport) patrol() {
+	now := time.Since(t.start)
+	if now-t.patrolled < patrolEvery {
+		return
+	}
+	t.patrolled = now
+	for rank := range t.peers {
+		p := &t.peers[rank]
+		if p.fd < 0 {
+			continue
+		}
+		info, err := unix.GetsockoptTCPInfo(p.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			continue
+		}
+		since := time.Duration(info.Last_ack_recv) * time.Millisecond
+		if since >= silence && (info.Unacked > 0 || info.Probes >= 2) {
+			t.lose(rank, p, errors.Errorf("its host has acknowledged nothing for %.1f s", since.Seconds()))
+		}
+	}
 }
 
 // sweep serves every peer that is ready, each for one turn.
@@ -463,16 +500,20 @@ func (t *Transport) receive(rank int, p *peer) (progress bool) {
 	return progress
 }
 
-// Wait blocks until there may be something to poll; see transport.Transport.
+// Wait blocks until there may be something to poll, a patrol included; see
+// transport.Transport.
 func (t *Transport) Wait(d time.Duration) {
 	t.waitMu.Lock()
 	defer t.waitMu.Unlock()
 	if t.over {
 		return
 	}
+	if d < 0 || d > patrolEvery {
+		d = patrolEvery
+	}
 	t.waiting.Store(true)
-	if !t.woken.Load() {
-		t.sleep(d)
+	if !t.woken.Load() && t.sleep(d) == 0 {
+		t.rested.Store(true)
 	}
 	t.waiting.Store(false)
 	t.woken.Store(false)
@@ -482,25 +523,23 @@ func (t *Transport) Wait(d time.Duration) {
 	}
 }
 
-// sleep blocks in the kernel.
-func (t *Transport) sleep(d time.Duration) {
+// sleep blocks in the kernel and returns how many descriptors are ready.
+func (t *Transport) sleep(d time.Duration) int {
 	var ev [1]unix.EpollEvent
+	var n uintptr
+	var errno syscall.Errno
 	if t.pwait2 {
-		var ts unix.Timespec
-		var timeout *unix.Timespec
-		if d >= 0 {
-			ts = unix.NsecToTimespec(int64(d))
-			timeout = &ts
-		}
-		unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(t.epoll), uintptr(unsafe.Pointer(&ev[0])), 1,
-			uintptr(unsafe.Pointer(timeout)), 0, 0)
-		return
+		ts := unix.NsecToTimespec(int64(d))
+		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(t.epoll), uintptr(unsafe.Pointer(&ev[0])), 1,
+			uintptr(unsafe.Pointer(&ts)), 0, 0)
+	} else {
+		ms := (d + time.Millisecond - 1) / time.Millisecond
+		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(t.epoll), uintptr(unsafe.Pointer(&ev[0])), 1, uintptr(ms), 0, 0)
 	}
-	ms := -1
-	if d >= 0 {
-		ms = int(min((d+time.Millisecond-1)/time.Millisecond, 1<<30))
+	if errno != 0 {
+		return -1
 	}
-	unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(t.epoll), uintptr(unsafe.Pointer(&ev[0])), 1, uintptr(ms), 0, 0)
+	return int(n)
 }
 
 // Wake ends the current or the next Wait. It makes no system call unless

@@ -31,7 +31,7 @@ func TestOptions(t *testing.T) {
 			{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 1},
 			{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 1},
 			{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 2},
-			{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds())},
+			{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 0},
 		} {
 			if got, err := unix.GetsockoptInt(fd, opt.level, opt.code); err != nil || got != opt.want {
 				t.Errorf("rank %d: %s is %d, %v, want %d", rank, opt.name, got, err, opt.want)
@@ -70,6 +70,37 @@ func TestCoarseWait(t *testing.T) {
 	}
 	ts[0].Wake()
 	ts[0].Wait(-1)
+}
+
+// TestSuspended has a rank not read for longer than a host may be silent, as
+// when its process is stopped: the connection outlives it.
+func TestSuspended(t *testing.T) {
+	t.Parallel()
+	e := [2]*echo{{}, {buf: make([]byte, 1<<20)}}
+	ts := mesh(t, []transport.Receiver{e[0], e[1]})
+	defer ts[0].Close()
+	defer ts[1].Close()
+	h := wire.Header{Kind: wire.Eager, Length: 1 << 20}
+	const frames = 30 // more than sockets hold
+	for range frames {
+		ts[0].Send(1, &h, [][]byte{make([]byte, 1<<20)}, nil)
+	}
+	for start := time.Now(); time.Since(start) < silence+3*patrolEvery; {
+		ts[0].Poll(-1)
+		ts[0].Wait(patrolEvery)
+	}
+	if ts[0].patrolled < silence {
+		t.Errorf("the last patrol was after %v", ts[0].patrolled)
+	}
+	for e[1].frames < frames && e[0].lost+e[1].lost == 0 {
+		ts[0].Poll(-1)
+		if !ts[1].Poll(-1) {
+			ts[1].Wait(time.Millisecond)
+		}
+	}
+	if e[1].frames != frames || e[0].lost+e[1].lost > 0 {
+		t.Errorf("%d frames, %d and %d losses", e[1].frames, e[0].lost, e[1].lost)
+	}
 }
 
 // TestDescriptors checks that a closed mesh leaves none open.

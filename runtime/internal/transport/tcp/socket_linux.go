@@ -8,10 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// userTimeout bounds how long sent data may stay unacknowledged. It also ends
-// keep-alive probing, which happens at whole seconds: an idle connection to a
-// host that has vanished ends at the third.
-const userTimeout = 2500 * time.Millisecond
+// silence bounds how long a host may leave data unacknowledged.
+const silence = 2500 * time.Millisecond
 
 // tune sets the options of a mesh connection.
 func tune(c *net.TCPConn) error {
@@ -24,7 +22,9 @@ func tune(c *net.TCPConn) error {
 	}
 	var failed error
 	err = raw.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+		if !patrols {
+			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(silence.Milliseconds()))
+		}
 		// bbr paces what needs no pacing here: cubic moves 60 % more over
 		// loopback. Kernels without it, and users that may not choose it, go on.
 		if cc, err := unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION); err == nil && cc == "bbr" {
