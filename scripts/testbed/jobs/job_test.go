@@ -78,8 +78,8 @@ func TestJob(t *testing.T) {
 func TestStrangers(t *testing.T) {
 	c := newCluster(t)
 	record := filepath.Join(c.home, "run")
-	j := c.start(t, 5, []string{"-run-dir", record}, "synth", "-compute", "20ms", "-clocks", "250", "-rows", "64", "-width", "4", "-touch", "4", "-check")
-	addrs := c.awaitListeners(t, 5)
+	j := c.start(t, 5, []string{"-run-dir", record}, "synth", "-compute", "20ms", "-clocks", "250", "-rows", "64", "-width", "8", "-touch", "4", "-check")
+	addrs := j.awaitListeners(5)
 	var info telemetry.JobInfo
 	text, err := os.ReadFile(filepath.Join(record, telemetry.JobFile))
 	if err == nil {
@@ -146,22 +146,24 @@ func hello(job string, from, to uint32) []byte {
 	return b
 }
 
-// awaitListeners waits until ranks listen on at least n ports and returns
-// their addresses.
-func (c *cluster) awaitListeners(t *testing.T, n int) []string {
-	t.Helper()
+// awaitListeners waits until ranks listen on n ports and returns their
+// addresses.
+func (j *job) awaitListeners(n int) []string {
+	j.t.Helper()
 	deadline := time.After(30 * time.Second)
 	for {
 		var addrs []string
-		for _, h := range c.Hosts() {
-			addrs = append(addrs, listeners(t, h)...)
+		for _, h := range j.c.Hosts() {
+			addrs = append(addrs, listeners(j.t, h)...)
 		}
 		if len(addrs) >= n {
 			return addrs
 		}
 		select {
+		case <-j.ended:
+			j.t.Fatalf("the launcher ended, %v, before the ranks listened", j.cmd.ProcessState)
 		case <-deadline:
-			t.Fatalf("ranks listen on %v, want %d ports", addrs, n)
+			j.t.Fatalf("ranks listen on %v, want %d ports", addrs, n)
 		case <-time.After(time.Millisecond):
 		}
 	}
