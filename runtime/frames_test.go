@@ -36,15 +36,12 @@ func FuzzFrames(f *testing.F) {
 		e := newEngine(0, []string{"a", "b", "c"}, slog.New(slog.DiscardHandler))
 		e.t = new(sink)
 		c := &Comm{e: e, group: e.groups[0]}
-		var rs []*Request
-		for _, r := range []*Request{
+		rs := []*Request{
 			Irecv(c, peer, 0, make([]int8, 100)),
 			Irecv(c, peer, AnyTag, make([]int8, 200_000)),
 			Irecv(c, AnySource, 1, make([]int8, 10)),
 			Isend(c, peer, 0, make([]int8, 100_000)),
 			Isend(c, peer, 0, make([]int8, 200_000)),
-		} {
-			rs = append(rs, r)
 		}
 		for _, n := range []int{5, 100_000} {
 			r := &Request{kind: opCall, group: c.group, peer: peer, head: wire.Header{Kind: wire.Call, Length: uint64(n)}, payload: [][]byte{make([]byte, n)}}
