@@ -197,7 +197,7 @@ func (l *Log[T]) Trim(clock int64) {
 		n++
 	}
 	l.drop(n)
-	if n == len(l.sealed) || l.sealed[n].Clock >= clock {
+	if len(l.sealed) == 0 || l.sealed[0].Clock >= clock {
 		l.kept = max(l.kept, clock)
 	}
 }

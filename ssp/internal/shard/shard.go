@@ -1,0 +1,278 @@
+// Package shard is what an owner keeps: the rows of its part of every table, the
+// clocks of all ranks, the batches it has applied, and who is to be told. It is
+// a pure machine: batches and requests go in, answers and pushes come out.
+//
+// Batches carry the sender's incarnation, version and clock; a shard applies the
+// next version of a sender and drops a repeat. Blocks of ordered tables are held
+// until all batches of their clock are in and applied by rank then.
+package shard
+
+import (
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/ssp/internal/clock"
+	"github.com/sspurn/sspurn/ssp/internal/codec"
+)
+
+// Shard is the machine; R is what the caller remembers of a parked request.
+type Shard[R any] struct {
+	rank    int
+	clocks  *clock.Vector
+	tables  []Table
+	senders []sender
+	order   *clock.Order[held]
+	parked  clock.Parking[R]
+	count   uint64 // batches applied, to order copies of a row
+	enc     codec.Encoder
+	eager   bool // some table is
+}
+
+type sender struct {
+	received   uint64 // last version applied
+	ordered    uint64 // last version applied to ordered tables
+	told       uint64 // last version pushed to it
+	clock      int64  // last clock pushed to it
+	epoch      uint32
+	subscribed bool
+}
+
+type held struct {
+	version uint64
+	msg     []byte // nil without rows of ordered tables
+}
+
+// New returns the shard of a rank, without tables.
+func New[R any](rank, ranks int) *Shard[R] {
+	return &Shard[R]{
+		rank: rank, clocks: clock.NewVector(ranks), senders: make([]sender, ranks), order: clock.NewOrder[held](ranks),
+	}
+}
+
+// AddTable adds the next table.
+func (s *Shard[R]) AddTable(t Table) {
+	s.tables = append(s.tables, t)
+	s.eager = s.eager || t.eager()
+}
+
+// Min returns the clock of the slowest rank: everything with a smaller
+// timestamp is applied.
+func (s *Shard[R]) Min() int64 { return s.clocks.Min() }
+
+// Clocks returns the clocks of the ranks.
+func (s *Shard[R]) Clocks() *clock.Vector { return s.clocks }
+
+// Applied returns the last version of a sender that is applied to ordered or
+// to other tables.
+func (s *Shard[R]) Applied(rank int, ordered bool) uint64 {
+	if ordered {
+		return s.senders[rank].ordered
+	}
+	return s.senders[rank].received
+}
+
+func (s *Shard[R]) table(d *codec.Decoder) (Table, error) {
+	if n := d.Block().Table; int(n) < len(s.tables) {
+		return s.tables[n], nil
+	}
+	return nil, errors.Errorf("table %d of %d", d.Block().Table, len(s.tables))
+}
+
+// Batch applies a batch of a rank. rose reports that the minimum has risen, and
+// requests may be released; push that subscribers should be told.
+func (s *Shard[R]) Batch(rank int, msg []byte) (rose, push bool, err error) {
+	if err := codec.Check(msg); err != nil {
+		return false, false, err
+	}
+	var d codec.Decoder
+	_ = d.Reset(msg) // Check has
+	h := d.Header()
+	if h.Kind != codec.Batch || h.Rank != rank {
+		return false, false, errors.Errorf("a message of kind %d and rank %d where a batch of rank %d is due", h.Kind, h.Rank, rank)
+	}
+	from := &s.senders[rank]
+	if h.Version <= from.received {
+		return false, false, nil // a repeat
+	}
+	if h.Version != from.received+1 {
+		return false, false, errors.Errorf("batch %d of rank %d after %d", h.Version, rank, from.received)
+	}
+	from.received = h.Version
+	s.count++
+	var keep []byte
+	for d.NextTable() {
+		t, err := s.table(&d)
+		if err != nil {
+			return false, false, err
+		}
+		if t.ordered() {
+			keep = msg
+			continue
+		}
+		if err := t.apply(&d, s.rank); err != nil {
+			return false, false, err
+		}
+	}
+	if h.Flags&codec.Ticks == 0 {
+		return false, s.eager, nil
+	}
+	s.order.Hold(rank, s.clocks.At(rank), held{h.Version, append([]byte(nil), keep...)})
+	rose = s.clocks.Step(h.Epoch, rank, h.Clock)
+	if rose {
+		if err := s.settle(); err != nil {
+			return false, false, err
+		}
+	}
+	return rose, rose || s.eager, nil
+}
+
+// settle applies the held batches of the clocks that are over.
+func (s *Shard[R]) settle() error {
+	for {
+		rank, b, ok := s.order.Next(s.clocks.Min())
+		if !ok {
+			return nil
+		}
+		s.senders[rank].ordered = b.version
+		if len(b.msg) == 0 {
+			continue
+		}
+		s.count++
+		var d codec.Decoder
+		if err := d.Reset(b.msg); err != nil {
+			return err
+		}
+		for d.NextTable() {
+			t, err := s.table(&d)
+			if err != nil {
+				return err
+			}
+			if !t.ordered() {
+				continue
+			}
+			if err := t.apply(&d, s.rank); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// Park keeps a request until the minimum has reached a clock.
+func (s *Shard[R]) Park(at int64, who R) { s.parked.Park(at, who) }
+
+// Release returns one request that the minimum serves now.
+func (s *Shard[R]) Release() (R, bool) { return s.parked.Release(s.clocks.Min()) }
+
+// Wanted returns the age that a request asks for.
+func Wanted(msg []byte) (int64, error) {
+	var d codec.Decoder
+	if err := d.Reset(msg); err != nil {
+		return 0, err
+	}
+	if d.Header().Kind != codec.Request {
+		return 0, errors.Errorf("a message of kind %d where a request is due", d.Header().Kind)
+	}
+	if !d.NextTable() {
+		return 0, errors.New("a request without rows")
+	}
+	return d.Block().Age, nil
+}
+
+// Answer appends the answer to a rank's request to dst: the rows it names, of
+// one table. The minimum must have reached the age that it asks for.
+func (s *Shard[R]) Answer(dst []byte, rank int, msg []byte, waited bool) ([]byte, error) {
+	var d codec.Decoder
+	if err := d.Reset(msg); err != nil {
+		return dst, err
+	}
+	if !d.NextTable() {
+		return dst, errors.New("a request without rows")
+	}
+	t, err := s.table(&d)
+	if err != nil {
+		return dst, err
+	}
+	flags := codec.Flags(0)
+	if waited {
+		flags = codec.Parked
+	}
+	s.begin(dst, rank, flags, t.ordered())
+	s.open(t)
+	subscribe := d.Header().Flags&codec.Subscribe != 0
+	for d.NextRow() {
+		if subscribe {
+			if err := t.subscribe(d.Row(), rank); err != nil {
+				return dst, err
+			}
+			s.senders[rank].subscribed = true
+		}
+		if err := t.encode(&s.enc, d.Row()); err != nil {
+			return dst, err
+		}
+	}
+	out := s.enc.End()
+	return out, d.Err()
+}
+
+func (s *Shard[R]) begin(dst []byte, rank int, flags codec.Flags, ordered bool) {
+	s.enc.Begin(dst, codec.Header{
+		Kind: codec.Rows, Flags: flags, Rank: s.rank, Version: s.Applied(rank, ordered), Clock: s.clocks.Min(),
+		Epoch: s.clocks.Epoch(), ID: s.count,
+	})
+}
+
+func (s *Shard[R]) open(t Table) {
+	b := t.block()
+	b.Age = s.clocks.Min()
+	s.enc.Table(b)
+}
+
+// Push appends to dst what a subscriber has not been told: rows that have
+// changed, the clock, the version of its own batches. ok is false when that is
+// nothing.
+func (s *Shard[R]) Push(dst []byte, rank int) (out []byte, ok bool) {
+	to := &s.senders[rank]
+	news := to.subscribed && (s.clocks.Min() > to.clock || s.clocks.Epoch() != to.epoch) || s.eager && to.told < to.received
+	for _, t := range s.tables {
+		news = news || t.dirty(rank)
+	}
+	if !news {
+		return dst, false
+	}
+	s.begin(dst, rank, codec.Push, false)
+	for _, t := range s.tables {
+		if t.dirty(rank) {
+			s.open(t)
+			t.push(&s.enc, rank)
+		}
+	}
+	to.told, to.clock, to.epoch = to.received, s.clocks.Min(), s.clocks.Epoch()
+	return s.enc.End(), true
+}
+
+// Sync ends an epoch: all ranks have sent everything. Held batches are applied
+// and all clocks set to one.
+func (s *Shard[R]) Sync(to int64) error {
+	for r := range s.senders {
+		s.clocks.Step(s.clocks.Epoch(), r, clock.Forever)
+	}
+	if err := s.settle(); err != nil {
+		return err
+	}
+	s.clocks.Reset(to)
+	return nil
+}
+
+// Scan appends to dst rows of a table from a local number on, up to about so
+// many bytes, and returns the number to go on from, negative at the end.
+func (t *Rows[T]) Scan(e *codec.Encoder, from int64, bytes int) (next int64) {
+	next = -1
+	t.Each(from, func(row int64, slot int) bool {
+		if e.Len() >= bytes {
+			next = t.spec.Local(row)
+			return false
+		}
+		t.rows.Encode(slot, e, row)
+		return true
+	})
+	return next
+}

@@ -1,0 +1,136 @@
+package ssp
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sspurn/sspurn/runtime/telemetry"
+)
+
+// Stats is what the workers of a rank have done and waited for since Open, as of
+// their last Clock.
+type Stats struct {
+	Clocks   int64         // Clock calls, all workers
+	Compute  time.Duration // outside the store, straggling included
+	Gate     time.Duration // waiting because other workers are behind
+	Miss     time.Duration // waiting for rows to arrive
+	Flush    time.Duration // in Clock
+	Straggle time.Duration // slept for Config.Straggle, part of Compute
+	Reads    int64         // rows read
+	Fetches  int64         // rows asked for at other ranks
+	Evicted  int64         // copies dropped for lack of room
+	// Stale counts reads by the age of the copy minus the reader's clock.
+	Stale map[Clock]int64
+	// Bytes that left this rank, by class: update, fetch, push, control. The
+	// answers to requests count as push.
+	Bytes map[string]int64
+
+	near [nearAges]int64 // Stale of 0, -1, …; not in Reads
+}
+
+// nearAges is the number of differences that are counted in an array.
+const nearAges = 64
+
+func newStats() Stats { return Stats{Stale: map[Clock]int64{}} }
+
+func (s *Stats) read(behind Clock) {
+	if uint64(behind) < nearAges {
+		s.near[behind]++
+	} else {
+		s.Stale[-behind]++
+		s.Reads++
+	}
+}
+
+// add sums.
+func (s *Stats) add(o *Stats) {
+	s.Clocks += o.Clocks
+	s.Compute += o.Compute
+	s.Gate += o.Gate
+	s.Miss += o.Miss
+	s.Flush += o.Flush
+	s.Straggle += o.Straggle
+	s.Reads += o.Reads
+	s.Fetches += o.Fetches
+	for k, n := range o.Stale {
+		s.Stale[k] += n
+	}
+	for i, n := range o.near {
+		if n > 0 {
+			s.Stale[-Clock(i)] += n
+			s.Reads += n
+		}
+	}
+}
+
+// recordEvery is the least time between two events of a worker.
+const recordEvery = 50 * time.Millisecond
+
+// record publishes the worker's totals and, not too often unless it is the
+// last, writes an event.
+func (w *Worker) record(last bool) {
+	now := time.Now()
+	if !last && now.Sub(w.recorded) < recordEvery {
+		return
+	}
+	w.recorded = now
+	t := newStats()
+	t.add(&w.totals)
+	w.s.wmu.Lock()
+	w.published = t
+	w.s.wmu.Unlock()
+	r := w.s.c.Recorder()
+	if !r.Enabled() {
+		return
+	}
+	e := telemetry.Event{
+		Kind: "clock", Worker: w.index, Clock: int64(w.clock),
+		Compute: t.Compute.Seconds(), Gate: t.Gate.Seconds(), Miss: t.Miss.Seconds(), Flush: t.Flush.Seconds(),
+		Straggle: t.Straggle.Seconds(), Reads: t.Reads, Fetches: t.Fetches,
+	}
+	for _, k := range slices.Sorted(maps.Keys(t.Stale)) {
+		e.Stale = append(e.Stale, [2]int64{int64(k), t.Stale[k]})
+	}
+	r.Record(e)
+	if w.index == 0 {
+		w.s.record()
+	}
+}
+
+// record writes the bytes that have left.
+func (s *Store) record() {
+	if r := s.c.Recorder(); r.Enabled() {
+		r.Record(telemetry.Event{Kind: "bytes", Bytes: s.bytes()})
+	}
+}
+
+func (s *Store) bytes() map[string]int64 {
+	b := map[string]int64{"update": 0, "fetch": 0, "push": 0, "control": 0}
+	for i := range s.links {
+		l := &s.links[i]
+		b["update"] += l.updates.Load()
+		b["fetch"] += l.fetches.Load()
+		b["push"] += l.pushed.Load()
+		b["control"] += l.control.Load()
+	}
+	sent, _ := s.c.Traffic()
+	b["wire"] = int64(sent)
+	return b
+}
+
+// Stats returns the totals of this rank. It may be called at any time.
+func (s *Store) Stats() Stats {
+	out := newStats()
+	s.wmu.Lock()
+	for _, w := range s.workers {
+		out.add(&w.published)
+	}
+	tables := s.tables
+	s.wmu.Unlock()
+	for _, t := range tables {
+		out.Evicted += t.evicted()
+	}
+	out.Bytes = s.bytes()
+	return out
+}

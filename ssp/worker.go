@@ -1,0 +1,438 @@
+package ssp
+
+import (
+	"context"
+	stderrors "errors"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/ssp/internal/clock"
+	"github.com/sspurn/sspurn/ssp/internal/codec"
+)
+
+// Worker is one thread of computation: it reads and updates rows through Views
+// and ends its iterations with Clock. It belongs to one goroutine.
+type Worker struct {
+	s     *Store
+	index int
+	clock Clock  // written with Store.wmu
+	turn  uint64 // a number for the running clock that never comes again
+	open  bool
+	views []view // by table; nil where none was asked for
+
+	encoders []codec.Encoder // for batches of its own
+	touched  []bool
+
+	left   atomic.Bool // batches has news; set before they leave
+	batmu  sync.Mutex  // guards batches
+	batchs []departure
+
+	since     time.Time // compute since
+	waited    time.Duration
+	recorded  time.Time
+	straggled time.Duration
+	totals    Stats
+	published Stats // guarded by Store.wmu
+}
+
+// departure tells a worker with which versions its updates of a clock left.
+type departure struct {
+	from, to int64 // clocks
+	versions []uint64
+}
+
+// view is a View of any element.
+type view interface {
+	seal(clock int64) (rows int)
+	left(d departure)
+	trim(c Clock)
+	reset(at Clock)
+	next()
+	logged() int
+	pendingEager() bool
+	encodeEager(encs []codec.Encoder, touched []bool)
+	acked() bool
+	awaitAck(ctx context.Context) error
+}
+
+// Index is the worker's number on its rank, from 0 to Config.Workers−1.
+func (w *Worker) Index() int { return w.index }
+
+// Now returns how many clocks the worker has ended.
+func (w *Worker) Now() Clock { return w.clock }
+
+// Work runs body on Config.Workers goroutines, each with a worker of its own,
+// and returns when all have: with nil, or the error of the first worker that
+// failed, which ends the context of the others. Workers are closed when their
+// body returns. Every rank calls Work, and between two calls Sync; indices stay.
+func (s *Store) Work(ctx context.Context, body func(ctx context.Context, w *Worker) error) error {
+	ws := make([]*Worker, s.cfg.Workers)
+	for i := range ws {
+		w, err := s.NewWorker()
+		if err != nil {
+			return err
+		}
+		ws[i] = w
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.c.Computing(len(ws))
+	defer s.c.Computing(-len(ws))
+	var group sync.WaitGroup
+	var once sync.Once
+	var first error
+	for _, w := range ws {
+		group.Go(func() {
+			err := w.run(ctx, body)
+			if err != nil {
+				once.Do(func() {
+					first = errors.WithMessagef(err, "worker %d", w.index)
+					cancel(first)
+				})
+			}
+		})
+	}
+	group.Wait()
+	return first
+}
+
+func (w *Worker) run(ctx context.Context, body func(context.Context, *Worker) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+		if e := w.end(ctx, err != nil); err == nil {
+			err = e
+		}
+	}()
+	return body(ctx, w)
+}
+
+// NewWorker opens the next worker of this rank: the long form of Work. All
+// Config.Workers are to be opened and closed; one that is not holds the other
+// ranks back. After a worker has been closed, Sync comes before the next.
+func (s *Store) NewWorker() (*Worker, error) {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	if s.closed {
+		return nil, errors.New("new worker: the store is closed")
+	}
+	if s.opened == s.cfg.Workers {
+		return nil, errors.Errorf("new worker: all %d are open or were closed since the last Sync", s.cfg.Workers)
+	}
+	w := s.workers[s.opened]
+	if w.open {
+		return nil, errors.Errorf("new worker: worker %d is still open", w.index)
+	}
+	s.opened++
+	w.open = true
+	w.turn++
+	w.since, w.waited = time.Now(), 0
+	return w, nil
+}
+
+// Close ends the worker: what it has not handed over with Clock leaves, and it
+// holds nobody back any more. Its Views must not be used until it is opened
+// again.
+func (w *Worker) Close() error { return w.end(context.Background(), false) }
+
+// end closes the worker. A worker that failed hands nothing over: its job is
+// about to end.
+func (w *Worker) end(ctx context.Context, failed bool) error {
+	if !w.open {
+		return nil
+	}
+	w.open = false
+	w.account()
+	w.record(true)
+	if failed {
+		return nil
+	}
+	if err := w.handOver(ctx); err != nil {
+		return errors.WithMessagef(err, "close worker %d", w.index)
+	}
+	w.leave()
+	return errors.WithMessagef(w.s.flush(ctx), "close worker %d", w.index)
+}
+
+// leave takes the worker out of the rank's minimum.
+func (w *Worker) leave() {
+	w.s.wmu.Lock()
+	w.s.clocks.Step(w.s.clocks.Epoch(), w.index, clock.Forever)
+	w.s.wmu.Unlock()
+}
+
+// handOver seals the updates of the running clock and sends those that wait for
+// nobody.
+func (w *Worker) handOver(ctx context.Context) error {
+	eager := false
+	for _, v := range w.views {
+		if v != nil {
+			v.seal(int64(w.clock))
+			eager = eager || v.pendingEager()
+		}
+	}
+	if !eager {
+		return nil
+	}
+	return w.sendEager(ctx)
+}
+
+// Clock ends an iteration: the updates that the worker has made since the last
+// one leave for the owners of their rows, at once or, together with those of
+// the other workers of the rank, when the last of them has ended the same clock.
+// It waits only while too much of what left before is still under way.
+func (w *Worker) Clock(ctx context.Context) error {
+	if !w.open {
+		return errors.Errorf("clock: worker %d is closed", w.index)
+	}
+	if err := w.straggle(ctx); err != nil {
+		return err
+	}
+	start := w.account()
+	if err := w.handOver(ctx); err != nil {
+		return errors.WithMessagef(err, "worker %d: clock %d", w.index, w.clock)
+	}
+	s := w.s
+	s.wmu.Lock()
+	w.clock++
+	rose := s.clocks.Step(s.clocks.Epoch(), w.index, int64(w.clock))
+	s.wmu.Unlock()
+	if rose {
+		if err := s.flush(ctx); err != nil {
+			return errors.WithMessagef(err, "worker %d: clock %d", w.index, w.clock-1)
+		}
+	}
+	w.turn++
+	w.learn()
+	for _, v := range w.views {
+		if v == nil {
+			continue
+		}
+		v.next()
+		v.trim(w.clock)
+		for v.logged() > s.cfg.LogBytes && !v.acked() {
+			if err := v.awaitAck(ctx); err != nil {
+				return errors.WithMessagef(err, "worker %d: clock %d", w.index, w.clock-1)
+			}
+		}
+	}
+	now := time.Now()
+	w.totals.Flush += now.Sub(start)
+	w.totals.Clocks++
+	w.since, w.waited = now, 0
+	w.record(false)
+	return nil
+}
+
+// account ends a stretch of computing and returns the time.
+func (w *Worker) account() time.Time {
+	now := time.Now()
+	w.totals.Compute += now.Sub(w.since) - w.waited
+	w.since, w.waited = now, 0
+	return now
+}
+
+// learn tells the views what has left.
+func (w *Worker) learn() {
+	if !w.left.Load() {
+		return
+	}
+	w.batmu.Lock()
+	batches := w.batchs
+	w.batchs = nil
+	w.left.Store(false)
+	w.batmu.Unlock()
+	for _, d := range batches {
+		for _, v := range w.views {
+			if v != nil {
+				v.left(d)
+			}
+		}
+	}
+}
+
+func (w *Worker) tell(d departure) {
+	w.batmu.Lock()
+	w.batchs = append(w.batchs, d)
+	w.left.Store(true)
+	w.batmu.Unlock()
+}
+
+func (w *Worker) reset(at Clock) {
+	w.batmu.Lock()
+	w.batchs = nil
+	w.left.Store(false)
+	w.batmu.Unlock()
+	w.clock = at
+	w.turn++
+	for _, v := range w.views {
+		if v != nil {
+			v.reset(at)
+		}
+	}
+}
+
+// acquire takes the right to send batches.
+func (s *Store) acquire(ctx context.Context) error {
+	select {
+	case s.sending <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case s.sending <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.c.Done():
+		return s.c.Err()
+	case <-s.failed:
+		return s.failure
+	}
+}
+
+// flush sends the batches of all clocks that every worker of the rank has
+// ended: one for each clock and owner, empty or not.
+func (s *Store) flush(ctx context.Context) error {
+	if err := s.acquire(ctx); err != nil {
+		return err
+	}
+	defer func() { <-s.sending }()
+	for {
+		s.wmu.Lock()
+		low := s.clocks.Min()
+		end := int64(0)
+		for _, w := range s.workers {
+			end = max(end, int64(w.clock))
+		}
+		tables := s.tables
+		s.wmu.Unlock()
+		if s.sent >= low {
+			return nil
+		}
+		at := s.sent
+		next := announced(at, end, low)
+		s.beginBatch(s.encoders, s.buffers, next, true)
+		last := at
+		if next == clock.Forever {
+			last = clock.Forever
+		}
+		for _, t := range tables {
+			if !t.policy().eager() {
+				t.encode(at, last, s.encoders)
+			}
+		}
+		versions := make([]uint64, s.size)
+		for o := range versions {
+			s.versions[o]++
+			versions[o] = s.versions[o]
+		}
+		for _, w := range s.workers {
+			w.tell(departure{at, last, versions})
+		}
+		if err := s.post(ctx, s.encoders, nil); err != nil {
+			return err
+		}
+		s.sent = next
+	}
+}
+
+// beginBatch opens the batch for every owner that comes next there.
+func (s *Store) beginBatch(encs []codec.Encoder, bufs [][]byte, announce int64, ticks bool) {
+	h := codec.Header{Kind: codec.Batch, Rank: s.rank, Epoch: s.epoch}
+	if ticks {
+		h.Flags, h.Clock = codec.Ticks, announce
+	}
+	for o := range encs {
+		h.Version = s.versions[o] + 1
+		encs[o].Begin(bufs[o][:0], h)
+	}
+}
+
+// post sends the batches, to all owners or those that are marked.
+func (s *Store) post(ctx context.Context, encs []codec.Encoder, marked []bool) error {
+	// Others first: their answers take longer.
+	for k := 1; k <= s.size; k++ {
+		o := (s.rank + k) % s.size
+		msg := encs[o].End()
+		s.buffers[o] = msg
+		if marked != nil && !marked[o] {
+			continue
+		}
+		if o == s.rank {
+			if err := s.apply(o, msg); err != nil {
+				return err
+			}
+			continue
+		}
+		msg = s.links[o].squeeze(msg)
+		s.links[o].updates.Add(int64(len(msg)))
+		if err := s.data.Post(ctx, o, msg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendEager sends the worker's updates to tables without bound, in a batch that
+// does not tick.
+func (w *Worker) sendEager(ctx context.Context) error {
+	s := w.s
+	if err := s.acquire(ctx); err != nil {
+		return err
+	}
+	defer func() { <-s.sending }()
+	if w.encoders == nil {
+		w.encoders, w.touched = make([]codec.Encoder, s.size), make([]bool, s.size)
+	}
+	clear(w.touched)
+	s.beginBatch(w.encoders, s.buffers, 0, false)
+	for _, v := range w.views {
+		if v != nil && v.pendingEager() {
+			v.encodeEager(w.encoders, w.touched)
+		}
+	}
+	versions := make([]uint64, s.size)
+	for o, t := range w.touched {
+		if t {
+			s.versions[o]++
+			versions[o] = s.versions[o]
+		}
+	}
+	d := departure{int64(w.clock), int64(w.clock), versions}
+	for _, v := range w.views {
+		if v != nil && v.pendingEager() {
+			v.left(d)
+		}
+	}
+	return s.post(ctx, w.encoders, w.touched)
+}
+
+// straggle sleeps as the experiment wants; it counts as computing.
+func (w *Worker) straggle(ctx context.Context) error {
+	s := w.s
+	d := s.straggle.Delay(s.rank, s.size, w.clock, s.cfg.Seed, time.Since(w.since)-w.waited)
+	if d <= 0 {
+		return nil
+	}
+	w.totals.Straggle += d
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.c.Done():
+		return s.c.Err()
+	case <-s.failed:
+		return s.failure
+	}
+}
+
+var errSparse = stderrors.New("the table is sparse")
