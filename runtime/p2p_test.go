@@ -152,6 +152,7 @@ func TestHeadToHead(t *testing.T) {
 // once, before anything is received.
 func TestManyOutstanding(t *testing.T) {
 	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
+		started := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
 		run(t, 2, func(ctx context.Context, c *runtime.Comm) error {
 			const many, count = 1500, 4000 // 24 MB, the window is 4 MiB
 			peer := 1 - c.Rank()
@@ -161,6 +162,12 @@ func TestManyOutstanding(t *testing.T) {
 			}
 			if _, done, err := sends[many-1].Test(); done || err != nil {
 				return fmt.Errorf("the last send has ended (%v) beyond the credits", err)
+			}
+			close(started[c.Rank()])
+			select {
+			case <-started[peer]: // before, a receive would return credits
+			case <-ctx.Done():
+				return context.Cause(ctx)
 			}
 			buf := make([]int32, count)
 			for i := range many {
