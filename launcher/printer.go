@@ -112,6 +112,9 @@ func (s *sink) run() {
 			s.do(s.to.close)
 			return
 		}
+		if len(queue) > 0 {
+			continue // more may have come, and the wake for it been taken
+		}
 		var timeout <-chan time.Time
 		if s.idle && s.to.waiting() {
 			idle.Reset(idleFlush)
