@@ -41,6 +41,10 @@ func TestRule(t *testing.T) {
 }
 
 func countClocks(ctx context.Context, c *runtime.Comm, cfg ssp.Config, sparse bool) error {
+	return countClocksThen(ctx, c, cfg, sparse, func(*ssp.Store) {})
+}
+
+func countClocksThen(ctx context.Context, c *runtime.Comm, cfg ssp.Config, sparse bool, then func(*ssp.Store)) error {
 	s, err := ssp.Open(ctx, c, cfg)
 	if err != nil {
 		return err
@@ -139,5 +143,6 @@ func countClocks(ctx context.Context, c *runtime.Comm, cfg ssp.Config, sparse bo
 			return errors.Errorf("row %d: %d, want %d", row, x, n)
 		}
 	}
+	then(s)
 	return s.Close(ctx)
 }

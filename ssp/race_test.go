@@ -1,0 +1,5 @@
+//go:build race
+
+package ssp_test
+
+const raceEnabled = true
