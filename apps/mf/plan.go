@@ -1,0 +1,93 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/sspurn/sspurn/apps"
+	"github.com/sspurn/sspurn/ssp"
+)
+
+// plan divides the work: users over the workers, items into the blocks of a
+// pass. Every rank computes the same one.
+//
+// All workers go round the blocks in the same order, a worker each its own
+// distance apart (the stratification of Gemulla et al., Large-scale matrix
+// factorization with distributed SGD, KDD 2011, without its barriers): at any
+// time they work on different items, and an item comes to the next worker
+// after blocks/workers clocks, long after the update of the previous one. So
+// updates hardly ever meet, whatever the staleness, and every worker edits
+// every item once a pass.
+type plan struct {
+	workers int     // of all ranks
+	owner   []int32 // the worker of each user
+	blocks  int     // clocks of a pass
+	block   []int32 // the block of each item
+}
+
+// gapClocks is how many clocks beyond the staleness lie between the visits of
+// two workers to an item, as a multiple of staleness + 1.
+const gapClocks = 8
+
+// derivedClocks is the default number of clocks a pass: enough that an item
+// rests for 8 × (staleness+1) clocks between two workers. It grows with the
+// number of workers, which share a pass, and with the staleness; it never
+// makes blocks without items.
+func derivedClocks(workers, staleness, items int) int {
+	if staleness >= items { // a bound as good as none must not overflow
+		return max(1, items)
+	}
+	return max(1, min(gapClocks*(staleness+1)*workers, items))
+}
+
+// asyncStaleness stands for the staleness of a policy without bound.
+const asyncStaleness = 3
+
+// staleness is the bound that the plan reckons with.
+func staleness(p ssp.Policy) int {
+	if s, ok := p.Staleness(); ok {
+		return int(s)
+	}
+	return asyncStaleness
+}
+
+// newPlan divides by the numbers of ratings of users and items, both at random
+// by the seed, so that the halves of a file, or its frequent items, end up
+// spread.
+func newPlan(seed uint64, workers, blocks int, users, items []int32) *plan {
+	return &plan{
+		workers: workers,
+		owner:   divide(apps.Mix(seed), workers, users),
+		blocks:  blocks,
+		block:   divide(apps.Mix(seed)^1, blocks, items),
+	}
+}
+
+// divide returns for each number one of parts, such that their weights are
+// about equal. Which numbers come together depends on the seed alone.
+func divide(seed uint64, parts int, weight []int32) []int32 {
+	order := make([]int32, len(weight))
+	total := int64(0)
+	for i, w := range weight {
+		order[i] = int32(i)
+		total += int64(w)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		return cmp.Compare(apps.Mix(seed^apps.Mix(uint64(a))), apps.Mix(seed^apps.Mix(uint64(b))))
+	})
+	part := make([]int32, len(weight))
+	sum := int64(0)
+	for _, i := range order {
+		// The middle of the number's weight decides, so that a heavy one does
+		// not push all others into the next part.
+		middle := 2*sum + int64(weight[i])
+		part[i] = int32(min(middle*int64(parts)/max(2*total, 1), int64(parts)-1))
+		sum += int64(weight[i])
+	}
+	return part
+}
+
+// at returns the block that a worker does at a clock, counted over all passes.
+func (p *plan) at(worker int, clock int64) int {
+	return int((clock + int64(worker)*int64(p.blocks)/int64(p.workers)) % int64(p.blocks))
+}

@@ -1,0 +1,97 @@
+// Synth does nothing useful at a chosen speed: a program for experiments with
+// the store. With -check it tests every read against the rule of its policy.
+package main
+
+import (
+	"context"
+	"math"
+	"os"
+	"time"
+
+	"github.com/pkg/errors"
+	"github.com/urfave/cli/v2"
+
+	"github.com/sspurn/sspurn/apps"
+)
+
+func main() {
+	var cfg config
+	os.Exit(apps.Main(app(&cfg), os.Args))
+}
+
+// config are the flags of synth.
+type config struct {
+	compute time.Duration
+	jitter  float64
+	clocks  int64
+	rows    int64
+	width   int
+	touch   int64
+	check   bool
+	barrier bool
+}
+
+func app(cfg *config) apps.App {
+	return apps.App{
+		Name:    "synth",
+		Summary: "a program for experiments: reads rows, sleeps, writes rows, clocks",
+		Text: `In each clock every worker reads -touch neighbouring rows at a random place of the table, computes (sleeps, so
+that ranks that share a core do not disturb each other), adds 1 to a column of its own in each of the rows, and
+ends the clock. The result says how many rows were read and fetched, and how stale the reads were: the age of the
+copy minus the reader's clock.
+
+With -check every read is tested: the worker's own updates must be exactly there, of every other worker those of
+at least clock-s and at most clock+s+1 clocks, the age of the copy at least clock-s; without a bound (async)
+nothing may be lost that was read before, and nothing seen before it was added (compared by time when all ranks
+run on one host). At the end the sums are tested exactly. A violation ends the job with an error.`,
+		Examples: []string{
+			"sspurn -n 8 -straggle rotate,delay=200ms synth -compute 50ms -clocks 200 -sync ssp:3",
+			"sspurn -n 8 synth -check -compute 1ms -jitter 0.5 -clocks 500 -rows 40 -touch 8 -workers 3 -sync essp:2",
+		},
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: "compute", Value: 10 * time.Millisecond, Usage: "sleep `D` in each clock", Destination: &cfg.compute},
+			&cli.Float64Flag{Name: "jitter", Usage: "vary the sleep by a random share of up to `X` (0 to 1) either way", Destination: &cfg.jitter},
+			&cli.Int64Flag{Name: "clocks", Value: 100, Usage: "clocks of every worker", Destination: &cfg.clocks},
+			&cli.Int64Flag{Name: "rows", Value: 8, Usage: "rows of the table", Destination: &cfg.rows},
+			&cli.IntFlag{Name: "width", Usage: "numbers in a row, at least one for each worker of the job", DefaultText: "16, or the workers of the job", Destination: &cfg.width},
+			&cli.Int64Flag{Name: "touch", Usage: "rows read and written in each clock", DefaultText: "all", Destination: &cfg.touch},
+			&cli.BoolFlag{Name: "check", Usage: "test every read and the sums", Destination: &cfg.check},
+			&cli.BoolFlag{Name: "barrier", Usage: "wait for all ranks after each clock", Destination: &cfg.barrier},
+		},
+		Without: []string{"data", "epochs", "clocks-per-epoch", "target", "out"},
+		Check:   cfg.verify,
+		Run:     cfg.run,
+	}
+}
+
+// verify reports what is wrong with the flags.
+func (cfg *config) verify(o *apps.Options) error {
+	if cfg.touch == 0 {
+		cfg.touch = cfg.rows
+	}
+	switch {
+	case cfg.compute < 0:
+		return errors.Errorf("-compute %v: expected at least 0", cfg.compute)
+	case !(cfg.jitter >= 0 && cfg.jitter <= 1):
+		return errors.Errorf("-jitter %g: expected 0 to 1", cfg.jitter)
+	case cfg.clocks < 1 || cfg.clocks > math.MaxInt32:
+		return errors.Errorf("-clocks %d: expected at least 1", cfg.clocks)
+	case cfg.rows < 1 || cfg.rows > 1<<24:
+		return errors.Errorf("-rows %d: expected 1 to %d", cfg.rows, 1<<24)
+	case cfg.touch < 1 || cfg.touch > cfg.rows:
+		return errors.Errorf("-touch %d: expected 1 to -rows %d", cfg.touch, cfg.rows)
+	case cfg.width < 0 || cfg.width > 1<<20:
+		return errors.Errorf("-width %d: expected 1 to %d", cfg.width, 1<<20)
+	case cfg.barrier && o.Workers > 1:
+		return errors.Errorf("-barrier with -workers %d: expected one worker a rank", o.Workers)
+	}
+	return nil
+}
+
+func (cfg *config) run(ctx context.Context, job *apps.Job) error {
+	b, err := newBench(job, cfg)
+	if err := job.Together(ctx, err); err != nil {
+		return err
+	}
+	return b.run(ctx)
+}

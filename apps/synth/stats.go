@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"math"
+
+	"github.com/sspurn/sspurn/apps"
+	"github.com/sspurn/sspurn/collectives"
+	"github.com/sspurn/sspurn/ssp"
+)
+
+// open opens the store and the table.
+func (b *bench) open(ctx context.Context) error {
+	cfg := ssp.Config{Workers: b.job.Workers, Policy: b.job.Policy, Seed: b.job.Seed}
+	if b.cfg.check {
+		bound := int64(unbounded)
+		if s, ok := b.rule.Staleness(); ok {
+			bound = int64(s)
+		} else {
+			b.issued = make([][]int64, b.job.Workers)
+		}
+		for w := range b.job.Workers {
+			b.checkers = append(b.checkers, newChecker(b.ledger, b.job.Comm.Rank()*b.job.Workers+w, bound))
+		}
+		cfg.Access = func(a ssp.Access) {
+			if a.Kind == ssp.Read {
+				b.checkers[a.Worker].used(int64(a.Clock), int64(a.Age))
+			}
+		}
+	}
+	store, err := ssp.Open(ctx, b.job.Comm, cfg)
+	if err != nil {
+		return err
+	}
+	b.store = store
+	b.table, err = ssp.CreateTable(ctx, store, ssp.TableSpec[int64]{Name: "counts", Rows: b.cfg.rows, Width: b.width})
+	return err
+}
+
+// totals are sums over all ranks.
+type totals struct {
+	reads, fetches  float64 // rows
+	mean, deviation float64 // of age − clock over the reads
+	checked         float64 // reads that were tested
+	check           bool
+}
+
+// sum adds up what the ranks did. It is collective.
+func (b *bench) sum(ctx context.Context) (totals, error) {
+	s := b.store.Stats()
+	var n, sum, squares float64
+	for behind, count := range s.Stale {
+		age, reads := float64(behind), float64(count)
+		n, sum, squares = n+reads, sum+reads*age, squares+reads*age*age
+	}
+	checked := 0.0
+	for _, k := range b.checkers {
+		checked += float64(k.reads)
+	}
+	all := []float64{float64(s.Reads), float64(s.Fetches), n, sum, squares, checked}
+	if err := collectives.Allreduce(ctx, b.job.Comm, all, all, collectives.Sum); err != nil {
+		return totals{}, err
+	}
+	t := totals{reads: all[0], fetches: all[1], checked: all[5], check: b.cfg.check}
+	if n = all[2]; n > 0 {
+		t.mean = all[3] / n
+		t.deviation = math.Sqrt(max(0, all[4]/n-t.mean*t.mean))
+	}
+	return t, nil
+}
+
+// report adds the totals to the result.
+func (t totals) report(r *apps.Result) {
+	r.Add("reads", int64(t.reads))
+	r.Add("fetches", int64(t.fetches))
+	r.Add("stale_mean", t.mean)
+	r.Add("stale_sd", t.deviation)
+	if t.check {
+		r.Add("checked", int64(t.checked))
+	}
+}
