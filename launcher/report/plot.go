@@ -2,6 +2,7 @@ package report
 
 import (
 	"image/color"
+	"math"
 	"os"
 	"strings"
 
@@ -103,5 +104,24 @@ func panel(title, axis string, runs []*Summary, x func(Point) float64) (*plot.Pl
 		p.Legend.Add(s.Name, line)
 	}
 	p.X.Min = 0
+	if bound, ok := opening(runs); ok && runs[0].Higher {
+		p.Y.Min = bound
+	} else if ok {
+		p.Y.Max = bound
+	}
 	return p, nil
+}
+
+// opening returns the worst value after a tenth of each curve, where the plot
+// begins: the steep start of long curves would squeeze everything that tells
+// them apart into a line. ok is false for short curves.
+func opening(runs []*Summary) (value float64, ok bool) {
+	worst := math.Inf(1)
+	for _, s := range runs {
+		if len(s.Curve) < 10 {
+			return 0, false
+		}
+		worst = min(worst, s.sign()*s.Curve[len(s.Curve)/10].Value)
+	}
+	return runs[0].sign() * worst, true
 }

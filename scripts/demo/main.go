@@ -43,6 +43,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	if f, ok := stderr.(*os.File); ok {
+		info, err := f.Stat()
+		d.live = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
 	err := d.run(ctx)
 	if ctx.Err() != nil {
 		fmt.Fprintln(stderr, "demo: interrupted; all ranks have ended")
@@ -61,6 +65,7 @@ type demo struct {
 	passes, ranks  int
 	topics         int
 	straggle       string
+	live           bool // errors go to a terminal
 	w, stderr      io.Writer
 	start          time.Time
 	docword, vocab string // files of the corpus
@@ -90,8 +95,12 @@ func (d *demo) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		read[0].Notes = nil // said once, above
-		runs = append(runs, read[0])
+		r := read[0]
+		r.Notes = nil // said once, above
+		runs = append(runs, r)
+		if final, ok := r.Final(); ok {
+			fmt.Fprintf(d.w, "  %g passes in %.1f s, log-likelihood per token %.4f\n", r.Passes, r.Seconds, final)
+		}
 	}
 	fmt.Fprintf(d.w, "\nlog-likelihood (loglik) is ln p(w, z) per token; waited is the share of their time that workers waited.\n\n")
 	if err := report.Table(d.w, runs, "tokens"); err != nil {
@@ -181,7 +190,10 @@ func (d *demo) train(ctx context.Context, setting string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return errors.Wrap(err, "demo")
 	}
-	args := []string{"-n", strconv.Itoa(d.ranks), "-run-dir", dir, "-output", filepath.Join(dir, "output"), "-progress", "on"}
+	args := []string{"-n", strconv.Itoa(d.ranks), "-run-dir", dir}
+	if d.live { // the launcher's line instead of lda's
+		args = append(args, "-progress", "on", "-output", filepath.Join(dir, "output"))
+	}
 	if d.straggle != "" {
 		args = append(args, "-straggle", d.straggle)
 	}
@@ -191,16 +203,13 @@ func (d *demo) train(ctx context.Context, setting string) error {
 	}
 	args = append(args, lda, "-data", d.docword, "-vocab", d.vocab, "-topics", strconv.Itoa(d.topics), "-alpha", "0.1", "-beta", "0.05",
 		"-epochs", strconv.Itoa(d.passes), "-clocks-per-epoch", "4", "-evaluate", strconv.Itoa(max(1, min(5, d.passes/4))),
-		"-sync", setting, "-out", d.modelFile(setting))
+		"-sync", setting, "-top", "0", "-out", d.modelFile(setting))
 	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "sspurn"), args...)
 	cmd.Stdout, cmd.Stderr = d.w, d.stderr
 	// A group of its own: Ctrl-C reaches the launcher once, from Cancel, and
 	// it ends its ranks in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
-	fmt.Fprintf(d.w, "%s\n", setting)
-	if err := cmd.Run(); err != nil {
-		return errors.Wrapf(err, "%s (what the ranks said: %s)", filepath.Join(d.bin, "sspurn"), filepath.Join(dir, "output"))
-	}
-	return nil
+	fmt.Fprintf(d.w, "-sync %s\n", setting)
+	return errors.Wrap(cmd.Run(), filepath.Join(d.bin, "sspurn"))
 }
