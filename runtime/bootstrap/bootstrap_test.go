@@ -331,3 +331,18 @@ func FuzzMessage(f *testing.F) {
 		}
 	})
 }
+
+// A job of one rank has nowhere to listen, and joins all the same.
+func TestListeningAlone(t *testing.T) {
+	alone := Message{Kind: KindListening, Self: &Peer{Host: "here"}}
+	line, err := AppendMessage(nil, alone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := NewMessageReader(bytes.NewReader(line)).Read(); err != nil || m.Self == nil || *m.Self != *alone.Self {
+		t.Fatalf("got %+v, %v, want %+v", m, err, alone)
+	}
+	if _, err := AppendMessage(nil, Message{Kind: KindListening, Self: &Peer{Rank: 1, Host: "here"}}); err == nil {
+		t.Fatal("rank 1 without an address was taken")
+	}
+}

@@ -70,7 +70,8 @@ func (m *Message) check() error {
 			return errors.Errorf("welcome as rank %d of %d", w.Rank, w.Size)
 		}
 	case KindListening:
-		if m.Self == nil || m.Self.Rank < 0 || m.Self.Addr == "" {
+		// The only rank of a job listens nowhere.
+		if m.Self == nil || m.Self.Rank < 0 || m.Self.Addr == "" && m.Self.Rank > 0 {
 			return errors.New("listening without an address")
 		}
 	case KindRoster:
