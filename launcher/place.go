@@ -144,8 +144,8 @@ func place(hosts []Host, n int, how Placement, cores int) (*Layout, error) {
 			l.Hosts = append(l.Hosts, h)
 			l.On = append(l.On, on[i])
 		}
-		if isLocal(h) && len(on[i]) > cores && len(hosts) > 1 {
-			l.Notes = append(l.Notes, fmt.Sprintf("host %s runs %d ranks on %d cores", h.Name, len(on[i]), cores))
+		if isLocal(h) && len(on[i]) > cores {
+			l.Notes = append(l.Notes, fmt.Sprintf("host %s: %d ranks on %d cores", h.Name, len(on[i]), cores))
 		}
 	}
 	return l, nil

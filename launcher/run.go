@@ -44,8 +44,10 @@ func Run(ctx context.Context, job Job, std Streams) error {
 		return launchFailure(err)
 	}
 	log := &logger{on: job.Verbose, out: std.Stderr}
-	for _, n := range plan.Notes {
-		fmt.Fprintf(std.Stderr, "sspurn: %s\n", n)
+	for _, n := range plan.Notes { // for people, not for scripts
+		if job.Verbose || isTerminal(std.Stderr) {
+			fmt.Fprintf(std.Stderr, "sspurn: %s\n", n)
+		}
 	}
 	program, err := lookProgram(job.Program)
 	if err != nil {
