@@ -129,8 +129,8 @@ func (s *server) startRank(info StartInfo, n int, dir string, env []string, null
 		}
 	}()
 	pipe := func(ours int) (int, error) { // ours: 0 reads, 1 writes
-		var p [2]int
-		if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		p, err := newPipe()
+		if err != nil {
 			return 0, errors.Wrap(err, "pipe")
 		}
 		theirs = append(theirs, p[1-ours])
@@ -148,7 +148,7 @@ func (s *server) startRank(info StartInfo, n int, dir string, env []string, null
 	if err != nil {
 		return nil, err
 	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	pair, err := newPair()
 	if err != nil {
 		return nil, errors.Wrap(err, "control channel")
 	}

@@ -78,3 +78,15 @@ func children() []int {
 	}
 	return pids
 }
+
+// newPipe makes a pipe that started programs do not inherit unasked.
+func newPipe() (p [2]int, err error) {
+	err = unix.Pipe2(p[:], unix.O_CLOEXEC)
+	return p, err
+}
+
+// newPair makes two connected sockets that started programs do not inherit
+// unasked.
+func newPair() ([2]int, error) {
+	return unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+}

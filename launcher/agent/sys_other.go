@@ -42,3 +42,29 @@ func leaderAttr() *syscall.SysProcAttr {
 
 // children returns nothing: see adoptOrphans.
 func children() []int { return nil }
+
+// newPipe makes a pipe that started programs do not inherit unasked.
+func newPipe() (p [2]int, err error) {
+	return unasked(func() (p [2]int, err error) {
+		err = syscall.Pipe(p[:])
+		return p, err
+	})
+}
+
+// newPair makes two connected sockets that started programs do not inherit
+// unasked.
+func newPair() ([2]int, error) {
+	return unasked(func() ([2]int, error) { return syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0) })
+}
+
+// unasked marks what open opens before the next program can be started.
+func unasked(open func() ([2]int, error)) ([2]int, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	p, err := open()
+	if err == nil {
+		syscall.CloseOnExec(p[0])
+		syscall.CloseOnExec(p[1])
+	}
+	return p, err
+}
