@@ -13,7 +13,7 @@ export CGO_ENABLED ?= 0
 
 APPS = $(shell $(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./apps/...)
 # Tests of real processes: alone, since they measure how fast a job ends.
-PROCESS_TESTS = ./scripts/testbed/...
+PROCESS_TESTS = -alone ./launcher/sspurn -alone ./scripts/testbed/...
 
 .PHONY: help build testbed test race failures fuzz sim bench check experiments demo clean
 
@@ -32,11 +32,11 @@ demo: build ## topics of Go's own comments, under four settings, on this machine
 
 test: ## all tests; installs what they need (root, Debian), counts what was skipped
 	@sh scripts/install.sh sshd=openssh-server ssh=openssh-client ip=iproute2 ps=procps
-	@$(GO) run ./scripts/gotest $(if $(V),-v) -timeout=8m -alone $(PROCESS_TESTS) ./...
+	@$(GO) run ./scripts/gotest $(if $(V),-v) -timeout=8m $(PROCESS_TESTS) ./...
 
 race: ## all tests under the race detector; installs gcc, which that needs
 	@sh scripts/install.sh -required gcc=gcc,libc6-dev sshd=openssh-server ssh=openssh-client ip=iproute2 ps=procps
-	@CGO_ENABLED=1 $(GO) run ./scripts/gotest $(if $(V),-v) -race -timeout=15m -alone $(PROCESS_TESTS) ./...
+	@CGO_ENABLED=1 $(GO) run ./scripts/gotest $(if $(V),-v) -race -timeout=15m $(PROCESS_TESTS) ./...
 
 failures: ## FAILURES (20) jobs over ssh, each hit at a random moment; SEED repeats a run
 	@sh scripts/install.sh sshd=openssh-server ssh=openssh-client ip=iproute2

@@ -1,10 +1,10 @@
 // Command gotest runs go test and ends with a summary that counts what was
 // skipped, and why: a skipped test is otherwise invisible.
 //
-//	gotest [-v] [-alone PATTERN] [GO TEST FLAGS] PACKAGES
+//	gotest [-v] [-alone PATTERN]... [GO TEST FLAGS] PACKAGES
 //
 // It prints go test's own lines: without -v those that go test prints without
-// -v, with -v all. Packages that match PATTERN run after the others, one at a
+// -v, with -v all. Packages that match a PATTERN run after the others, one at a
 // time and never from the cache: they measure, and depend on what is installed.
 package main
 
@@ -34,7 +34,7 @@ func main() {
 // options are what the command line says.
 type options struct {
 	verbose  bool
-	alone    string
+	alone    []string // patterns of packages
 	flags    []string // for go test
 	patterns []string // of packages
 }
@@ -49,7 +49,7 @@ func parseArgs(args []string) (o options, err error) {
 			if i == len(args) {
 				return o, stderrors.New("-alone: which packages?")
 			}
-			o.alone = args[i]
+			o.alone = append(o.alone, args[i])
 		case strings.HasPrefix(a, "-"): // -flag or -flag=value: a value of its own would look like a package
 			o.flags = append(o.flags, a)
 		default:
@@ -73,8 +73,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	var alone []string
-	if o.alone != "" {
-		if alone, err = list(ctx, o.alone); err != nil {
+	if len(o.alone) > 0 {
+		if alone, err = list(ctx, o.alone...); err != nil {
 			return err
 		}
 	}

@@ -71,7 +71,7 @@ func TestRun(t *testing.T) {
 
 func TestParseArgs(t *testing.T) {
 	o, err := parseArgs([]string{"-v", "-race", "-timeout=5m", "-alone", "./x", "./...", "m/y"})
-	if err != nil || !o.verbose || o.alone != "./x" || !slices.Equal(o.flags, []string{"-race", "-timeout=5m"}) || !slices.Equal(o.patterns, []string{"./...", "m/y"}) {
+	if err != nil || !o.verbose || !slices.Equal(o.alone, []string{"./x"}) || !slices.Equal(o.flags, []string{"-race", "-timeout=5m"}) || !slices.Equal(o.patterns, []string{"./...", "m/y"}) {
 		t.Errorf("got %+v, %v", o, err)
 	}
 	for _, args := range [][]string{nil, {"-v"}, {"./...", "-alone"}} {
