@@ -35,6 +35,7 @@ type link struct {
 	diag   tailBuffer // what the remote shell and the keeper say
 	hello  agent.HelloInfo
 	local  bool
+	pid    atomic.Int64 // of the agent, once it has said hello
 
 	heard   atomic.Int64 // time of the last frame, ns since the epoch of the job
 	epoch   time.Time
@@ -106,6 +107,7 @@ func (l *link) greet(boot *bootScript, log *logger) error {
 	if err := f.Decode(&l.hello); err != nil {
 		return err
 	}
+	l.pid.Store(int64(l.hello.Pid))
 	if l.hello.Version != agent.Version {
 		return errors.Errorf("its sspurn speaks version %d of the protocol, this one %d", l.hello.Version, agent.Version)
 	}
@@ -189,8 +191,8 @@ func processEnd(cmd *exec.Cmd, err error) string {
 // ended; an agent of this machine that has stopped running would not, and is
 // killed too: its keeper ends the ranks.
 func (l *link) kill() {
-	if l.local && l.hello.Pid != 0 {
-		_ = syscall.Kill(l.hello.Pid, syscall.SIGKILL) // it may have ended
+	if pid := int(l.pid.Load()); l.local && pid > 0 {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
 		select {
 		case <-l.exited:
 			return

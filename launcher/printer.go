@@ -230,3 +230,18 @@ func (p *printer) close() error {
 	p.each(func(s *sink) { err = stderrors.Join(err, s.close()) })
 	return err
 }
+
+// closeWithin is close for somebody who does not want to wait for a reader that
+// does not read: what is not written in time is lost.
+func (p *printer) closeWithin(d time.Duration) error {
+	closed := make(chan error, 1)
+	go func() { closed <- p.close() }() // nothing else wakes a blocked write; it ends with the process
+	late := time.NewTimer(d)
+	defer late.Stop()
+	select {
+	case err := <-closed:
+		return err
+	case <-late.C:
+		return errors.Errorf("output was not taken within %v", d)
+	}
+}

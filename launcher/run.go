@@ -718,7 +718,11 @@ func (s *supervisor) finish(launch error) error {
 	}
 	s.info.Ended, s.info.Seconds = true, time.Since(s.info.Start).Seconds()
 	kept, err := s.record.finish(s.info, f != nil)
-	err = stderrors.Join(s.printer.close(), err)
+	if s.impatient {
+		err = stderrors.Join(s.printer.closeWithin(agent.PingEvery), err)
+	} else {
+		err = stderrors.Join(s.printer.close(), err)
+	}
 	if f != nil {
 		if kept != "" {
 			f.More = append(f.More, "the record of the run is in "+kept)

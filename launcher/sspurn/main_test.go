@@ -127,6 +127,12 @@ func (w *watched) String() string {
 // a rank.
 func start(t *testing.T, stdin io.Reader, args ...string) *launch {
 	t.Helper()
+	return startTo(t, nil, stdin, args...)
+}
+
+// startTo is start with a standard output that is not collected.
+func startTo(t *testing.T, stdout *os.File, stdin io.Reader, args ...string) *launch {
+	t.Helper()
 	l := &launch{t: t, mark: fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()), done: make(chan struct{})}
 	self, err := os.Executable()
 	if err != nil {
@@ -142,6 +148,9 @@ func start(t *testing.T, stdin io.Reader, args ...string) *launch {
 	// The race detector lets every process wait for a second at its end unless told.
 	l.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", envAs+"=sspurn", envMark+"="+l.mark, "TMPDIR="+t.TempDir())
 	l.cmd.Stdin, l.cmd.Stdout, l.cmd.Stderr = stdin, &l.stdout, &l.stderr
+	if stdout != nil {
+		l.cmd.Stdout = stdout
+	}
 	l.cmd.WaitDelay = patience
 	if err := l.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -584,13 +593,21 @@ func TestOutput(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		l := start(t, nil, "-n", "2", "sh", "-c", "echo up >&2; exec cat /dev/zero")
-		_ = w.Close()
-		l.until(&l.stderr, "up\nup\n")
-		if err := l.cmd.Process.Kill(); err != nil {
+		l := startTo(t, w, nil, "-n", "2", "-grace", "10m", "sh", "-c", "trap '' INT; echo up >&2; exec cat /dev/zero")
+		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		l.wait()
+		l.until(&l.stderr, "up\nup\n")
+		l.poll("the end", func() bool {
+			_ = l.cmd.Process.Signal(syscall.SIGINT) // two that come at once are one
+			select {
+			case <-l.done:
+				return true
+			default:
+				return false
+			}
+		})
+		l.expect(130, "ended by SIGINT")
 	})
 }
 
