@@ -111,10 +111,8 @@ func BenchmarkCycle(b *testing.B) {
 								if err != nil {
 									b.Fatal(err)
 								}
-								x[k&31]++
-								x[3] -= 0.5
 								for i := range x {
-									x[i] *= 1.001
+									x[i] += float32(k)
 								}
 							}
 							if err := w.Clock(ctx); err != nil {

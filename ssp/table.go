@@ -311,7 +311,7 @@ const lockRows = 128
 func (t *Table[T]) told(owner int, h codec.Header) {
 	p := &t.peers[owner]
 	p.mu.Lock()
-	p.cache.Pushed(h.Epoch, h.Clock, h.Version)
+	p.cache.Pushed(h.Epoch, h.Clock, h.Version, h.ID)
 	p.wake()
 	p.mu.Unlock()
 }

@@ -35,6 +35,7 @@ type Cache[T codec.Elem] struct {
 	floor   int64  // the clock at which the epoch began
 	clock   int64  // of the last push
 	version uint64 // of the last push
+	order   uint64 // the newest copy or push that was seen
 
 	evicted int64
 }
@@ -44,7 +45,8 @@ type meta struct {
 	age     int64
 	applied uint64
 	order   uint64
-	wanted  int64 // age asked for, None
+	since   uint64 // newest order seen before the slot was made
+	wanted  int64  // age asked for, None
 	pins    int32
 	present bool
 	live    bool
@@ -122,7 +124,7 @@ func (c *Cache[T]) slot(row int64) int {
 		c.meta = append(c.meta, meta{})
 		c.rows.Grow(s + 1)
 	}
-	c.meta[s] = meta{row: row, wanted: None, live: true}
+	c.meta[s] = meta{row: row, wanted: None, live: true, since: c.order}
 	c.index.Put(c.local(row), s)
 	c.used += overhead + c.rows.Bytes(s)
 	return s
@@ -137,6 +139,12 @@ func (c *Cache[T]) Install(d *codec.Decoder, epoch uint32, age int64, applied, o
 		return nil
 	}
 	m := &c.meta[s]
+	if order < m.since {
+		// It answers a request from before an eviction: a push may have changed
+		// the row meanwhile, and readers have seen newer copies.
+		return nil
+	}
+	c.order = max(c.order, order)
 	if epoch < c.epoch { // whoever had left held nobody back
 		age = min(age, c.floor)
 	}
@@ -185,7 +193,8 @@ func (c *Cache[T]) evict() {
 
 // Pushed says that all rows of a push have been installed: those that were not
 // in it are unchanged.
-func (c *Cache[T]) Pushed(epoch uint32, clock int64, version uint64) {
+func (c *Cache[T]) Pushed(epoch uint32, clock int64, version, order uint64) {
+	c.order = max(c.order, order)
 	if epoch < c.epoch {
 		c.version = max(c.version, version)
 		return

@@ -80,11 +80,15 @@ func (s *Shard[R]) table(d *codec.Decoder) (Table, error) {
 // Batch applies a batch of a rank. rose reports that the minimum has risen, and
 // requests may be released; push that subscribers should be told.
 func (s *Shard[R]) Batch(rank int, msg []byte) (rose, push bool, err error) {
-	if err := codec.Check(msg); err != nil {
-		return false, false, err
+	if rank != s.rank { // half a batch must not be applied
+		if err := codec.Check(msg); err != nil {
+			return false, false, err
+		}
 	}
 	var d codec.Decoder
-	_ = d.Reset(msg) // Check has
+	if err := d.Reset(msg); err != nil {
+		return false, false, err
+	}
 	h := d.Header()
 	if h.Kind != codec.Batch || h.Rank != rank {
 		return false, false, errors.Errorf("a message of kind %d and rank %d where a batch of rank %d is due", h.Kind, h.Rank, rank)
@@ -108,7 +112,7 @@ func (s *Shard[R]) Batch(rank int, msg []byte) (rose, push bool, err error) {
 			keep = msg
 			continue
 		}
-		if err := t.apply(&d, s.rank); err != nil {
+		if err := t.apply(&d); err != nil {
 			return false, false, err
 		}
 	}
@@ -149,7 +153,7 @@ func (s *Shard[R]) settle() error {
 			if !t.ordered() {
 				continue
 			}
-			if err := t.apply(&d, s.rank); err != nil {
+			if err := t.apply(&d); err != nil {
 				return err
 			}
 		}

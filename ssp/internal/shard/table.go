@@ -15,8 +15,8 @@ type Table interface {
 	ordered() bool
 	eager() bool
 	pushed() bool
-	apply(d *codec.Decoder, self int) error
-	// Encode adds a row to a message.
+	apply(d *codec.Decoder) error
+	// encode adds a row to a message.
 	encode(e *codec.Encoder, row int64) error
 	block() codec.Block
 	subscribe(row int64, rank int) error
@@ -140,7 +140,7 @@ func (t *Rows[T]) owns(row int64) error {
 	return nil
 }
 
-func (t *Rows[T]) apply(d *codec.Decoder, self int) error {
+func (t *Rows[T]) apply(d *codec.Decoder) error {
 	for d.NextRow() {
 		if err := t.owns(d.Row()); err != nil {
 			return err
@@ -200,7 +200,7 @@ func (t *Rows[T]) subscribe(row int64, rank int) error {
 
 func (t *Rows[T]) dirty(rank int) bool { return t.words > 0 && len(t.lists[rank]) > 0 }
 
-// Row returns the number of the row in a slot.
+// row returns the number of the row in a slot.
 func (t *Rows[T]) row(s int) int64 {
 	if t.direct() {
 		return t.spec.Global(int64(s))
