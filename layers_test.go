@@ -53,7 +53,7 @@ launcher/sspurn: launcher launcher/agent launcher/report runtime/bootstrap runti
 apps: ssp linalg collectives runtime runtime/bootstrap runtime/telemetry
 apps/...: apps apps/... ssp linalg collectives runtime runtime/bootstrap runtime/telemetry
 
-scripts/...: scripts/... launcher launcher/... apps runtime/telemetry runtime/bootstrap linalg
+scripts/...: scripts/... launcher launcher/... apps apps/lda/model runtime/telemetry runtime/bootstrap linalg
 docs/...: docs/... apps ssp linalg collectives runtime runtime/telemetry
 `
 
