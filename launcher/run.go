@@ -418,7 +418,8 @@ func (s *supervisor) supervise(ctx context.Context) error {
 			}
 		case sig := <-s.std.Signals:
 			last = s.signalled(sig, last)
-		case now := <-tick.C:
+		case <-tick.C:
+			now := time.Now() // the tick carries the time at which it was due
 			s.look(now.Sub(last) > 2*agent.PingEvery)
 			last = now
 		case <-limit:
