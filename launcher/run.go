@@ -222,12 +222,10 @@ type supervisor struct {
 
 	roster  []bootstrap.Peer
 	drained []bool
-	pids    []int
 
 	asked     syscall.Signal // the signal that ends the job; 0: none
 	timedOut  bool
 	impatient bool // a second interrupt
-	killed    bool
 
 	killAt    *time.Timer // SIGKILL for all
 	primaryAt *time.Timer // the primary cause is not waited for any longer
@@ -240,7 +238,7 @@ func newSupervisor(job *Job, plan *Layout, links []*link, std Streams, log *logg
 		job: job, plan: plan, links: links, std: std, log: log,
 		out:    newOutcome(plan.hostNames()),
 		events: make(chan event), quit: make(chan struct{}),
-		roster: make([]bootstrap.Peer, n), drained: make([]bool, n), pids: make([]int, n),
+		roster: make([]bootstrap.Peer, n), drained: make([]bool, n),
 		input:  newInput(),
 		killAt: stoppedTimer(), primaryAt: stoppedTimer(), endAt: stoppedTimer(),
 	}
@@ -491,7 +489,6 @@ func (s *supervisor) on(e event) error {
 		return s.lostHost(e.link, "agent: "+e.note)
 	case agent.Started:
 		for i, pid := range e.start.Pids {
-			s.pids[s.plan.On[e.link.index][i]] = pid
 			s.log.printf("rank %d on %s: process %d", s.plan.On[e.link.index][i], e.link.host.Name, pid)
 		}
 		if e.start.Note != "" {
@@ -636,7 +633,6 @@ func (s *supervisor) end(sig syscall.Signal, grace time.Duration) {
 // killAll kills the ranks.
 func (s *supervisor) killAll() {
 	s.out.ending = true
-	s.killed = true
 	s.killAt.Stop()
 	s.signal(syscall.SIGKILL)
 }

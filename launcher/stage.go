@@ -13,14 +13,12 @@ import (
 
 // offer is the program of a job, as it is offered to hosts.
 type offer struct {
-	path  string
-	name  string
-	stage Staging
-	info  func() (agent.OfferInfo, error) // hashes the program once, when a host is not this machine
+	path string
+	info func() (agent.OfferInfo, error) // hashes the program once, when a host is not this machine
 }
 
 func newOffer(job *Job, path string) *offer {
-	o := &offer{path: path, name: job.Program, stage: job.Stage}
+	o := &offer{path: path}
 	o.info = sync.OnceValues(func() (agent.OfferInfo, error) {
 		info := agent.OfferInfo{Path: path, Name: job.Program, Force: job.Stage == StageAlways, Never: job.Stage == StageNever}
 		if info.Never {
