@@ -22,8 +22,8 @@ type Stats struct {
 	Evicted  int64         // copies dropped for lack of room
 	// Stale counts reads by the age of the copy minus the reader's clock.
 	Stale map[Clock]int64
-	// Bytes that left this rank, by class: update, fetch, push, control. The
-	// answers to requests count as push.
+	// Bytes that left this rank, by class: update, fetch (requests for rows and
+	// the answers to others'), push, control; and wire, all of the runtime's.
 	Bytes map[string]int64
 
 	near [nearAges]int64 // Stale of 0, -1, …; not in Reads

@@ -268,7 +268,15 @@ func (s *Store) serve(m *runtime.Message) error {
 	if err != nil {
 		return err
 	}
-	return m.Reply(s.links[m.Source].squeeze(out))
+	return s.reply(m, out)
+}
+
+// reply sends an answer to a request.
+func (s *Store) reply(m *runtime.Message, out []byte) error {
+	l := &s.links[m.Source]
+	out = l.squeeze(out)
+	l.fetches.Add(int64(len(out)))
+	return m.Reply(out)
 }
 
 // apply applies a batch to the shard and tells who waited for it.
@@ -302,7 +310,7 @@ func (s *Store) release(rose bool) error {
 		if err != nil {
 			return err
 		}
-		if err := a.m.Reply(s.links[a.m.Source].squeeze(out)); err != nil {
+		if err := s.reply(a.m, out); err != nil {
 			return err
 		}
 	}

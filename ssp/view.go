@@ -45,7 +45,8 @@ type View[T Elem] struct {
 	mine   []int32      // scratch: slots of own rows
 	far    []need[T]    // scratch: by owner
 	slots  []int32      // scratch of GetMany
-	bound  Clock        // age below which copies are of no use, of reads by the policy
+	bound  Clock        // age below which copies are of no use to reads by the policy
+	quick  int          // width of rows that Get copies without further ado; -1 for none
 }
 
 // need is what a read wants of one owner.
@@ -73,10 +74,9 @@ func (t *Table[T]) View(w *Worker) *View[T] {
 		base: slab.NewRows[T](t.spec.Width, false), log: oplog.New[T](t.spec.Rows, t.spec.Width, t.spec.Sparse),
 		far: make([]need[T], t.s.size), kept: t.slack,
 	}
-	if !t.spec.Policy.eager() {
-		v.kept = t.slack
-	} else {
-		v.kept = 0
+	v.quick = t.spec.Width
+	if t.spec.Sparse || t.s.cfg.Access != nil {
+		v.quick = -1
 	}
 	v.log.Forget(int64(t.s.syncAt))
 	v.bound = v.oldest(t.slack)
@@ -110,14 +110,10 @@ func (v *View[T]) check(row int64, n int) error {
 // slowest worker is near enough, and for the row when there is no copy at hand;
 // once a row was read, it costs a copy until the next Clock.
 func (v *View[T]) Get(ctx context.Context, row int64, dst []T) error {
-	if s := v.index.Find(row); s >= 0 && v.stamp[s] == v.w.turn && len(dst) == v.t.spec.Width && !v.t.spec.Sparse {
+	if s := v.index.Find(row); s >= 0 && v.stamp[s] == v.w.turn && len(dst) == v.quick {
 		copy(dst, v.data.At(s))
 		if b := v.behind[s]; uint32(b) < nearAges {
 			v.w.totals.near[b]++
-			if v.w.s.cfg.Access == nil {
-				return nil
-			}
-			v.tell(row, s, Read)
 			return nil
 		}
 		v.count(row, s, Read)
@@ -245,12 +241,12 @@ func (v *View[T]) Inc(row int64, delta []T) {
 	s := v.target(row, len(delta))
 	if !v.t.spec.Sparse {
 		if v.edit[s] != 0 {
-			addTo(v.data.At(s), delta)
+			slab.Add(v.data.At(s), delta)
 			return
 		}
-		addTo(v.log.Open().At(v.log.Touch(row, s)), delta)
+		slab.Add(v.log.Open().At(v.log.Touch(row, s)), delta)
 		if v.stamp[s] == v.w.turn {
-			addTo(v.data.At(s), delta)
+			slab.Add(v.data.At(s), delta)
 		}
 		return
 	}
@@ -313,13 +309,6 @@ func (v *View[T]) target(row int64, n int) int {
 		v.tell(row, s, Update)
 	}
 	return s
-}
-
-func addTo[T Elem](dst, src []T) {
-	src = src[:len(dst)]
-	for i := range dst {
-		dst[i] += src[i]
-	}
 }
 
 // Prefetch asks for copies of the rows that will do after the next Clock, where

@@ -34,7 +34,7 @@ func (x *Index) Find(row int64) int {
 	if uint64(row) < uint64(len(x.dense)) {
 		return int(x.dense[row]) - 1
 	}
-	if x.keys == nil {
+	if x.keys == nil || row < 0 {
 		return -1
 	}
 	return x.probe(row)

@@ -210,17 +210,23 @@ func (r *Rows[T]) Add(slot int, from *Rows[T], at int) {
 		r.AddEntries(slot, col, val)
 		return
 	}
-	add(r.At(slot), from.At(at))
+	Add(r.At(slot), from.At(at))
 }
 
-func add[T codec.Elem](dst, src []T) {
+// Add adds src, which is as long, to dst.
+func Add[T codec.Elem](dst, src []T) {
 	src = src[:len(dst)]
-	for len(dst) >= 4 && len(src) >= 4 {
-		dst[0] += src[0]
-		dst[1] += src[1]
-		dst[2] += src[2]
-		dst[3] += src[3]
-		dst, src = dst[4:], src[4:]
+	for len(dst) >= 8 && len(src) >= 8 {
+		d, x := (*[8]T)(dst), (*[8]T)(src)
+		d[0] += x[0]
+		d[1] += x[1]
+		d[2] += x[2]
+		d[3] += x[3]
+		d[4] += x[4]
+		d[5] += x[5]
+		d[6] += x[6]
+		d[7] += x[7]
+		dst, src = dst[8:], src[8:]
 	}
 	for i, v := range src {
 		dst[i] += v
@@ -230,7 +236,7 @@ func add[T codec.Elem](dst, src []T) {
 // AddDense adds x.
 func (r *Rows[T]) AddDense(slot int, x []T) {
 	if !r.sparse {
-		add(r.At(slot), x)
+		Add(r.At(slot), x)
 		return
 	}
 	r.gather(x)
