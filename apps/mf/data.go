@@ -176,11 +176,14 @@ func newShard(p *plan, train, test []entry) shard {
 		own[u] = int32(i)
 	}
 
-	for i, e := range train {
-		// In a block the items come in a random order: their numbers often go
-		// by frequency, and descending from the frequent to the rare ones ends
-		// up worse.
-		train[i].key = uint64(p.block[e.item])<<32 | apps.Mix(uint64(e.item))>>32
+	order(train)
+	for i := 0; i < len(train); {
+		n := i + 1
+		for n < len(train) && train[n].item == train[i].item {
+			n++
+		}
+		p.arrange(train[i:n])
+		i = n
 	}
 	order(train)
 	order(test)
@@ -189,8 +192,8 @@ func newShard(p *plan, train, test []entry) shard {
 	block := int32(0)
 	for i, e := range train {
 		s.user[i], s.value[i] = own[e.user], e.value
-		if n := len(s.runs); n == 0 || s.runs[n-1].item != e.item {
-			for ; block < p.block[e.item]; block++ {
+		if n := len(s.runs); n == 0 || train[i-1].key != e.key || s.runs[n-1].item != e.item {
+			for ; block < int32(e.key>>32); block++ {
 				s.first[block+1] = int32(n)
 			}
 			s.runs = append(s.runs, run{item: e.item, from: int32(i)})

@@ -123,3 +123,41 @@ func TestShardHoldsItsRatings(t *testing.T) {
 		t.Errorf("%d ratings, want %d, or different ones", len(got), len(all))
 	}
 }
+
+// TestVisitsStayApart: workers that visit an item several times a pass keep
+// clear of each other by twice the staleness.
+func TestVisitsStayApart(t *testing.T) {
+	const count = 100000
+	for _, workers := range []int{1, 2, 3, 4, 5, 6, 8} {
+		for _, s := range []int{0, 1, 3} {
+			p := &plan{workers: workers, blocks: derivedClocks(workers, s, 1<<20), block: []int32{5}, count: []int32{count}}
+			ratings := make([]entry, count)
+			p.arrange(ratings)
+			at := map[int]bool{}
+			for _, e := range ratings {
+				at[int(e.key>>32)] = true
+			}
+			if want := p.visits(count); len(at) != want || workers > 1 && workers < 6 && want < 2 {
+				t.Errorf("%d workers: %d blocks, want %d", workers, len(at), want)
+			}
+			last, first := -1, -1
+			for clock := range p.blocks {
+				for w := range workers {
+					if !at[p.at(w, int64(clock))] {
+						continue
+					}
+					if last >= 0 && clock-last < 2*(s+1) {
+						t.Errorf("%d workers, staleness %d: visits at clocks %d and %d", workers, s, last, clock)
+					}
+					if first < 0 {
+						first = clock
+					}
+					last = clock
+				}
+			}
+			if first+p.blocks-last < 2*(s+1) {
+				t.Errorf("%d workers, staleness %d: visits at clocks %d and %d", workers, s, last, first+p.blocks)
+			}
+		}
+	}
+}
