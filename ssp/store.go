@@ -215,16 +215,6 @@ func (s *Store) wait(ctx context.Context, ready <-chan struct{}) error {
 	}
 }
 
-// alive returns why the store can not go on.
-func (s *Store) alive() error {
-	select {
-	case <-s.failed:
-		return s.failure
-	default:
-		return s.c.Err()
-	}
-}
-
 // handle serves the shard's port.
 func (s *Store) handle(m *runtime.Message) {
 	if err := s.serve(m); err != nil {

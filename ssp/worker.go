@@ -34,7 +34,6 @@ type Worker struct {
 	since     time.Time // compute since
 	waited    time.Duration
 	recorded  time.Time
-	straggled time.Duration
 	totals    Stats
 	published Stats // guarded by Store.wmu
 }
