@@ -86,18 +86,18 @@ func TestLikelihoodRisesToTheSameLevel(t *testing.T) {
 		ranks, workers int
 		policy         ssp.Policy
 	}{
-		{1, 1, ssp.BSP()}, {2, 1, ssp.BSP()}, {4, 1, ssp.SSP(3)}, {3, 2, ssp.ESSP(1)}, {5, 1, ssp.Async()}, {1, 3, ssp.SSP(1)}, {8, 1, ssp.ESSP(3)},
+		{1, 1, ssp.BSP()}, {2, 1, ssp.BSP()}, {4, 1, ssp.SSP(3)}, {3, 2, ssp.ESSP(1)}, {5, 1, ssp.Async()}, {8, 1, ssp.ESSP(3)},
 	} {
 		name := fmt.Sprintf("%v on %d ranks with %d workers", c.policy, c.ranks, c.workers)
 		file := filepath.Join(t.TempDir(), "model.txt")
 		best := math.Inf(-1)
-		for seed := uint64(1); seed <= 3; seed++ { // a chain may settle with two topics in one
-			result, err := train(t, c.ranks, apps.Options{Policy: c.policy, Workers: c.workers, Seed: seed, Epochs: 40, Data: []string{path}, Out: file}, small())
+		for seed := uint64(1); seed <= 2; seed++ { // a chain may settle with two topics in one
+			result, err := train(t, c.ranks, apps.Options{Policy: c.policy, Workers: c.workers, Seed: seed, Epochs: 25, Data: []string{path}, Out: file}, small())
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			value, err := strconv.ParseFloat(result["loglik"], 64)
-			if err != nil || result["app"] != "lda" || result["tokens"] != fmt.Sprint(tokens) || result["clocks"] != "160" {
+			if err != nil || result["app"] != "lda" || result["tokens"] != fmt.Sprint(tokens) || result["clocks"] != "100" {
 				t.Fatalf("%s: result %v, %v", name, result, err)
 			}
 			best = max(best, value)

@@ -42,7 +42,7 @@ func dashes(i int) []vg.Length {
 // Plot draws the loss curves of the runs into a PNG file, over time on the left
 // and over passes on the right.
 func Plot(path, title string, runs []*Summary) error {
-	if !comparable(runs) {
+	if !alike(runs) {
 		return errors.New("plot: the runs have no curve of one metric in common")
 	}
 	if title == "" {

@@ -192,8 +192,8 @@ func argument(args []string, name string) (string, bool) {
 	return "", false
 }
 
-// comparable reports whether all runs followed the same metric.
-func comparable(runs []*Summary) bool {
+// alike reports whether all runs followed the same metric.
+func alike(runs []*Summary) bool {
 	for _, s := range runs {
 		if len(s.Curve) < 2 || s.Metric != runs[0].Metric || s.Higher != runs[0].Higher {
 			return false
@@ -211,7 +211,7 @@ const settled = 0.98
 // worst first value to the worst of the runs' best values. ok is false when the
 // runs have no metric in common.
 func CommonTarget(runs []*Summary) (target float64, ok bool) {
-	if !comparable(runs) {
+	if !alike(runs) {
 		return 0, false
 	}
 	var first, best []float64 // negated when lower is better
@@ -256,7 +256,7 @@ func (s *Summary) TimeTo(target float64) (seconds float64, ok bool) {
 // Best returns the run with the best last value of the metric that the runs
 // have in common; ok is false without one.
 func Best(runs []*Summary) (run int, ok bool) {
-	if !comparable(runs) {
+	if !alike(runs) {
 		return 0, false
 	}
 	best := 0

@@ -91,7 +91,7 @@ func Write(w io.Writer, plot string, dirs ...string) error {
 	if err := Table(w, runs, "items"); err != nil {
 		return err
 	}
-	if plot == "" || !comparable(runs) {
+	if plot == "" || !alike(runs) {
 		return nil
 	}
 	if err := Plot(plot, "", runs); err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	stderrors "errors"
+
 	"github.com/sspurn/sspurn/apps/lda/model"
 	"github.com/sspurn/sspurn/scripts/demo/corpus"
 )
@@ -36,6 +38,28 @@ func TestAgreement(t *testing.T) {
 	}
 	if real, _ := agreement(planted(false)); real > 0.05 {
 		t.Errorf("topics anywhere: %g, want near 0", real)
+	}
+}
+
+// The demo fails when its topics say as little of the packages as chance.
+func TestTopicsAreJudged(t *testing.T) {
+	for _, home := range []bool{true, false} {
+		m, c := planted(home)
+		var out bytes.Buffer
+		d := &demo{out: t.TempDir(), w: &out}
+		if err := os.MkdirAll(d.runDir("bsp"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Create(d.modelFile("bsp"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stderrors.Join(m.Write(f), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if enough, err := d.topicsOf(c, "bsp"); enough != home || err != nil {
+			t.Errorf("topics at home %v: enough %v (%v)\n%s", home, enough, err, out.String())
+		}
 	}
 }
 

@@ -244,7 +244,9 @@ func (f *filter) word(raw string) (string, bool) {
 	if len(w) < 3 || f.stop[w] {
 		return "", false
 	}
-	w = singular(w)
+	if raw != strings.ToUpper(raw) { // an S may be the end of an acronym
+		w = singular(w)
+	}
 	return w, len(w) >= 3 && !f.stop[w]
 }
 

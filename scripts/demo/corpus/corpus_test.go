@@ -37,6 +37,7 @@ func TestWords(t *testing.T) {
 		{"see https://go.dev/issue/1 or golang.org/x/net for queries", "query"},
 		{"the server's cache, don't classes boxes matches hashes", "server cache class box match hash"},
 		{"class status analysis bus is alias", "class status analysis bus alias"},
+		{"FIPS and DOS names", "fips dos name"},
 		{"Copyright 2009 The Authors", ""},
 		{"it is of an ab xyz", "xyz"},
 		{"non-blocking read/write", "blocking read write"},
