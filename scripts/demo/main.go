@@ -35,7 +35,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&d.bin, "bin", "bin", "`folder` of sspurn and lda")
 	flags.StringVar(&d.out, "out", "out", "`folder` for everything that the demo writes")
 	flags.StringVar(&d.src, "src", "", "sources of Go (default: those of the go command)")
-	flags.IntVar(&d.passes, "passes", 120, "passes over the corpus under each setting")
+	flags.IntVar(&d.passes, "passes", 100, "passes over the corpus under each setting")
 	flags.IntVar(&d.ranks, "n", 4, "ranks")
 	flags.StringVar(&d.straggle, "straggle", "random,p=0.1,delay=80ms", "how ranks are slowed down; empty: not at all")
 	if err := flags.Parse(args); err != nil {
