@@ -7,6 +7,7 @@ import (
 
 	"github.com/sspurn/sspurn/launcher/agent"
 	"github.com/sspurn/sspurn/runtime/bootstrap"
+	"github.com/sspurn/sspurn/runtime/runtimetest/seeds"
 )
 
 func TestOutcome(t *testing.T) {
@@ -95,7 +96,7 @@ func TestOutcome(t *testing.T) {
 // TestOutcomeOrder feeds ends in random orders: a primary cause always wins
 // over secondary ones, all ranks end, and every loss is told.
 func TestOutcomeOrder(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range seeds.Count(t, 500) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		n := 2 + rng.IntN(7)
 		o := newOutcome(make([]string, n))

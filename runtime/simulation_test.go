@@ -12,6 +12,7 @@ import (
 
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
+	"github.com/sspurn/sspurn/runtime/runtimetest/seeds"
 )
 
 // TestSimulation runs random programs over a network of random delays, from
@@ -19,7 +20,7 @@ import (
 // moment every other rank must say so, and nobody may hang: a bubble whose
 // goroutines all wait fails the job.
 func TestSimulation(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range seeds.Count(t, 40) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { simulate(t, seed) })
 		})

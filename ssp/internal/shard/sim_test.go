@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/sspurn/sspurn/runtime/runtimetest/seeds"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 	"github.com/sspurn/sspurn/ssp/internal/oplog"
 	"github.com/sspurn/sspurn/ssp/internal/rowcache"
@@ -267,7 +268,7 @@ func (w *world) deliver(kind, from, to int) bool {
 func simulate(t *testing.T, seed uint64, n int, s int64, push, ordered bool, clocks int64) *world {
 	w := newWorld(t, seed, n, s, push, ordered)
 	idle := 0
-	for idle < 60*n*n+200 {
+	for idle < 200*n*n+200 {
 		w.steps++
 		from, to := w.rng.IntN(n), w.rng.IntN(n)
 		moved := false
@@ -314,7 +315,7 @@ func simulate(t *testing.T, seed uint64, n int, s int64, push, ordered bool, clo
 // update is lost or doubled, everybody who waits is woken.
 func TestSimulation(t *testing.T) {
 	steps, reads := 0, 0
-	for seed := range uint64(4) {
+	for seed := range seeds.Count(t, 4) {
 		for _, n := range []int{1, 2, 3, 5, 8} {
 			for _, s := range []int64{0, 1, 3} {
 				for _, mode := range []string{"pull", "push", "ordered"} {

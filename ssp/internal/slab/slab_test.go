@@ -4,11 +4,13 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/sspurn/sspurn/runtime/runtimetest/seeds"
 )
 
 // TestIndex compares the index with a map.
 func TestIndex(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range seeds.Count(t, 20) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		rows := int64(300)
 		if seed%2 == 1 {
