@@ -250,10 +250,10 @@ func (e *engine) empty(q *queues) {
 		switch {
 		case m.large:
 			e.clear(nil, m.source, m.id, false)
-			e.consumed(m.source, forMessages, 0)
+			e.consumed(m.source, windowOfSpace(m.context), 0)
 			e.freeMessage(m)
 		case m.whole:
-			e.consumed(m.source, forMessages, m.size)
+			e.consumed(m.source, windowOfSpace(m.context), m.size)
 			e.freeMessage(m)
 		}
 	}

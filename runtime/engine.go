@@ -22,10 +22,12 @@ const (
 )
 
 // A window is the bytes that a peer may send before it gets credits back.
-// Messages and ports have windows of their own, so that messages that nobody
-// receives do not stop the ports.
+// Messages of the program, those in private spaces, and ports have windows of
+// their own, so that messages that the program has yet to receive stop neither
+// a collective operation nor the ports.
 const (
 	forMessages = iota
+	forSpaces
 	forPorts
 	windows
 )
@@ -146,7 +148,9 @@ func newEngine(rank int, hosts []string, log *slog.Logger) *engine {
 		nextID:  1,
 	}
 	for i := range e.peers {
-		e.peers[i].credits = [windows]int{e.window, e.window}
+		for w := range windows {
+			e.peers[i].credits[w] = e.window
+		}
 		e.peers[i].inbound = map[uint64]*arrival{}
 	}
 	ranks := make([]int, size)
@@ -202,7 +206,7 @@ func (e *engine) complete(r *Request, err error) {
 func (e *engine) detach(r *Request, deliver bool) {
 	switch r.phase {
 	case queued:
-		e.peers[r.peer].waiting[windowOf(r.head.Kind, r.head.Flags)].remove(r)
+		e.peers[r.peer].waiting[windowOf(&r.head)].remove(r)
 	case announced:
 		delete(e.sends, r.head.ID)
 		if deliver {

@@ -70,7 +70,10 @@ func FuzzFrames(f *testing.F) {
 			if script[1]&32 != 0 {
 				h.Length = 1 << (script[3] % 48)
 			}
-			h.Flags |= script[1] & wire.CreditPorts
+			if script[0]&128 != 0 {
+				h.Context |= 1 // another window
+			}
+			h.Flags |= script[1] & (wire.CreditPorts | wire.CreditSpaces)
 			if h.Length > 1<<20 && h.Kind != wire.Eager { // too much to make up
 				h.Length = 1 << 20
 			}

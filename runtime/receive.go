@@ -16,8 +16,14 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 	p.cur = arrival{}
 	if h.Credits != 0 {
 		window := forMessages
-		if h.Flags&wire.CreditPorts != 0 {
+		switch h.Flags & (wire.CreditPorts | wire.CreditSpaces) {
+		case 0:
+		case wire.CreditPorts:
 			window = forPorts
+		case wire.CreditSpaces:
+			window = forSpaces
+		default:
+			return nil, errors.New("protocol: credits of two windows")
 		}
 		if p.credits[window]+int(h.Credits) > e.window {
 			return nil, errors.Errorf("protocol: %d credits too many", p.credits[window]+int(h.Credits)-e.window)
@@ -29,7 +35,7 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 		if h.Payload() > eagerLimit {
 			return nil, errors.Errorf("protocol: small message of %d bytes", h.Length)
 		}
-		window := windowOf(h.Kind, h.Flags)
+		window := windowOf(h)
 		if window == forPorts && h.Length > portLimit {
 			return nil, errors.Errorf("protocol: message of %d bytes to a port", h.Length)
 		}
@@ -194,7 +200,7 @@ func (e *engine) post(r *Request) {
 	switch {
 	case m.large:
 		e.clear(r, m.source, m.id, fits)
-		e.consumed(m.source, forMessages, 0)
+		e.consumed(m.source, windowOfSpace(m.context), 0)
 		e.freeMessage(m)
 	case !m.whole:
 		if fits {
@@ -205,7 +211,7 @@ func (e *engine) post(r *Request) {
 			copy(r.buf, m.buf)
 			e.received(r, nil)
 		}
-		e.consumed(m.source, forMessages, m.size)
+		e.consumed(m.source, windowOfSpace(m.context), m.size)
 		e.freeMessage(m)
 	}
 }
@@ -230,7 +236,7 @@ func (e *engine) End(peer int, h *wire.Header) {
 	p.cur = arrival{}
 	switch h.Kind {
 	case wire.Eager:
-		e.endEager(peer, cur, int(h.Length))
+		e.endEager(peer, cur, h)
 	case wire.Post, wire.Call:
 		cur.message.whole = true
 		e.ready(cur.message)
@@ -288,11 +294,11 @@ func (e *engine) End(peer int, h *wire.Header) {
 	}
 }
 
-func (e *engine) endEager(peer int, cur arrival, size int) {
-	m := cur.message
+func (e *engine) endEager(peer int, cur arrival, h *wire.Header) {
+	m, window, size := cur.message, windowOf(h), int(h.Length)
 	if m == nil {
 		// Straight to the receive, or thrown away.
-		e.consumed(peer, forMessages, size)
+		e.consumed(peer, window, size)
 		if cur.request != nil {
 			e.received(cur.request, nil)
 		}
@@ -307,7 +313,7 @@ func (e *engine) endEager(peer int, cur arrival, size int) {
 		copy(r.buf, m.buf)
 		e.received(r, nil)
 	}
-	e.consumed(peer, forMessages, size)
+	e.consumed(peer, window, size)
 	e.freeMessage(m)
 }
 
@@ -322,13 +328,13 @@ func (e *engine) endRequest(peer int, h *wire.Header) {
 	q := e.queuesOf(h.Context)
 	if q == nil {
 		e.clear(nil, peer, h.ID, false)
-		e.consumed(peer, forMessages, 0)
+		e.consumed(peer, windowOf(h), 0)
 		return
 	}
 	if en := q.Deliver(peer, h.Tag); en != nil {
 		r := en.Value
 		e.clear(r, peer, h.ID, e.accept(r, peer, h.Tag, h.Elem, int(h.Length)))
-		e.consumed(peer, forMessages, 0)
+		e.consumed(peer, windowOf(h), 0)
 		return
 	}
 	e.hold(q, peer, h)

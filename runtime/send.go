@@ -31,14 +31,12 @@ func (e *engine) transmit(peer int, payload [][]byte, done transport.Completion)
 	}
 	p := &e.peers[peer]
 	window := forMessages
-	if p.owed[forPorts] > p.owed[forMessages] {
-		window = forPorts
-		e.out.Flags |= wire.CreditPorts
+	for w := range windows {
+		if p.owed[w] > p.owed[window] {
+			window = w
+		}
 	}
-	if n := p.owed[window]; n > 0 {
-		e.out.Credits = uint32(n)
-		p.owed[window] = 0
-	}
+	e.repay(p, window)
 	return e.t.Send(peer, &e.out, payload, done)
 }
 
@@ -60,9 +58,33 @@ func (e *engine) loop(payload [][]byte) {
 	p.cur = outer
 }
 
-func windowOf(k wire.Kind, flags uint8) int {
-	if k == wire.Post || k == wire.Call || k == wire.Request && flags&wire.ToPort != 0 {
+// repay puts what a peer is owed into e.out.
+func (e *engine) repay(p *peer, window int) {
+	if p.owed[window] == 0 {
+		return
+	}
+	e.out.Credits = uint32(p.owed[window])
+	p.owed[window] = 0
+	switch window {
+	case forSpaces:
+		e.out.Flags |= wire.CreditSpaces
+	case forPorts:
+		e.out.Flags |= wire.CreditPorts
+	}
+}
+
+// windowOf is the window that a message takes from.
+func windowOf(h *wire.Header) int {
+	if h.Kind == wire.Post || h.Kind == wire.Call || h.Kind == wire.Request && h.Flags&wire.ToPort != 0 {
 		return forPorts
+	}
+	return windowOfSpace(h.Context)
+}
+
+// windowOfSpace is that of the messages of a context.
+func windowOfSpace(context uint32) int {
+	if context&0xff != 0 {
+		return forSpaces
 	}
 	return forMessages
 }
@@ -73,7 +95,7 @@ func costOf(h *wire.Header) int { return messageCost + h.Payload() }
 // eager sends a small message at once if it may go, without a request.
 func (e *engine) eager(h wire.Header, peer int, payload [][]byte) bool {
 	p := &e.peers[peer]
-	window := windowOf(h.Kind, h.Flags)
+	window := windowOf(&h)
 	cost := costOf(&h)
 	if p.waiting[window].first != nil || p.credits[window] < cost {
 		return false
@@ -97,7 +119,7 @@ func (e *engine) start(r *Request) {
 		e.lastOp++
 		r.head.ID = e.lastOp
 	}
-	window := windowOf(r.head.Kind, r.head.Flags)
+	window := windowOf(&r.head)
 	cost := costOf(&r.head)
 	if q := &p.waiting[window]; q.first != nil || p.credits[window] < cost {
 		r.phase = queued
@@ -212,11 +234,8 @@ func (e *engine) consumed(peer, window, size int) {
 	p.owed[window] += cost
 	// Soon enough for any message to fit that the peer may be waiting with.
 	if p.owed[window] >= e.window/4 && p.lost == nil {
-		e.out = wire.Header{Kind: wire.Credit, Credits: uint32(p.owed[window])}
-		if window == forPorts {
-			e.out.Flags = wire.CreditPorts
-		}
-		p.owed[window] = 0
+		e.out = wire.Header{Kind: wire.Credit}
+		e.repay(p, window)
 		e.t.Send(peer, &e.out, nil, nil)
 	}
 }

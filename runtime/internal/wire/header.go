@@ -29,13 +29,15 @@ const (
 	kindEnd
 )
 
-// Flags. CreditPorts goes with any kind, the others with the kind named.
+// Flags. CreditPorts and CreditSpaces go with any kind, one of them at most,
+// the others with the kind named.
 const (
-	CreditPorts uint8 = 1 << 7 // Credits belong to the ports' window, not to that of the messages
-	ToPort      uint8 = 1 << 0 // Request: for a port; Context and Tag are its key
-	WantReply   uint8 = 1 << 1 // Request with ToPort: a Call, ID names the answer's slot
-	Refuse      uint8 = 1 << 0 // Clear: the payload is not wanted
-	PortClosed  uint8 = 1 << 0 // Reply: nobody serves the port any more
+	CreditPorts  uint8 = 1 << 7 // Credits belong to the ports' window, not to that of the messages
+	CreditSpaces uint8 = 1 << 6 // Credits belong to the window of the private spaces
+	ToPort       uint8 = 1 << 0 // Request: for a port; Context and Tag are its key
+	WantReply    uint8 = 1 << 1 // Request with ToPort: a Call, ID names the answer's slot
+	Refuse       uint8 = 1 << 0 // Clear: the payload is not wanted
+	PortClosed   uint8 = 1 << 0 // Reply: nobody serves the port any more
 )
 
 // Header describes one frame. The layout is 32 bytes, little-endian:
