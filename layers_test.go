@@ -70,6 +70,7 @@ var pure = map[string][]string{
 	"ssp/internal/rowcache":       {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
 	"ssp/internal/oplog":          {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
 	"ssp/internal/codec":          {module + "/linalg", "github.com/klauspost/compress/s2"},
+	"ssp/internal/shard":          {module + "/linalg", module + "/ssp/internal/clock", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
 }
 
 // impure is what pure packages must not import, with all below it; pkg/errors
