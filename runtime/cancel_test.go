@@ -98,7 +98,7 @@ func TestCancelSend(t *testing.T) {
 				buf[size-1] = 2
 				sent := 0
 				for {
-					err := runtime.Send(brief(ctx, time.Second), c, 1, 3, buf[:60_000])
+					err := runtime.Send(brief(ctx, time.Second), c, 1, 3, buf[:1000]) // too small to be announced
 					if stderrors.Is(err, errEnough) {
 						break
 					}

@@ -15,6 +15,7 @@ import (
 
 const (
 	eagerLimit   = 64 << 10 // longest payload that is sent before the receiver has asked for it
+	announceOver = 1 << 10  // payloads beyond it are announced too while the receiver has much that it has yet to take
 	messageCost  = 128      // credits that a message takes beside its payload: header and bookkeeping
 	portBound    = 64 << 20 // bytes of large messages to this rank's ports that may be in memory
 	portLimit    = 1 << 30  // longest message to a port and longest reply

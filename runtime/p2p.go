@@ -9,8 +9,9 @@ import (
 )
 
 // Send sends buf to rank dst of the communicator and returns when buf is the
-// caller's again, which for a message of more than 64 KiB is not before the
-// receiver has posted a receive. tag is any but AnyTag. A Send whose context
+// caller's again. For a message of more than 64 KiB, and for any while the
+// receiver has not taken the earlier ones (about 1 MiB to 4 MiB of them), that
+// may be not before it has posted a receive. tag is any but AnyTag. A Send whose context
 // ended may or may not have been delivered.
 func Send[T Elem](ctx context.Context, c *Comm, dst int, tag Tag, buf []T) error {
 	return c.send(ctx, dst, tag, elemOf[T](), bytesOf(buf))

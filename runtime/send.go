@@ -92,12 +92,20 @@ func windowOfSpace(context uint32) int {
 // costOf is what a message takes of its window.
 func costOf(h *wire.Header) int { return messageCost + h.Payload() }
 
+// tight reports whether a small message is to be announced like a large one,
+// because the peer has so much to receive that the rest of its window is kept
+// for announcements: a receive that takes a late message first finds it.
+func (e *engine) tight(h *wire.Header, p *peer, window int) bool {
+	return window != forPorts && h.Length > announceOver &&
+		(p.waiting[window].first != nil || p.credits[window]-costOf(h) < e.window/4)
+}
+
 // eager sends a small message at once if it may go, without a request.
 func (e *engine) eager(h wire.Header, peer int, payload [][]byte) bool {
 	p := &e.peers[peer]
 	window := windowOf(&h)
 	cost := costOf(&h)
-	if p.waiting[window].first != nil || p.credits[window] < cost {
+	if p.waiting[window].first != nil || p.credits[window] < cost || e.tight(&h, p, window) {
 		return false
 	}
 	p.credits[window] -= cost
@@ -115,11 +123,14 @@ func (e *engine) start(r *Request) {
 	if r.group != nil {
 		r.group.link(r)
 	}
+	window := windowOf(&r.head)
+	if e.tight(&r.head, p, window) {
+		r.head.Kind = wire.Request
+	}
 	if r.head.Kind == wire.Request || r.kind == opCall {
 		e.lastOp++
 		r.head.ID = e.lastOp
 	}
-	window := windowOf(&r.head)
 	cost := costOf(&r.head)
 	if q := &p.waiting[window]; q.first != nil || p.credits[window] < cost {
 		r.phase = queued

@@ -2,6 +2,8 @@ package runtime_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/sspurn/sspurn/runtime"
@@ -30,6 +32,33 @@ func TestSpacesHaveCredits(t *testing.T) {
 				for range many {
 					if _, err := runtime.Recv(ctx, c, left, 0, nil8(0)); err != nil {
 						return err
+					}
+				}
+				return runtime.WaitAll(ctx, sends...)
+			})
+		}
+	})
+}
+
+// TestLastFirst receives messages in the opposite order of their sending, more
+// than fit the window.
+func TestLastFirst(t *testing.T) {
+	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
+		for _, count := range []int{500, 4000, 16 << 10} { // of 4 bytes
+			run(t, 2, func(ctx context.Context, c *runtime.Comm) error {
+				many := 8 << 20 / (4 * count)
+				peer := 1 - c.Rank()
+				var sends []*runtime.Request
+				for i := range many {
+					sends = append(sends, runtime.Isend(c, peer, runtime.Tag(i), pattern(c.Rank(), i, count)))
+				}
+				in := make([]int32, count)
+				for i := many - 1; i >= 0; i-- {
+					if _, err := runtime.Recv(ctx, c, peer, runtime.Tag(i), in); err != nil {
+						return err
+					}
+					if !slices.Equal(in, pattern(peer, i, count)) {
+						return fmt.Errorf("message %d: another came", i)
 					}
 				}
 				return runtime.WaitAll(ctx, sends...)
