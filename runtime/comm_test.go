@@ -143,6 +143,10 @@ func TestClose(t *testing.T) {
 		if err := dup.Close(); err != nil {
 			return fmt.Errorf("second Close: %v", err)
 		}
+		// Nobody leaves while the other sends.
+		if _, err := runtime.SendRecv(ctx, c, 1-c.Rank(), nil8(0), 1-c.Rank(), nil8(0), 0); err != nil {
+			return err
+		}
 		return c.Err()
 	})
 }

@@ -25,5 +25,7 @@
 //
 // When a rank is lost, every pending and later call on every communicator that
 // contains it fails at once with a *RankError, which matches ErrRankLost. A
-// call whose context ends returns the context's cause.
+// call whose context ends returns the context's cause. One that waits for a
+// rank whose body has returned meanwhile fails with an error that matches
+// ErrLeft.
 package runtime

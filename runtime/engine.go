@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pkg/errors"
+
 	"github.com/sspurn/sspurn/runtime/internal/match"
 	"github.com/sspurn/sspurn/runtime/internal/transport"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
@@ -319,6 +321,31 @@ func (e *engine) fail(err error) {
 		e.leave = nil
 		e.complete(r, err)
 	}
+}
+
+// desert ends the requests that only a rank whose body has returned could end:
+// it sent all it had to send before it said so, and receives nothing more.
+func (e *engine) desert(rank int) {
+	for _, g := range e.groups {
+		if g.place(rank) < 0 {
+			continue
+		}
+		for r := g.pending; r != nil; {
+			next := r.next
+			receives := r.phase == posted
+			sends := r.kind == opSend && (r.phase == queued || r.phase == announced)
+			if r.peer == rank && (receives || sends) {
+				e.detach(r, false)
+				e.complete(r, e.deserted(rank))
+			}
+			r = next
+		}
+	}
+}
+
+// deserted is the error of a call that needs a rank whose body has returned.
+func (e *engine) deserted(rank int) error {
+	return errors.WithMessagef(ErrLeft, "rank %d on host %s has left", rank, e.hosts[rank])
 }
 
 // broken returns why calls on the communicator fail.

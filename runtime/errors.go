@@ -22,6 +22,9 @@ var (
 	// ErrClosed: the communicator or the port has been closed, or the job has
 	// ended.
 	ErrClosed = stderrors.New("closed")
+	// ErrLeft: the body of the other rank has returned, so that it will never
+	// send or receive what the call waits for.
+	ErrLeft = stderrors.New("its body has returned")
 	// ErrJobOver: the launcher has gone away, and the job with it.
 	ErrJobOver = stderrors.New("job over: the launcher has gone")
 )

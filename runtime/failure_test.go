@@ -216,7 +216,7 @@ func TestBodyFails(t *testing.T) {
 					if c.Rank() == 0 { // already leaving
 						return nil
 					}
-					_, err := runtime.Recv(context.WithoutCancel(ctx), c, 0, 0, make([]int8, 1))
+					_, err := runtime.Recv(context.WithoutCancel(ctx), c, runtime.AnySource, 0, make([]int8, 1))
 					return err
 				})
 				if !stderrors.Is(errs[1], cause) && end.name != "handler panics" || !strings.Contains(errs[1].Error(), end.want) {

@@ -71,6 +71,8 @@ func Probe(ctx context.Context, c *Comm, src int, tag Tag) (Status, error) {
 	if en := q.Probe(peer, uint32(tag)); en != nil {
 		e.describe(r, en.Value)
 		e.complete(r, nil)
+	} else if peer >= 0 && e.peers[peer].left {
+		e.complete(r, e.deserted(peer))
 	} else {
 		r.phase = posted
 		q.probes = append(q.probes, r)

@@ -189,6 +189,10 @@ func (e *engine) post(r *Request) {
 	r.group.link(r)
 	q := e.queuesOf(r.context)
 	en := q.Claim(r.peer, r.entry.Tag)
+	if en == nil && r.peer >= 0 && e.peers[r.peer].left {
+		e.complete(r, e.deserted(r.peer))
+		return
+	}
 	if en == nil {
 		r.entry.Source, r.entry.Value = r.peer, r
 		r.phase = posted
@@ -278,6 +282,7 @@ func (e *engine) End(peer int, h *wire.Header) {
 		}
 	case wire.Leave:
 		p.left = true
+		e.desert(peer)
 		e.checkLeave()
 	case wire.Goodbye:
 		p.left, p.gone = true, true

@@ -132,7 +132,12 @@ func (e *engine) start(r *Request) {
 		r.head.ID = e.lastOp
 	}
 	cost := costOf(&r.head)
-	if q := &p.waiting[window]; q.first != nil || p.credits[window] < cost {
+	full := p.waiting[window].first != nil || p.credits[window] < cost
+	if p.left && r.kind == opSend && (full || r.head.Kind == wire.Request) {
+		e.complete(r, e.deserted(r.peer))
+		return
+	}
+	if q := &p.waiting[window]; full {
 		r.phase = queued
 		q.push(r)
 		return

@@ -1,0 +1,76 @@
+package runtime_test
+
+import (
+	"context"
+	stderrors "errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/runtime/runtimetest"
+)
+
+// TestLeft has rank 1 return while rank 0 waits for it or, the second time,
+// before rank 0 asks.
+func TestLeft(t *testing.T) {
+	calls := []struct {
+		op  string
+		run func(ctx context.Context, c *runtime.Comm) error
+	}{
+		{"recv from rank 1 on world", func(ctx context.Context, c *runtime.Comm) error {
+			_, err := runtime.Recv(ctx, c, 1, 0, nil8(1))
+			return err
+		}},
+		{"recv from rank 1 on world", func(ctx context.Context, c *runtime.Comm) error {
+			_, err := runtime.Irecv(c, 1, 0, nil8(1)).Wait(ctx)
+			return err
+		}},
+		{"recv from rank 1 on world", func(ctx context.Context, c *runtime.Comm) error {
+			_, err := runtime.RecvGob(ctx, c, 1, 0, new(string))
+			return err
+		}},
+		{"probe rank 1 on world", func(ctx context.Context, c *runtime.Comm) error {
+			_, err := runtime.Probe(ctx, c, 1, 0)
+			return err
+		}},
+		{"send to rank 1 on world", func(ctx context.Context, c *runtime.Comm) error {
+			return runtime.Send(ctx, c, 1, 0, nil8(100_000))
+		}},
+		{"send to rank 1 on world", func(ctx context.Context, c *runtime.Comm) error {
+			for { // until the credits are used up
+				if err := runtime.Send(ctx, c, 1, 0, nil8(1000)); err != nil {
+					return err
+				}
+			}
+		}},
+		{"recv from rank 1 on world", func(ctx context.Context, c *runtime.Comm) error {
+			_, err := c.Split(ctx, 0, 0)
+			return err
+		}},
+	}
+	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
+		for _, call := range calls {
+			run(t, 3, func(ctx context.Context, c *runtime.Comm) error {
+				const farewell runtime.Tag = 9
+				if c.Rank() != 0 {
+					return runtime.Send(ctx, c, 0, farewell, nil8(c.Rank()))
+				}
+				for range 2 {
+					err := call.run(ctx, c)
+					if !stderrors.Is(err, runtime.ErrLeft) || !strings.Contains(err.Error(), call.op+": rank 1 on host ") {
+						return fmt.Errorf("%s: got %w", call.op, err)
+					}
+				}
+				// What it had sent before is there.
+				for from := 1; from < 3; from++ {
+					st, err := runtime.Recv(ctx, c, from, farewell, nil8(from))
+					if err != nil || st.Count != from {
+						return fmt.Errorf("from rank %d: %+v, %w", from, st, err)
+					}
+				}
+				return nil
+			})
+		}
+	})
+}
