@@ -18,7 +18,8 @@
 // nothing tell each other after a short while what they are waiting in. A rank
 // whose part was over before the disagreement showed, such as the root of a
 // Bcast or a rank that only sends in a Gather, learns of it from a later call,
-// the second Barrier after at the latest.
+// the second Barrier after at the latest. A rank whose body has returned while
+// others wait for it in a call disagrees too.
 //
 // A call that was given up, because its context ended, leaves the others
 // without an answer: they get [ErrAbandoned]. After a call has failed for any

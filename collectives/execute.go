@@ -2,6 +2,7 @@ package collectives
 
 import (
 	"context"
+	stderrors "errors"
 	"fmt"
 	"slices"
 
@@ -134,6 +135,8 @@ func (s *state) next(ctx context.Context) (int, runtime.Status, error) {
 	for {
 		i, st, err := runtime.WaitAny(ctx, s.reqs...)
 		switch {
+		case i > 0 && stderrors.Is(err, runtime.ErrLeft):
+			return i, st, s.deserted(ctx, err)
 		case i < 0 || i > 0 && err != nil:
 			return i, st, s.broken(ctx, err)
 		case i > 0:

@@ -201,3 +201,22 @@ func TestLostRank(t *testing.T) {
 		})
 	}
 }
+
+// TestDeserted: a rank that returns instead of making a call is named.
+func TestDeserted(t *testing.T) {
+	for _, size := range []int{2, 3, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			err := runtime.RunLocal(t.Context(), size, func(ctx context.Context, c *runtime.Comm) error {
+				if err := collectives.Barrier(ctx, c); err != nil || c.Rank() == 1 {
+					return err
+				}
+				return allreduceOf[int32](3, collectives.Sum)(ctx, c)
+			})
+			for _, part := range []string{"call 2, allreduce of 3 int32 by sum", "rank 1 on host localhost has left"} {
+				if !stderrors.Is(err, collectives.ErrMismatch) || !strings.Contains(err.Error(), part) {
+					t.Errorf("%d ranks: got %v, want %s", size, err, part)
+				}
+			}
+		})
+	}
+}

@@ -233,6 +233,27 @@ func (s *state) broken(ctx context.Context, err error) error {
 	return s.err
 }
 
+// deserted is the end of collectives here because a rank that is waited for has
+// left. It may have done so knowing of a disagreement that another rank is
+// about to tell this one.
+func (s *state) deserted(ctx context.Context, left error) error {
+	f := s.past[(s.seq-1)%remembered]
+	patient, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		i, st, err := runtime.WaitAny(patient, s.control)
+		switch {
+		case i < 0 && ctx.Err() != nil:
+			return s.broken(ctx, context.Cause(ctx))
+		case i < 0:
+			return s.fail(ErrMismatch, f.seq, fmt.Sprintf("on %s, rank %d is in %v: %v", s.c.Name(), s.c.Rank(), &f, left))
+		}
+		if err := s.hear(st, err); err != nil {
+			return err
+		}
+	}
+}
+
 // arm has announce called if the wait takes long.
 func (s *state) arm() {
 	s.mu.Lock()
