@@ -84,6 +84,9 @@ func (e *panicError) Unwrap() error {
 	return err
 }
 
+// errExited is the end of a body or a handler that did not return.
+var errExited = stderrors.New("ended its goroutine (runtime.Goexit, or FailNow of a test)")
+
 // recovered is deferred by what calls a body or a handler: it makes a panic
 // the error that is returned.
 func recovered(err *error) {

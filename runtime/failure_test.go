@@ -4,6 +4,7 @@ import (
 	"context"
 	stderrors "errors"
 	"fmt"
+	goruntime "runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -185,6 +186,7 @@ func TestUnconcernedCommunicator(t *testing.T) {
 
 func TestBodyFails(t *testing.T) {
 	cause := stderrors.New("out of cheese")
+	const exited = "ended its goroutine"
 	over := []struct {
 		name string
 		end  func(ctx context.Context, c *runtime.Comm) error
@@ -203,6 +205,15 @@ func TestBodyFails(t *testing.T) {
 			<-ctx.Done()
 			return context.Cause(ctx)
 		}, "handler of port p: panic"},
+		{"exit", func(context.Context, *runtime.Comm) error { goruntime.Goexit(); return nil }, exited},
+		{"handler exits", func(ctx context.Context, c *runtime.Comm) error {
+			p, err := c.OpenPort(ctx, "p", func(*runtime.Message) { goruntime.Goexit() })
+			if err != nil {
+				return err
+			}
+			_, err = p.Call(context.WithoutCancel(ctx), c.Rank())
+			return err
+		}, "handler of port p: " + exited},
 	}
 	for _, network := range []func(int) *runtimetest.Cluster{runtimetest.NewCluster, runtimetest.NewTCPCluster} {
 		for _, end := range over {
@@ -219,7 +230,8 @@ func TestBodyFails(t *testing.T) {
 					_, err := runtime.Recv(context.WithoutCancel(ctx), c, runtime.AnySource, 0, make([]int8, 1))
 					return err
 				})
-				if !stderrors.Is(errs[1], cause) && end.name != "handler panics" || !strings.Contains(errs[1].Error(), end.want) {
+				exits := strings.Contains(end.want, exited)
+				if !stderrors.Is(errs[1], cause) && end.name != "handler panics" && !exits || !strings.Contains(errs[1].Error(), end.want) {
 					t.Errorf("rank 1: %v", errs[1])
 				}
 				if v, _ := cl.Verdict(1); v.OK || v.Secondary {
@@ -227,7 +239,7 @@ func TestBodyFails(t *testing.T) {
 				}
 				for _, rank := range []int{0, 2} {
 					lost, ok := stderrors.AsType[*runtime.RankError](errs[rank])
-					if !ok || lost.Rank != 1 || lost.Host != "h1" || !strings.Contains(lost.Error(), "out of cheese") {
+					if !ok || lost.Rank != 1 || lost.Host != "h1" || !exits && !strings.Contains(lost.Error(), "out of cheese") || exits && !strings.Contains(lost.Error(), exited) {
 						t.Errorf("rank %d: %v", rank, errs[rank])
 					}
 					if v, _ := cl.Verdict(rank); v.OK || !v.Secondary || v.Lost != 1 {

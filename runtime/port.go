@@ -288,7 +288,20 @@ func (p *Port) serve(h Handler) {
 }
 
 func (p *Port) handle(h Handler, m *Message) (err error) {
+	returned := false
+	defer func() {
+		if returned || err != nil {
+			return
+		}
+		// Nothing stops the end of this goroutine; the job ends with it.
+		e := p.c.e
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		p.door.closed = true
+		e.panicked(errors.WithMessagef(errExited, "handler of port %s", p.name))
+	}()
 	defer recovered(&err)
 	h(m)
+	returned = true
 	return nil
 }

@@ -83,7 +83,7 @@ func (cfg Config) run(ctx context.Context, body func(context.Context, *Comm) err
 	if cfg.Size < 1 || cfg.Rank < 0 || cfg.Rank >= cfg.Size {
 		return errors.Errorf("join: rank %d of %d", cfg.Rank, cfg.Size)
 	}
-	slow, err := emulate.Parse(cfg.Emulate)
+	slow, err := bootstrap.ParseEmulation(cfg.Emulate)
 	if err == nil {
 		err = slow.Validate(cfg.Size)
 	}
@@ -239,9 +239,17 @@ func (e *engine) run(ctx context.Context, t transport.Transport, body func(conte
 	return err
 }
 
-func (e *engine) call(ctx context.Context, world *Comm, body func(context.Context, *Comm) error) (err error) {
-	defer recovered(&err)
-	return body(ctx, world)
+// call runs the body, on a goroutine of its own so that one that ends its
+// goroutine ends the job like one that panics.
+func (e *engine) call(ctx context.Context, world *Comm, body func(context.Context, *Comm) error) error {
+	done := make(chan error, 1)
+	go func() {
+		err := errors.WithMessage(errExited, "body")
+		defer func() { done <- err }()
+		defer recovered(&err)
+		err = body(ctx, world)
+	}()
+	return <-done
 }
 
 // depart waits until the bodies of all ranks have returned, and then until no
