@@ -72,13 +72,18 @@ func (c *Comm) Err() error {
 
 // Close gives the communicator up on this rank, with its spaces: pending and
 // later calls fail with ErrClosed, messages that wait or come are thrown away.
-// It is not collective, and Close of world is left to Run.
+// A large message that has been announced to its receiver still goes out. Close
+// is not collective, and Close of world is left to Run.
 func (c *Comm) Close() error {
 	e, g := c.e, c.group
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if g.closed || g.id == 0 {
 		return nil
+	}
+	for r := g.pending; r != nil; r = g.pending {
+		e.detach(r, true) // who has been told of it may wait for its payload
+		e.complete(r, ErrClosed)
 	}
 	e.breakGroup(g, ErrClosed)
 	g.closed = true

@@ -150,3 +150,31 @@ func TestClose(t *testing.T) {
 		return c.Err()
 	})
 }
+
+// TestCloseWhileSending closes a communicator whose large message the receiver
+// knows of: it arrives.
+func TestCloseWhileSending(t *testing.T) {
+	runtimetest.SPMD(t, 2, func(ctx context.Context, c *runtime.Comm) error {
+		const size = 1 << 20
+		dup, err := c.Dup(ctx)
+		if err != nil {
+			return err
+		}
+		if c.Rank() == 0 {
+			r := runtime.Isend(dup, 1, 0, nil8(size))
+			if err := dup.Close(); err != nil {
+				return err
+			}
+			if _, err := r.Wait(ctx); !stderrors.Is(err, runtime.ErrClosed) {
+				return fmt.Errorf("send: %v", err)
+			}
+			_, err := runtime.Recv(ctx, c, 1, 0, nil8(0)) // stay
+			return err
+		}
+		st, err := runtime.Recv(ctx, dup, 0, 0, nil8(size))
+		if err != nil || st.Count != size {
+			return fmt.Errorf("%+v %w", st, err)
+		}
+		return runtime.Send(ctx, c, 0, 0, nil8(0))
+	})
+}
