@@ -25,6 +25,7 @@ const lattice = `
 runtime/internal/wire:
 runtime/internal/match:
 runtime/internal/membership:
+runtime/internal/transport/emulate: runtime/internal/... runtime/bootstrap
 runtime/internal/...: runtime/internal/...
 runtime/bootstrap:
 runtime/telemetry:
@@ -41,7 +42,7 @@ ssp/internal/slab: linalg ssp/internal/codec
 ssp/internal/rowcache: linalg ssp/internal/slab ssp/internal/codec
 ssp/internal/oplog: linalg ssp/internal/slab ssp/internal/codec
 ssp/internal/...: ssp/internal/... linalg
-ssp: ssp/internal/... linalg collectives runtime runtime/telemetry
+ssp: ssp/internal/... linalg collectives runtime runtime/bootstrap runtime/telemetry
 
 linalg:
 

@@ -3,7 +3,6 @@ package ssp_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sspurn/sspurn/ssp"
 )
@@ -57,80 +56,4 @@ func FuzzParsePolicy(f *testing.F) {
 			t.Fatalf("%q, %d: %v comes back as %v, %v", text, staleness, p, q, err)
 		}
 	})
-}
-
-func TestParseStraggle(t *testing.T) {
-	for _, text := range []string{"", "rank=1,factor=4", "rank=0,delay=20ms", "rotate,delay=200ms", "random,p=0.05,delay=200ms"} {
-		s, err := ssp.ParseStraggle(text)
-		if err != nil || s.String() != text {
-			t.Errorf("%q: %v, %v", text, s, err)
-		}
-	}
-	for _, text := range []string{
-		"rank", "rank=1", "rank=-1,factor=2", "rank=1,factor=0.5", "rank=1,factor=NaN", "rank=1,factor=2,delay=1s", "rotate", "rotate,delay=-1s",
-		"rotate,delay=1s,delay=1s", "random,delay=1s", "random,p=2,delay=1s", "random,p=0.5", "delay=1s", "rotate=1,delay=1s", "rotate,delay=1s,", "x",
-	} {
-		if s, err := ssp.ParseStraggle(text); err == nil {
-			t.Errorf("%q: %+v", text, s)
-		}
-	}
-}
-
-func FuzzParseStraggle(f *testing.F) {
-	for _, s := range []string{"rank=1,factor=4", "rotate,delay=200ms", "random,p=0.05,delay=200ms", "rank=2,delay=1s"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		s, err := ssp.ParseStraggle(text)
-		if err != nil {
-			return
-		}
-		if back, err := ssp.ParseStraggle(s.String()); err != nil || back != s {
-			t.Fatalf("%q: %v comes back as %v, %v", text, s, back, err)
-		}
-		for c := range ssp.Clock(5) {
-			if d := s.Delay(1, 3, c, 9, time.Second); d < 0 {
-				t.Fatalf("%q: delay %v", text, d)
-			}
-		}
-	})
-}
-
-func TestStraggle(t *testing.T) {
-	parse := func(text string) ssp.Straggle {
-		s, err := ssp.ParseStraggle(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	if d := parse("rank=1,factor=4").Delay(1, 3, 5, 0, 50*time.Millisecond); d != 150*time.Millisecond {
-		t.Errorf("factor: %v", d)
-	}
-	if d := parse("rank=1,factor=4").Delay(0, 3, 5, 0, 50*time.Millisecond); d != 0 {
-		t.Errorf("another rank: %v", d)
-	}
-	rotate, random := parse("rotate,delay=1s"), parse("random,p=0.25,delay=1s")
-	hit := 0
-	for c := range ssp.Clock(4000) {
-		slow := 0
-		for r := range 4 {
-			if rotate.Delay(r, 4, c, 0, 0) == time.Second {
-				slow++
-			}
-			a, b := random.Delay(r, 4, c, 7, 0), random.Delay(r, 4, c, 7, time.Hour)
-			if a != b {
-				t.Fatal("random delays differ")
-			}
-			if a > 0 {
-				hit++
-			}
-		}
-		if slow != 1 {
-			t.Fatalf("clock %d: %d ranks straggle", c, slow)
-		}
-	}
-	if hit < 3700 || hit > 4300 {
-		t.Errorf("%d of 16000 delays at p=0.25", hit)
-	}
 }

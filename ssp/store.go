@@ -8,6 +8,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/runtime/bootstrap"
 	"github.com/sspurn/sspurn/ssp/internal/clock"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 	"github.com/sspurn/sspurn/ssp/internal/shard"
@@ -26,7 +27,9 @@ type Config struct {
 	// each table; default 256 MiB. Copies that workers wait for stay beyond it.
 	CacheBytes int
 	// LogBytes bounds the updates of a worker to a table without bound (Async)
-	// that their owners have not acknowledged; Clock waits there. Default 64 MiB.
+	// that their owners have not acknowledged; Clock waits there. Those of the
+	// last four clocks do not count. Default 1 MiB: it is all that bounds how far
+	// a worker outruns the others where processors are scarce.
 	LogBytes int
 	// Refetch is how many rows, at most, a worker asks for again along with the
 	// first row that it misses in a clock: those that it used in the clock before
@@ -35,7 +38,7 @@ type Config struct {
 	// for none, so that exactly the rows that are read are fetched.
 	Refetch int
 
-	// Straggle slows workers down, as ParseStraggle describes; default what
+	// Straggle slows workers down, as bootstrap.ParseStraggle describes; default what
 	// the launcher was told. Seed makes its random delays.
 	Straggle string
 	Seed     uint64
@@ -70,7 +73,7 @@ type Store struct {
 	c          *runtime.Comm
 	rank, size int
 	cfg        Config
-	straggle   Straggle
+	straggle   bootstrap.Straggle
 	data       *runtime.Port // batches, requests, rounds of Sync: handled by the shard
 	news       *runtime.Port // pushes: the handler only installs
 	start      time.Time
@@ -144,7 +147,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		cfg.CacheBytes = 256 << 20
 	}
 	if cfg.LogBytes <= 0 {
-		cfg.LogBytes = 64 << 20
+		cfg.LogBytes = 1 << 20
 	}
 	if cfg.Refetch == 0 {
 		cfg.Refetch = 65536
@@ -152,7 +155,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 	if cfg.Straggle == "" {
 		cfg.Straggle = c.Straggle()
 	}
-	slow, err := ParseStraggle(cfg.Straggle)
+	slow, err := bootstrap.ParseStraggle(cfg.Straggle)
 	if err != nil {
 		return nil, errors.WithMessage(err, "open store")
 	}
@@ -192,6 +195,9 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 	}
 	return s, nil
 }
+
+// freeClocks is the number of clocks whose updates do not count for LogBytes.
+const freeClocks = 4
 
 // fail makes everything that waits in the store end with err.
 func (s *Store) fail(err error) {

@@ -51,7 +51,6 @@ type view interface {
 	trim(c Clock)
 	reset(at Clock)
 	next()
-	logged() int
 	pendingEager() bool
 	encodeEager(encs []codec.Encoder, touched []bool)
 	acked() bool
@@ -73,6 +72,9 @@ func (s *Store) Work(ctx context.Context, body func(ctx context.Context, w *Work
 	for i := range ws {
 		w, err := s.NewWorker()
 		if err != nil {
+			for _, w := range ws[:i] {
+				err = stderrors.Join(err, w.Close())
+			}
 			return err
 		}
 		ws[i] = w
@@ -214,7 +216,7 @@ func (w *Worker) Clock(ctx context.Context) error {
 		}
 		v.next()
 		v.trim(w.clock)
-		for v.logged() > s.cfg.LogBytes && !v.acked() {
+		for !v.acked() {
 			if err := v.awaitAck(ctx); err != nil {
 				return errors.WithMessagef(err, "worker %d: clock %d", w.index, w.clock-1)
 			}
@@ -353,8 +355,17 @@ func (s *Store) beginBatch(encs []codec.Encoder, bufs [][]byte, announce int64, 
 	}
 }
 
-// post sends the batches, to all owners or those that are marked.
+// post sends the batches, to all owners or those that are marked. When it can
+// not, owners wait for a version that never comes: it is the end of the store.
 func (s *Store) post(ctx context.Context, encs []codec.Encoder, marked []bool) error {
+	err := s.postAll(ctx, encs, marked)
+	if err != nil {
+		s.fail(err)
+	}
+	return err
+}
+
+func (s *Store) postAll(ctx context.Context, encs []codec.Encoder, marked []bool) error {
 	// Others first: their answers take longer.
 	for k := 1; k <= s.size; k++ {
 		o := (s.rank + k) % s.size
@@ -415,7 +426,7 @@ func (w *Worker) sendEager(ctx context.Context) error {
 // straggle sleeps as the experiment wants; it counts as computing.
 func (w *Worker) straggle(ctx context.Context) error {
 	s := w.s
-	d := s.straggle.Delay(s.rank, s.size, w.clock, s.cfg.Seed, time.Since(w.since)-w.waited)
+	d := delay(s.straggle, s.rank, s.size, w.clock, s.cfg.Seed, time.Since(w.since)-w.waited)
 	if d <= 0 {
 		return nil
 	}

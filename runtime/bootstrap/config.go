@@ -1,6 +1,7 @@
 // Package bootstrap says what a process must know to join a job as one of its
 // ranks, and finds it: from the agent that started the process, or, when
-// nobody did, as a job of a single rank.
+// nobody did, as a job of a single rank. It also reads the specifications of
+// experiments, which the launcher checks and the ranks follow.
 package bootstrap
 
 import (
@@ -18,8 +19,8 @@ type Config struct {
 	Secret     []byte        // authenticates the mesh; required when Size > 1
 	Listen     string        // IP address to listen on and to tell the others; "127.0.0.1" when empty
 	Ports      [2]int        // first and last port to listen on; zero means any
-	Emulate    string        // the -emulate specification; empty means none
-	Straggle   string        // the -straggle specification; empty means none
+	Emulate    string        // what ParseEmulation reads; empty means none
+	Straggle   string        // what ParseStraggle reads; empty means none
 	Join       time.Duration // limit for joining; 60 s when zero
 	Control    Control       // channel to whoever started this rank; nil when alone
 	Logger     *slog.Logger  // discards when nil

@@ -3,6 +3,8 @@ package emulate
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/sspurn/sspurn/runtime/bootstrap"
 )
 
 // burst is how many bytes may wait for the rate before a sender has to: what a
@@ -12,7 +14,7 @@ const burst = 256 << 10
 // link is the pure part: when a frame given to one direction of a link leaves
 // it and when it arrives. Times count from any one moment.
 type link struct {
-	spec    Spec
+	spec    bootstrap.Emulation
 	random  *rand.Rand
 	free    time.Duration // when all that was given has left
 	arrival time.Duration // of the newest frame

@@ -1,3 +1,6 @@
+// Package emulate makes a network slower: it wraps a transport and delays and
+// paces what a rank sends, as bootstrap.Emulation says. Experiments that need a
+// slow network run with it on any machine.
 package emulate
 
 import (
@@ -5,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sspurn/sspurn/runtime/bootstrap"
 	"github.com/sspurn/sspurn/runtime/internal/transport"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
 )
@@ -47,11 +51,11 @@ type waiting struct {
 
 // Wrap returns t as rank of size ranks sees it through the network of spec. It
 // takes t over. Jitter is the same in every run.
-func Wrap(t transport.Transport, spec Spec, rank, size int) *Transport {
+func Wrap(t transport.Transport, spec bootstrap.Emulation, rank, size int) *Transport {
 	w := &Transport{Transport: t, start: time.Now(), lines: make([]*line, size)}
 	w.next.Store(never)
 	for peer := range w.lines {
-		if spec.slows(rank, peer) {
+		if spec.Slows(rank, peer) {
 			w.lines[peer] = &line{link: link{spec: spec, random: rand.New(rand.NewPCG(uint64(rank), uint64(peer)))}}
 		}
 	}

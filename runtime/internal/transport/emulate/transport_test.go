@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sspurn/sspurn/runtime/bootstrap"
 	"github.com/sspurn/sspurn/runtime/internal/transport"
 	"github.com/sspurn/sspurn/runtime/internal/transport/mem"
 	"github.com/sspurn/sspurn/runtime/internal/transport/tcp"
@@ -19,7 +20,7 @@ import (
 // overMem connects ranks in memory through the network of spec.
 func overMem(t *testing.T, text string, recv []transport.Receiver) []transport.Transport {
 	t.Helper()
-	spec, err := Parse(text)
+	spec, err := bootstrap.ParseEmulation(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func overMem(t *testing.T, text string, recv []transport.Receiver) []transport.T
 // overTCP connects ranks by sockets through the network of spec.
 func overTCP(t testing.TB, text string, recv []transport.Receiver) []transport.Transport {
 	t.Helper()
-	spec, err := Parse(text)
+	spec, err := bootstrap.ParseEmulation(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +194,7 @@ func TestBackPressure(t *testing.T) {
 
 // TestLink checks, over random frames, order, bounds of the delay and the rate.
 func TestLink(t *testing.T) {
-	spec := Spec{Rate: 8e9, Delay: time.Millisecond, Jitter: 400 * time.Microsecond} // a byte a nanosecond
+	spec := bootstrap.Emulation{Rate: 8e9, Delay: time.Millisecond, Jitter: 400 * time.Microsecond} // a byte a nanosecond
 	for seed := range seeds.Count(t, 50) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		l := link{spec: spec, random: rand.New(rand.NewPCG(seed, 1))}

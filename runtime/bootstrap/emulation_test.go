@@ -1,4 +1,4 @@
-package emulate
+package bootstrap
 
 import (
 	"reflect"
@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-func TestParse(t *testing.T) {
+func TestParseEmulation(t *testing.T) {
 	tests := []struct {
 		text string
-		want Spec
+		want Emulation
 	}{
-		{"", Spec{}},
-		{"rate=100mbit,delay=2ms", Spec{Rate: 1e8, Delay: 2 * time.Millisecond}},
-		{"rate=1.5gbit", Spec{Rate: 1.5e9}},
-		{"rate=10kbit", Spec{Rate: 1e4}},
-		{"rate=9bit", Spec{Rate: 9}},
-		{"jitter=0.5ms,delay=1ms", Spec{Delay: time.Millisecond, Jitter: 500 * time.Microsecond}},
-		{"delay=1s,pairs=0-3", Spec{Delay: time.Second, Pairs: [][2]int{{0, 3}}}},
-		{"pairs=3-0,1-2,delay=1s", Spec{Delay: time.Second, Pairs: [][2]int{{0, 3}, {1, 2}}}},
+		{"", Emulation{}},
+		{"rate=100mbit,delay=2ms", Emulation{Rate: 1e8, Delay: 2 * time.Millisecond}},
+		{"rate=1.5gbit", Emulation{Rate: 1.5e9}},
+		{"rate=10kbit", Emulation{Rate: 1e4}},
+		{"rate=9bit", Emulation{Rate: 9}},
+		{"jitter=0.5ms,delay=1ms", Emulation{Delay: time.Millisecond, Jitter: 500 * time.Microsecond}},
+		{"delay=1s,pairs=0-3", Emulation{Delay: time.Second, Pairs: [][2]int{{0, 3}}}},
+		{"pairs=3-0,1-2,delay=1s", Emulation{Delay: time.Second, Pairs: [][2]int{{0, 3}, {1, 2}}}},
 	}
 	for _, test := range tests {
-		got, err := Parse(test.text)
+		got, err := ParseEmulation(test.text)
 		if err != nil || !reflect.DeepEqual(got, test.want) {
-			t.Errorf("Parse(%q) = %+v, %v, want %+v", test.text, got, err, test.want)
+			t.Errorf("ParseEmulation(%q) = %+v, %v, want %+v", test.text, got, err, test.want)
 		}
 	}
 }
 
-func TestParseErrors(t *testing.T) {
+func TestParseEmulationErrors(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"fast", `"fast" is not of the form key=value`},
 		{"speed=1mbit", `unknown key "speed": want rate, delay, jitter or pairs`},
@@ -50,15 +50,15 @@ func TestParseErrors(t *testing.T) {
 		{"delay=1ms,pairs=0-1,-2-1", `pairs: "-2-1" is not a pair`},
 	}
 	for _, test := range tests {
-		_, err := Parse(test.text)
+		_, err := ParseEmulation(test.text)
 		if err == nil || !strings.HasPrefix(err.Error(), "emulate: ") || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("Parse(%q): %v, want %s", test.text, err, test.want)
+			t.Errorf("ParseEmulation(%q): %v, want %s", test.text, err, test.want)
 		}
 	}
 }
 
-func TestValidate(t *testing.T) {
-	s := Spec{Delay: 1, Pairs: [][2]int{{0, 3}}}
+func TestEmulationValidate(t *testing.T) {
+	s := Emulation{Delay: 1, Pairs: [][2]int{{0, 3}}}
 	if err := s.Validate(4); err != nil {
 		t.Error(err)
 	}
@@ -68,39 +68,39 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func TestSlows(t *testing.T) {
-	all := Spec{Delay: 1}
-	some := Spec{Delay: 1, Pairs: [][2]int{{0, 3}}}
+func TestEmulationSlows(t *testing.T) {
+	all := Emulation{Delay: 1}
+	some := Emulation{Delay: 1, Pairs: [][2]int{{0, 3}}}
 	tests := []struct {
-		s    Spec
+		s    Emulation
 		a, b int
 		want bool
 	}{
 		{all, 0, 1, true}, {all, 2, 2, false}, {some, 0, 3, true}, {some, 3, 0, true},
-		{some, 0, 1, false}, {Spec{}, 0, 1, false},
+		{some, 0, 1, false}, {Emulation{}, 0, 1, false},
 	}
 	for _, test := range tests {
-		if got := test.s.slows(test.a, test.b); got != test.want {
+		if got := test.s.Slows(test.a, test.b); got != test.want {
 			t.Errorf("%v slows %d-%d: %v", test.s, test.a, test.b, got)
 		}
 	}
 }
 
-func FuzzParse(f *testing.F) {
+func FuzzParseEmulation(f *testing.F) {
 	for _, s := range []string{"", "rate=100mbit,delay=2ms,jitter=0.5ms,pairs=0-3,1-2", "rate=0.001kbit", "delay=1h", "pairs=", "=,=", "rate=1e3bit"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := Parse(text)
+		s, err := ParseEmulation(text)
 		if err != nil {
 			return
 		}
 		if s.Rate < 0 || s.Delay < 0 || s.Jitter < 0 || s.Jitter > s.Delay {
-			t.Fatalf("Parse(%q) = %+v", text, s)
+			t.Fatalf("ParseEmulation(%q) = %+v", text, s)
 		}
-		again, err := Parse(s.String())
+		again, err := ParseEmulation(s.String())
 		if err != nil || !reflect.DeepEqual(s, again) {
-			t.Fatalf("Parse(%q) = %+v, its text %q is %+v, %v", text, s, s.String(), again, err)
+			t.Fatalf("ParseEmulation(%q) = %+v, its text %q is %+v, %v", text, s, s.String(), again, err)
 		}
 	})
 }

@@ -1,7 +1,4 @@
-// Package emulate makes a network slower: it wraps a transport and delays and
-// paces what a rank sends. Experiments that need a slow network run with it on
-// any machine.
-package emulate
+package bootstrap
 
 import (
 	"math"
@@ -12,31 +9,32 @@ import (
 	"github.com/pkg/errors"
 )
 
-// Limits of a specification, which also keep the arithmetic exact.
+// Limits of an emulation, which also keep the arithmetic exact.
 const (
-	maxRate  = 1e12 // bits a second
-	maxDelay = time.Minute
-	maxPairs = 1 << 16
+	maxRate         = 1e12 // bits a second
+	maxNetworkDelay = time.Minute
+	maxPairs        = 1 << 16
 )
 
-// Spec says how links are slowed. The zero value leaves them as they are.
-type Spec struct {
+// Emulation says how the links between ranks are slowed, for experiments. The
+// zero value leaves them as they are.
+type Emulation struct {
 	Rate   float64       // bits a second that leave a rank for each peer; 0: as fast as the network
 	Delay  time.Duration // that a frame takes longer
 	Jitter time.Duration // a frame's delay is up to this much shorter or longer; frames never overtake
 	Pairs  [][2]int      // the links that are slow, lower rank first; none: all
 }
 
-// Parse reads a specification: parts key=value with commas between,
+// ParseEmulation reads what -emulate takes: parts key=value with commas between,
 //
 //	rate=100mbit    bit, kbit, mbit or gbit (powers of 1000) a second
 //	delay=2ms       a duration
 //	jitter=0.5ms    a duration, at most the delay
 //	pairs=0-3,1-2   pairs of ranks whose link is slow, in both directions
 //
-// each at most once. The empty text is the zero Spec.
-func Parse(text string) (Spec, error) {
-	var s Spec
+// each at most once. The empty text is the zero Emulation.
+func ParseEmulation(text string) (Emulation, error) {
+	var s Emulation
 	if text == "" {
 		return s, nil
 	}
@@ -46,48 +44,48 @@ func Parse(text string) (Spec, error) {
 		k, value, found := strings.Cut(part, "=")
 		switch {
 		case found && seen[k]:
-			return Spec{}, errors.Errorf("emulate: %s is given twice", k)
+			return Emulation{}, errors.Errorf("emulate: %s is given twice", k)
 		case found:
 			key, seen[k] = k, true
 		case key == "pairs":
 			value = part // one more pair
 		default:
-			return Spec{}, errors.Errorf("emulate: %q is not of the form key=value", part)
+			return Emulation{}, errors.Errorf("emulate: %q is not of the form key=value", part)
 		}
 		var err error
 		switch key {
 		case "rate":
 			s.Rate, err = parseRate(value)
 		case "delay":
-			s.Delay, err = parseDelay(value)
+			s.Delay, err = parseNetworkDelay(value)
 		case "jitter":
-			s.Jitter, err = parseDelay(value)
+			s.Jitter, err = parseNetworkDelay(value)
 		case "pairs":
 			var p [2]int
 			if p, err = parsePair(value); err == nil {
 				if len(s.Pairs) == maxPairs {
-					return Spec{}, errors.New("emulate: too many pairs")
+					return Emulation{}, errors.New("emulate: too many pairs")
 				}
 				s.Pairs = append(s.Pairs, p)
 			}
 		default:
-			return Spec{}, errors.Errorf("emulate: unknown key %q: want rate, delay, jitter or pairs", key)
+			return Emulation{}, errors.Errorf("emulate: unknown key %q: want rate, delay, jitter or pairs", key)
 		}
 		if err != nil {
-			return Spec{}, errors.WithMessagef(err, "emulate: %s", key)
+			return Emulation{}, errors.WithMessagef(err, "emulate: %s", key)
 		}
 	}
 	if s.Jitter > s.Delay {
-		return Spec{}, errors.Errorf("emulate: jitter %v is more than the delay %v", s.Jitter, s.Delay)
+		return Emulation{}, errors.Errorf("emulate: jitter %v is more than the delay %v", s.Jitter, s.Delay)
 	}
 	if s.Rate == 0 && s.Delay == 0 {
-		return Spec{}, errors.New("emulate: neither rate nor delay is given")
+		return Emulation{}, errors.New("emulate: neither rate nor delay is given")
 	}
 	return s, nil
 }
 
-// String is the text that Parse reads as s.
-func (s Spec) String() string {
+// String is the text that ParseEmulation reads as s.
+func (s Emulation) String() string {
 	var parts []string
 	if s.Rate != 0 {
 		parts = append(parts, "rate="+strconv.FormatFloat(s.Rate, 'f', -1, 64)+"bit")
@@ -109,7 +107,7 @@ func (s Spec) String() string {
 }
 
 // Validate checks the ranks that s names against those of a job.
-func (s Spec) Validate(size int) error {
+func (s Emulation) Validate(size int) error {
 	for _, p := range s.Pairs {
 		if p[1] >= size {
 			return errors.Errorf("emulate: pairs: rank %d does not exist, the ranks are 0 to %d", p[1], size-1)
@@ -118,8 +116,8 @@ func (s Spec) Validate(size int) error {
 	return nil
 }
 
-// slows reports whether the link of two ranks is slow.
-func (s Spec) slows(a, b int) bool {
+// Slows reports whether the link of two ranks is slow.
+func (s Emulation) Slows(a, b int) bool {
 	if a == b || s.Rate == 0 && s.Delay == 0 {
 		return false
 	}
@@ -150,13 +148,13 @@ func parseRate(text string) (float64, error) {
 	return 0, errors.Errorf("%q has no unit: want bit, kbit, mbit or gbit", text)
 }
 
-func parseDelay(text string) (time.Duration, error) {
+func parseNetworkDelay(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil {
 		return 0, errors.Errorf("%q is not a duration such as 2ms", text)
 	}
-	if d < 0 || d > maxDelay {
-		return 0, errors.Errorf("%v is not between 0 and %v", d, maxDelay)
+	if d < 0 || d > maxNetworkDelay {
+		return 0, errors.Errorf("%v is not between 0 and %v", d, maxNetworkDelay)
 	}
 	return d, nil
 }
