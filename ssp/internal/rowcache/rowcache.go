@@ -146,7 +146,7 @@ func (c *Cache[T]) Install(d *codec.Decoder, epoch uint32, age int64, applied, o
 	}
 	c.order = max(c.order, order)
 	if epoch < c.epoch { // whoever had left held nobody back
-		age = min(age, c.floor)
+		age = min(age, c.floor-1)
 	}
 	if m.wanted <= age {
 		m.wanted = None
@@ -168,9 +168,13 @@ func (c *Cache[T]) Install(d *codec.Decoder, epoch uint32, age int64, applied, o
 	return nil
 }
 
+// maxSweep is how many slots one installation looks at for room. Where all of
+// them are pinned or in use, the next ones go on from there.
+const maxSweep = 64
+
 // evict makes room, as far as copies are neither pinned nor awaited.
 func (c *Cache[T]) evict() {
-	for n := 2 * len(c.meta); c.used > c.limit && n > 0; n-- {
+	for n := min(2*len(c.meta), maxSweep); c.used > c.limit && n > 0; n-- {
 		s := c.hand
 		if c.hand++; c.hand == len(c.meta) {
 			c.hand = 0
@@ -211,13 +215,18 @@ func (c *Cache[T]) Told() (clock int64, version uint64) { return c.clock, c.vers
 
 // Reset begins an epoch at a clock that all ranks have reached, with all
 // updates applied: what was announced for later clocks is void.
+//
+// Copies from before are older than the clock, also those that had its age: the
+// updates that were handed over last, without a clock, are not in them. Nobody
+// counts on requests from before either: what they wait for may be void.
 func (c *Cache[T]) Reset(epoch uint32, clock int64) {
 	c.floor = clock
 	if c.epoch < epoch {
 		c.epoch, c.clock = epoch, 0
 	}
 	for i := range c.meta {
-		c.meta[i].age = min(c.meta[i].age, clock)
+		m := &c.meta[i]
+		m.age, m.wanted = min(m.age, clock-1), None
 	}
 }
 
