@@ -178,3 +178,13 @@ func prune(cache string) {
 		}
 	}
 }
+
+// cacheDir returns the directory of staged programs, which only the user can
+// write to.
+func cacheDir() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", errors.Wrap(err, "cache directory")
+	}
+	return filepath.Join(dir, "sspurn"), nil
+}

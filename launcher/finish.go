@@ -1,0 +1,91 @@
+package launcher
+
+import (
+	"fmt"
+	goruntime "runtime"
+	"sync"
+	"time"
+
+	stderrors "errors"
+
+	"github.com/sspurn/sspurn/launcher/agent"
+)
+
+// finish ends the agents, writes what is left and words the failure.
+func (s *supervisor) finish(launch error) error {
+	close(s.quit)
+	s.input.close()
+	var wg sync.WaitGroup
+	for _, l := range s.links {
+		wg.Go(func() { s.part(l) })
+	}
+	wg.Wait()
+	s.readers.Wait()
+	f := s.failure(launch)
+	if f != nil {
+		s.info.Exit, s.info.Cause = f.Code, f.Cause
+	}
+	s.info.Ended, s.info.Seconds = true, time.Since(s.info.Start).Seconds()
+	kept, err := s.record.finish(s.info, f != nil)
+	if s.impatient {
+		err = stderrors.Join(s.printer.closeWithin(agent.PingEvery), err)
+	} else {
+		err = stderrors.Join(s.printer.close(), err)
+	}
+	if f != nil {
+		if kept != "" {
+			f.More = append(f.More, "the record of the run is in "+kept)
+		}
+		return f
+	}
+	if err != nil {
+		return launchFailure(err)
+	}
+	return nil
+}
+
+// part ends one agent and reaps its process.
+func (s *supervisor) part(l *link) {
+	if l.read == nil { // the job was never started
+		leave([]*link{l})
+		return
+	}
+	l.out.Send(agent.Frame{Kind: agent.Bye})
+	l.out.Close()
+	select {
+	case <-l.exited:
+		return
+	default:
+	}
+	late := time.AfterFunc(leaveWithin, l.kill)
+	defer late.Stop()
+	<-l.read
+	l.wait()
+}
+
+// failure words how the job ended; nil means well.
+func (s *supervisor) failure(launch error) *Failure {
+	if launch != nil {
+		return launchFailure(launch)
+	}
+	if s.timedOut {
+		return &Failure{Code: ExitTimeout, Cause: fmt.Sprintf("the job did not end within %v", s.job.Timeout)}
+	}
+	f := s.out.cause()
+	if s.asked != 0 && (f == nil || f.code == exitSignal+int(s.asked)) {
+		return &Failure{Code: exitSignal + int(s.asked), Cause: "ended by " + signalName(s.asked)}
+	}
+	if f == nil {
+		return nil
+	}
+	fail := &Failure{Code: f.code, Cause: f.String()}
+	if f.rank >= 0 {
+		fail.Tail = s.printer.tail(f.rank)
+	}
+	return fail
+}
+
+// versions names the programs of a launch.
+func versions() map[string]string {
+	return map[string]string{"sspurn": version(), "go": goruntime.Version(), "platform": goruntime.GOOS + "/" + goruntime.GOARCH}
+}
