@@ -196,9 +196,6 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// freeClocks is the number of clocks whose updates do not count for LogBytes.
-const freeClocks = 4
-
 // fail makes everything that waits in the store end with err.
 func (s *Store) fail(err error) {
 	s.failOnce.Do(func() {

@@ -33,20 +33,21 @@ type View[T Elem] struct {
 	behind []int32 // worker's clock - age, when it was copied
 	edit   []int32 // 1 + place in edited
 
-	log    *oplog.Log[T]
-	kept   Clock        // largest slack that a read has asked for
-	base   slab.Rows[T] // what edited rows were when they were handed out
-	edited []int32      // slots, in order of their first Edit in this clock
-	used   []int32      // slots read in this clock
-	before []int32      // and in the one before
-	ahead  bool         // rows of before have been asked for again in this clock
-	eager  []source[T]  // sealed, to leave with the worker's next batch
-	one    [1]int32     // scratch
-	mine   []int32      // scratch: slots of own rows
-	far    []need[T]    // scratch: by owner
-	slots  []int32      // scratch of GetMany
-	bound  Clock        // age below which copies are of no use to reads by the policy
-	quick  int          // width of rows that Get copies without further ado; -1 for none
+	log     *oplog.Log[T]
+	kept    Clock        // largest slack that a read has asked for
+	base    slab.Rows[T] // what edited rows were when they were handed out
+	edited  []int32      // slots, in order of their first Edit in this clock
+	used    []int32      // slots read in this clock
+	before  []int32      // and in the one before
+	ahead   bool         // rows of before have been asked for again in this clock
+	eager   []source[T]  // sealed, to leave with the worker's next batch
+	one     [1]int32     // scratch
+	mine    []int32      // scratch: slots of own rows
+	far     []need[T]    // scratch: by owner
+	slots   []int32      // scratch of GetMany
+	bound   Clock        // age below which copies are of no use to reads by the policy
+	applied []uint64     // scratch of acked: by owner
+	quick   int          // width of rows that Get copies without further ado; -1 for none
 }
 
 // need is what a read wants of one owner.
@@ -72,7 +73,7 @@ func (t *Table[T]) View(w *Worker) *View[T] {
 	v := &View[T]{
 		t: t, w: w, index: slab.NewIndex(t.spec.Rows), data: slab.NewRows[T](t.spec.Width, t.spec.Sparse),
 		base: slab.NewRows[T](t.spec.Width, false), log: oplog.New[T](t.spec.Rows, t.spec.Width, t.spec.Sparse),
-		far: make([]need[T], t.s.size), kept: t.slack,
+		far: make([]need[T], t.s.size), applied: make([]uint64, t.s.size), kept: t.slack,
 	}
 	v.quick = t.spec.Width
 	if t.spec.Sparse || t.s.cfg.Access != nil {
@@ -141,6 +142,9 @@ func (v *View[T]) GetMany(ctx context.Context, rows []int64, dst []T) error {
 	v.slots = v.slots[:0]
 	for _, row := range rows {
 		if err := v.check(row, width); err != nil {
+			for _, s := range v.slots {
+				v.stamp[s] = 0
+			}
 			return err
 		}
 		if s := v.slot(row); v.stamp[s] != v.w.turn {
@@ -429,11 +433,9 @@ func (v *View[T]) refresh(ctx context.Context, slots []int32, wanted Clock) erro
 		remote = true
 	}
 	if remote {
-		if err := v.refreshFar(ctx, wanted); err != nil {
-			for o := range v.far {
-				f := &v.far[o]
-				f.slots, f.asks, f.waiting, f.done, f.applied = f.slots[:0], f.asks[:0], f.waiting[:0], f.done[:0], f.applied[:0]
-			}
+		err := v.refreshFar(ctx, wanted)
+		v.settle() // also when it failed: a row that was copied lacks the own updates
+		if err != nil {
 			return errors.WithMessagef(err, "table %s: worker %d: read at clock %d", t.spec.Name, v.w.index, v.w.clock)
 		}
 	}
@@ -527,7 +529,8 @@ func (v *View[T]) refreshFar(ctx context.Context, wanted Clock) error {
 			news := p.news()
 			p.mu.Unlock()
 			// What came between the look and the channel is seen by a second look.
-			if n := len(f.waiting); v.takeWaiting(o, f, wanted) && len(f.waiting) < n {
+			n := len(f.waiting)
+			if v.takeWaiting(o, f, wanted); len(f.waiting) < n {
 				continue
 			}
 			start := time.Now()
@@ -546,22 +549,34 @@ func (v *View[T]) refreshFar(ctx context.Context, wanted Clock) error {
 			v.takeWaiting(o, f, wanted)
 		}
 	}
-	v.w.learn()
+	return nil
+}
+
+// settle finishes the rows that refreshFar has copied and lets go of those that
+// it has waited for in vain.
+func (v *View[T]) settle() {
+	v.w.learn() // after the copies were taken: it knows of all batches that are in them
 	for o := range v.far {
 		f := &v.far[o]
 		for i, slot := range f.done {
 			v.finish(slot, o, f.applied[i])
 		}
-		f.slots, f.done, f.applied = f.slots[:0], f.done[:0], f.applied[:0]
+		if p := &v.t.peers[o]; len(f.waiting) > 0 {
+			p.mu.Lock()
+			for _, slot := range f.waiting {
+				p.cache.Unpin(v.rows[slot])
+			}
+			p.mu.Unlock()
+		}
+		f.slots, f.asks, f.waiting, f.done, f.applied = f.slots[:0], f.asks[:0], f.waiting[:0], f.done[:0], f.applied[:0]
 	}
-	return nil
 }
 
-func (v *View[T]) takeWaiting(o int, f *need[T], wanted Clock) bool {
+// takeWaiting looks for the rows that are missing once more.
+func (v *View[T]) takeWaiting(o int, f *need[T], wanted Clock) {
 	again := f.waiting
 	f.waiting = f.waiting[:0]
 	v.take(o, f, again, wanted, false)
-	return true
 }
 
 // take copies those of the slots whose rows are at hand, notes the others in
@@ -718,8 +733,7 @@ func (v *View[T]) forget() {
 // trim drops updates that are in every copy the worker will use.
 func (v *View[T]) trim(c Clock) {
 	if v.t.spec.Policy.eager() {
-		v.acked()
-		return
+		return // acked does it
 	}
 	v.log.Trim(int64(c - v.kept))
 	if v.log.Bytes() > v.w.s.cfg.LogBytes {
@@ -727,59 +741,49 @@ func (v *View[T]) trim(c Clock) {
 	}
 }
 
-func (v *View[T]) logged() int {
-	if v.t.spec.Policy.eager() {
-		return v.log.Bytes()
-	}
-	return 0
-}
+// freeClocks is the number of clocks whose updates do not count for LogBytes.
+const freeClocks = 4
 
 // acked drops what the owners have told to have applied and reports whether the
 // log fits its bound.
 func (v *View[T]) acked() bool {
-	applied := make([]uint64, v.t.s.size)
+	if !v.t.spec.Policy.eager() {
+		return true
+	}
 	for o := range v.t.peers {
 		if p := &v.t.peers[o]; p.cache != nil {
 			p.mu.Lock()
-			_, applied[o] = p.cache.Told()
+			_, v.applied[o] = p.cache.Told()
 			p.mu.Unlock()
 		}
 	}
-	applied[v.t.s.rank] = ^uint64(0) // own rows are applied at once
-	v.log.Acked(applied)
-	return v.log.Bytes() <= v.w.s.cfg.LogBytes
+	v.applied[v.t.s.rank] = ^uint64(0) // own rows are applied at once
+	v.log.Acked(v.applied)
+	return v.log.Len() <= freeClocks || v.log.Bytes() <= v.w.s.cfg.LogBytes
 }
 
-// awaitAck waits until an owner that has not applied everything tells news.
+// awaitAck waits for news of an owner that has not told to have applied the
+// oldest updates.
 func (v *View[T]) awaitAck(ctx context.Context) error {
-	news := make([]<-chan struct{}, 0, len(v.t.peers))
 	for o := range v.t.peers {
-		if p := &v.t.peers[o]; p.cache != nil {
-			p.mu.Lock()
-			news = append(news, p.news())
-			p.mu.Unlock()
+		p := &v.t.peers[o]
+		if p.cache == nil {
+			continue
+		}
+		var news <-chan struct{}
+		p.mu.Lock()
+		if _, applied := p.cache.Told(); v.log.Lags(o, applied) {
+			news = p.news()
+		}
+		p.mu.Unlock()
+		if news != nil {
+			start := time.Now()
+			err := v.w.s.wait(ctx, news)
+			v.w.blocked(&v.w.totals.Gate, start)
+			return err
 		}
 	}
-	if v.acked() {
-		return nil
-	}
-	start := time.Now()
-	defer func() { v.w.blocked(&v.w.totals.Gate, start) }()
-	ready, stop := make(chan struct{}, 1), make(chan struct{})
-	defer close(stop)
-	for _, n := range news {
-		go func() {
-			select {
-			case <-n:
-				select {
-				case ready <- struct{}{}:
-				default:
-				}
-			case <-stop:
-			}
-		}()
-	}
-	return v.w.s.wait(ctx, ready)
+	return nil
 }
 
 // reset begins an epoch.

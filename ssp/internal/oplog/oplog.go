@@ -140,6 +140,15 @@ func (l *Log[T]) sort(e *Entry[T]) {
 	l.sweep(e)
 }
 
+// Len returns how many sealed entries there are.
+func (l *Log[T]) Len() int { return len(l.sealed) }
+
+// Lags reports whether an owner that has told to have applied some version has
+// not applied the oldest entry.
+func (l *Log[T]) Lags(owner int, applied uint64) bool {
+	return l.unsent > 0 && l.sealed[0].sent[owner] > applied
+}
+
 // Bytes returns the memory of the sealed entries.
 func (l *Log[T]) Bytes() int { return l.bytes }
 
