@@ -70,7 +70,30 @@ func (o *outcome) failing(rank int, v bootstrap.Verdict) []bootstrap.Loss {
 	if v.OK || o.ended[rank] {
 		return nil
 	}
-	return []bootstrap.Loss{o.lose(fault{rank: rank, host: o.hosts[rank], cause: firstLine(v.Cause), code: 1}, v.Secondary)}
+	return []bootstrap.Loss{o.lose(fault{rank: rank, host: o.hosts[rank], cause: o.said(rank, v), code: 1}, v.Secondary)}
+}
+
+// said returns what a rank says of its end. One that gave up joining knows no
+// more than that others are missing: they are named.
+func (o *outcome) said(rank int, v bootstrap.Verdict) string {
+	text := firstLine(v.Cause)
+	if v.Secondary || !o.joined[rank] {
+		return text
+	}
+	var absent []string
+	for r, j := range o.joined {
+		if !j {
+			absent = append(absent, fmt.Sprintf("rank %d on %s", r, o.hosts[r]))
+		}
+	}
+	if len(absent) == 0 {
+		return text
+	}
+	const shown = 4
+	if more := len(absent) - shown; more > 0 {
+		absent = append(absent[:shown], fmt.Sprintf("%d more", more))
+	}
+	return text + ", without " + strings.Join(absent, ", ")
 }
 
 // exit notes the end of a rank and returns what the other ranks must be told.
@@ -99,7 +122,7 @@ func (o *outcome) exit(rank int, e agent.ExitInfo) []bootstrap.Loss {
 		return nil
 	}
 	if e.Verdict != nil && !e.Verdict.OK && e.Verdict.Cause != "" {
-		f.cause += ": " + firstLine(e.Verdict.Cause)
+		f.cause += ": " + o.said(rank, *e.Verdict)
 	}
 	for _, known := range []*fault{o.first, o.secondary} {
 		if known != nil && known.rank == rank { // its verdict was here before it

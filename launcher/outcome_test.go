@@ -39,6 +39,12 @@ func TestOutcome(t *testing.T) {
 		{"status", func(o *outcome) { o.exit(1, agent.ExitInfo{Code: 4}) }, "rank 1 on b: exit status 4", 4},
 		{"signal and core", func(o *outcome) { o.exit(1, agent.ExitInfo{Signal: 11, Core: true}) }, "rank 1 on b: killed by signal 11 (SIGSEGV), core dumped", 139},
 		{"verdict", func(o *outcome) { joinAll(o); o.exit(0, failed) }, "rank 0 on a: exit status 3: boo", 3},
+		{"gives up joining", func(o *outcome) {
+			late := bootstrap.Verdict{Cause: "join: not complete after 1m0s"}
+			o.join(1)
+			o.failing(1, late)
+			o.exit(1, agent.ExitInfo{Code: 1, Joined: true, Verdict: &late})
+		}, "rank 1 on b: exit status 1: join: not complete after 1m0s, without rank 0 on a, rank 2 on b", 1},
 		{"verdict first", func(o *outcome) {
 			joinAll(o)
 			o.failing(0, *failed.Verdict)
