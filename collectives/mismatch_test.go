@@ -190,7 +190,7 @@ func TestLostRank(t *testing.T) {
 					return errEnough
 				}
 				err := collectives.Barrier(ctx, c)
-				if lost, ok := stderrors.AsType[*runtime.RankError](err); !ok || lost.Rank != size-1 {
+				if lost, ok := stderrors.AsType[*runtime.RankError](err); !ok || lost.Rank != size-1 || lost.Op != "call 2, barrier on world" {
 					return errors.Errorf("rank %d got %v", c.Rank(), err)
 				}
 				return nil

@@ -135,6 +135,7 @@ func (s *state) listen() {
 // hear takes a control message that has come and listens for the next.
 func (s *state) hear(st runtime.Status, err error) error {
 	if err != nil {
+		err = s.during(err)
 		s.end(s.seq-1, err)
 		return err
 	}
@@ -229,8 +230,18 @@ func (s *state) broken(ctx context.Context, err error) error {
 	if ctx.Err() != nil && s.c.Err() == nil {
 		_ = s.fail(ErrAbandoned, at, fmt.Sprintf("on %s, rank %d left %v: %v", s.c.Name(), s.c.Rank(), &f, err))
 	}
-	s.err, s.errAt = errors.WithMessage(err, f.String()), at
+	s.err, s.errAt = s.during(err), at
 	return s.err
+}
+
+// during returns err with the present call. A loss names it instead of the
+// message that was awaited, which may be a control message of any rank.
+func (s *state) during(err error) error {
+	op := s.past[(s.seq-1)%remembered].String() + " on " + s.c.Name()
+	if lost, ok := err.(*runtime.RankError); ok {
+		return &runtime.RankError{Rank: lost.Rank, Host: lost.Host, Op: op, Cause: lost.Cause}
+	}
+	return errors.WithMessage(err, op)
 }
 
 // deserted is the end of collectives here because a rank that is waited for has
