@@ -35,6 +35,9 @@ func (s *supervisor) on(e event) error {
 				s.drained[r] = true
 				s.out.exit(r, agent.ExitInfo{})
 			}
+			if s.out.ending { // it stopped starting because it was told so
+				return nil
+			}
 			return errors.Errorf("host %s: %s", e.link.host.Name, e.start.Error)
 		}
 	case agent.Joined:

@@ -323,3 +323,15 @@ func BenchmarkFrame(b *testing.B) {
 		})
 	}
 }
+
+func TestEnoughFiles(t *testing.T) {
+	for _, x := range []struct {
+		ranks int
+		limit uint64
+		ok    bool
+	}{{1, 256, true}, {64, 256, true}, {65, 256, false}, {64, 255, false}, {1 << 16, 1 << 20, true}, {1, 1<<64 - 1, true}} {
+		if err := enoughFiles(x.ranks, x.limit); (err == nil) != x.ok {
+			t.Errorf("%d ranks, limit %d: %v", x.ranks, x.limit, err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	stderrors "errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,11 +23,13 @@ import (
 type server struct {
 	out      *Outbox
 	lifeline *os.File // to the keeper
+	keeper   int      // its process
 
 	stage stager // owned by loop
 	probe prober // owned by loop
 
-	started bool // owned by loop
+	started  bool   // owned by loop
+	starting *start // owned by loop: ranks that are being started; nil: none
 
 	heard     atomic.Int64 // when the launcher last said anything, in ns since start
 	busy      atomic.Bool  // a frame is being handled
@@ -59,8 +62,9 @@ func serve(in, out *os.File) error {
 	s := &server{
 		out:      NewOutbox(),
 		lifeline: os.NewFile(lifelineFD, "lifeline"),
+		keeper:   os.Getppid(),
 		start:    time.Now(),
-		spawned:  make(chan struct{}, 1<<16), // more than one host can run
+		spawned:  make(chan struct{}, maxRanks),
 		fatal:    make(chan error, 1),
 		closing:  make(chan struct{}),
 	}
@@ -151,6 +155,9 @@ func (s *server) read(in io.Reader, frames chan<- Frame, handled <-chan struct{}
 		if err != nil {
 			if err == io.EOF {
 				err = errors.New("the launcher's channel is closed")
+				if os.Getppid() != s.keeper { // sshd closes it when its child ends
+					err = errKeeper
+				}
 			}
 			s.giveUp(err)
 			return
@@ -160,12 +167,14 @@ func (s *server) read(in io.Reader, frames chan<- Frame, handled <-chan struct{}
 	}
 }
 
+var errKeeper = stderrors.New("the keeper has ended")
+
 // watchKeeper waits for the end of the lifeline.
 func (s *server) watchKeeper() {
 	var b [1]byte
 	for {
 		if _, err := s.lifeline.Read(b[:]); err != nil {
-			s.giveUp(errors.New("the keeper has ended"))
+			s.giveUp(errKeeper)
 			return
 		}
 	}
@@ -199,11 +208,19 @@ func (s *server) beat() {
 	}
 }
 
-// loop handles frames until Bye (nil) or a reason to give up. It runs on the
-// goroutine that is locked to a thread, because it starts the ranks.
+// loop handles frames until Bye (nil) or a reason to give up, and starts the
+// ranks, for which it runs on the goroutine that is locked to a thread.
 func (s *server) loop(frames <-chan Frame, handled chan<- struct{}) error {
+	always := make(chan struct{})
+	close(always)
 	for {
+		var next chan struct{} // ready while there is a rank to start
+		if s.starting != nil && !s.suspended.Load() {
+			next = always
+		}
 		select {
+		case <-next:
+			s.startNext()
 		case err := <-s.fatal:
 			return err
 		case f := <-frames:
@@ -241,7 +258,9 @@ func (s *server) handle(f Frame) error {
 		if err := f.Decode(&info); err != nil {
 			return err
 		}
-		s.out.SendJSON(Started, 0, s.startRanks(info))
+		if err := s.startRanks(info); err != nil {
+			s.out.SendJSON(Started, 0, StartedInfo{Error: err.Error()})
+		}
 	case Stdin:
 		if s.stdin != nil {
 			s.stdin.put(f.Payload)
@@ -271,7 +290,11 @@ func (s *server) handle(f Frame) error {
 		if err != nil {
 			return err
 		}
-		s.signal(syscall.Signal(n))
+		sig := syscall.Signal(n)
+		s.signal(sig)
+		if sig == syscall.SIGINT || sig == syscall.SIGTERM || sig == syscall.SIGKILL {
+			s.endStart(errors.New("the job was ended while its ranks were started"))
+		}
 	case Suspend:
 		s.suspended.Store(true)
 		s.signal(syscall.SIGSTOP)
@@ -340,6 +363,7 @@ func (s *server) endRanks() {
 	s.ended = true
 	ranks := s.ranks
 	s.mu.Unlock()
+	s.endStart(errors.New("the job has ended"))
 	s.signal(syscall.SIGKILL)
 	for _, r := range ranks {
 		for _, c := range r.credits {

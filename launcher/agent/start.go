@@ -15,39 +15,93 @@ import (
 // controlFD is the rank's end of its control channel.
 const controlFD = 3
 
-// startRanks starts the ranks of this host. It runs on the locked thread.
-func (s *server) startRanks(info StartInfo) StartedInfo {
-	var answer StartedInfo
+// start is the ranks of this host on their way. It is owned by the loop, which
+// handles frames between one rank and the next, so that a job of many ranks can
+// be ended while they are started.
+type start struct {
+	info   StartInfo
+	dir    string
+	env    []string
+	null   *os.File
+	answer StartedInfo
+}
+
+const (
+	rankFiles  = 3       // descriptors that the agent holds for each rank
+	otherFiles = 64      // and those for everything else
+	maxRanks   = 1 << 16 // of a host
+)
+
+// startRanks begins to start the ranks of this host, on the locked thread. An
+// error means that none will be.
+func (s *server) startRanks(info StartInfo) error {
 	if s.started || len(info.Ranks) == 0 {
-		answer.Error = "start without ranks, or for the second time"
-		return answer
+		return errors.New("start without ranks, or for the second time")
 	}
 	s.started = true
-	defer close(s.spawned)
+	if len(info.Ranks) > maxRanks {
+		return errors.Errorf("%d ranks are more than the %d that a host can take", len(info.Ranks), maxRanks)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return errors.Wrap(err, "limit of open files")
+	}
+	if err := enoughFiles(len(info.Ranks), uint64(limit.Cur)); err != nil {
+		return err
+	}
 	dir, note, err := workDir(info)
 	if err != nil {
-		answer.Error = err.Error()
-		return answer
+		return err
 	}
-	answer.Note = note
 	null, err := os.Open(os.DevNull)
 	if err != nil {
-		answer.Error = err.Error()
-		return answer
+		return errors.Wrap(err, "standard input")
 	}
-	defer null.Close()
-	env := mergeEnv(os.Environ(), info.Env)
+	s.starting = &start{info: info, dir: dir, env: mergeEnv(os.Environ(), info.Env), null: null, answer: StartedInfo{Note: note}}
 	s.waiting.Go(s.reap)
-	for _, n := range info.Ranks {
-		r, err := s.startRank(info, n, dir, env, null)
-		if err != nil {
-			answer.Error = errors.WithMessagef(err, "start rank %d", n).Error()
-			return answer
-		}
-		answer.Pids = append(answer.Pids, r.pid)
-		s.spawned <- struct{}{}
+	s.startNext() // at once: input for rank 0, which is the first one, may follow
+	return nil
+}
+
+// enoughFiles returns an error if so many ranks need more descriptors than the
+// limit.
+func enoughFiles(ranks int, limit uint64) error {
+	if need := uint64(rankFiles*ranks + otherFiles); need > limit {
+		return errors.Errorf("%d ranks need %d open files, and the limit is %d (ulimit -n)", ranks, need, limit)
 	}
-	return answer
+	return nil
+}
+
+// startNext starts one rank. It runs on the locked thread.
+func (s *server) startNext() {
+	st := s.starting
+	n := st.info.Ranks[len(st.answer.Pids)]
+	r, err := s.startRank(st.info, n, st.dir, st.env, st.null)
+	if err != nil {
+		s.endStart(errors.WithMessagef(err, "start rank %d", n))
+		return
+	}
+	st.answer.Pids = append(st.answer.Pids, r.pid)
+	s.spawned <- struct{}{}
+	if len(st.answer.Pids) == len(st.info.Ranks) {
+		s.endStart(nil)
+	}
+}
+
+// endStart tells the launcher which ranks were started. Without a start that is
+// under way it does nothing.
+func (s *server) endStart(err error) {
+	st := s.starting
+	if st == nil {
+		return
+	}
+	s.starting = nil
+	_ = st.null.Close() // nothing was written to it
+	close(s.spawned)
+	if err != nil {
+		st.answer.Error = err.Error()
+	}
+	s.out.SendJSON(Started, 0, st.answer)
 }
 
 // workDir returns the directory in which the ranks run.
