@@ -4,6 +4,7 @@ import (
 	"fmt"
 	goruntime "runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	stderrors "errors"
@@ -32,16 +33,20 @@ func (s *supervisor) finish(launch error) error {
 	} else {
 		err = stderrors.Join(s.printer.close(), err)
 	}
-	if f != nil {
-		if kept != "" {
-			f.More = append(f.More, "the record of the run is in "+kept)
-		}
-		return f
+	switch {
+	case f == nil && stderrors.Is(err, syscall.EPIPE):
+		f = unheard() // the last words
+	case f == nil && err != nil:
+		f = launchFailure(err)
+	case f == nil:
+		return nil
+	case err != nil && !stderrors.Is(err, syscall.EPIPE):
+		f.More = append(f.More, oneLine(err))
 	}
-	if err != nil {
-		return launchFailure(err)
+	if kept != "" {
+		f.More = append(f.More, "the record of the run is in "+kept)
 	}
-	return nil
+	return f
 }
 
 // part ends one agent and reaps its process.
@@ -75,6 +80,9 @@ func (s *supervisor) failure(launch error) *Failure {
 	if s.asked != 0 && (f == nil || f.code == exitSignal+int(s.asked)) {
 		return &Failure{Code: exitSignal + int(s.asked), Cause: "ended by " + signalName(s.asked)}
 	}
+	if f == nil && s.unheard {
+		return unheard()
+	}
 	if f == nil {
 		return nil
 	}
@@ -83,6 +91,12 @@ func (s *supervisor) failure(launch error) *Failure {
 		fail.Tail = s.printer.tail(f.rank)
 	}
 	return fail
+}
+
+// unheard is the end of a job whose output nobody reads any more; a program of
+// one process would have been sent the signal.
+func unheard() *Failure {
+	return &Failure{Code: exitSignal + int(syscall.SIGPIPE), Cause: "the reader of the output has gone (SIGPIPE)"}
 }
 
 // versions names the programs of a launch.

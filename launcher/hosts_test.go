@@ -169,6 +169,8 @@ func TestPlace(t *testing.T) {
 		{"the rest is shared", h(3, 0, 0), 8, Placement{}, "a 0-2 b 3-5 c 6-7", ""},
 		{"no rest", h(4, 0), 3, Placement{}, "a 0-2", ""},
 		{"ppr", h(4, 4), 0, Placement{PerHost: 2}, "a 0-1 b 2-3", ""},
+		{"ppr above everything", h(0, 0), 0, Placement{PerHost: 1 << 20}, "", "-ppr 1048576: a host can take 65536"},
+		{"more than everything", h(0, 0), 1 << 20, Placement{}, "", "1048576 ranks are more than 2 hosts can take, 65536 each"},
 		{"ppr above slots", h(2, 4), 0, Placement{PerHost: 3}, "", "-ppr 3"},
 		{"ppr too small", h(4, 4), 5, Placement{PerHost: 2}, "", "5 ranks do not fit on 2 hosts with -ppr 2, which take 4"},
 		{"this machine", []Host{{Name: "me", here: true}}, 0, Placement{}, "me 0-1", ""},

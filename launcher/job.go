@@ -7,6 +7,8 @@ package launcher
 import (
 	"os"
 	"time"
+
+	"github.com/sspurn/sspurn/runtime/bootstrap"
 )
 
 // Staging says when programs are copied to the hosts.
@@ -57,8 +59,8 @@ type Job struct {
 	SSH      []string // remote shell and its options; nil: ssh
 	Iface    string   // network (CIDR) or interface that the mesh uses; "" means the route that ssh took
 	Ports    [2]int   // first and last port of the mesh; zero: any
-	Emulate  string   // handed to the ranks
-	Straggle string   // handed to the ranks
+	Emulate  string   // what bootstrap.ParseEmulation reads
+	Straggle string   // what bootstrap.ParseStraggle reads
 	Timeout  time.Duration
 	Grace    time.Duration // 0: GraceAsked and GraceFailed
 	RunDir   string        // directory of the run's record; "" means a temporary one that only a failed job leaves
@@ -88,3 +90,20 @@ type Failure struct {
 }
 
 func (f *Failure) Error() string { return f.Cause }
+
+// checkSlowing reads what the ranks will be told to emulate, for a job of that
+// many ranks.
+func (job *Job) checkSlowing(ranks int) error {
+	slow, err := bootstrap.ParseEmulation(job.Emulate)
+	if err == nil {
+		err = slow.Validate(ranks)
+	}
+	if err != nil {
+		return err
+	}
+	late, err := bootstrap.ParseStraggle(job.Straggle)
+	if err != nil {
+		return err
+	}
+	return late.Validate(ranks)
+}

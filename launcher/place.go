@@ -54,6 +54,12 @@ func place(hosts []Host, n int, how Placement, cores int) (*Layout, error) {
 	if n < 0 {
 		return nil, errors.Errorf("%d ranks", n)
 	}
+	if how.PerHost > maxSlots {
+		return nil, errors.Errorf("-ppr %d: a host can take %d", how.PerHost, maxSlots)
+	}
+	if n > maxSlots*len(hosts) {
+		return nil, errors.Errorf("%d ranks are more than %d hosts can take, %d each", n, len(hosts), maxSlots)
+	}
 	slots := make([]int, len(hosts))
 	written, open := 0, 0
 	for i, h := range hosts {

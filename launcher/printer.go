@@ -3,6 +3,7 @@ package launcher
 import (
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	stderrors "errors"
@@ -49,12 +50,14 @@ type sink struct {
 	wake   chan struct{} // size 1
 	wg     sync.WaitGroup
 
+	gone func() // told when the reader of the output has gone
+
 	shown string // owned by run: the progress line on the screen
 	err   error  // owned by run, then by close: first failure
 }
 
-func newSink(to display, idle bool, term *os.File) *sink {
-	s := &sink{to: to, idle: idle, term: term, wake: make(chan struct{}, 1)}
+func newSink(to display, idle bool, term *os.File, gone func()) *sink {
+	s := &sink{to: to, idle: idle, term: term, gone: gone, wake: make(chan struct{}, 1)}
 	s.wg.Go(s.run)
 	return s
 }
@@ -133,6 +136,9 @@ func (s *sink) run() {
 func (s *sink) do(write func() error) {
 	if s.err == nil {
 		s.err = errors.Wrap(write(), "output")
+		if stderrors.Is(s.err, syscall.EPIPE) {
+			s.gone()
+		}
 	}
 }
 
@@ -152,11 +158,14 @@ func (s *sink) show(text string) {
 type printer struct {
 	sinks [2]*sink        // of stdout and stderr; the same one when both are terminals
 	tails [2][]tailBuffer // what each rank wrote last to each
+	deaf  <-chan struct{} // closed when a reader of the output has gone
 }
 
 // newPrinter starts the goroutines that write. Close ends them.
 func newPrinter(job *Job, ranks int, std Streams) (*printer, error) {
-	p := &printer{}
+	deaf := make(chan struct{})
+	gone := sync.OnceFunc(func() { close(deaf) })
+	p := &printer{deaf: deaf}
 	for i := range p.tails {
 		p.tails[i] = make([]tailBuffer, ranks)
 	}
@@ -169,8 +178,18 @@ func newPrinter(job *Job, ranks int, std Streams) (*printer, error) {
 		if err := os.MkdirAll(job.OutputDir, 0o777); err != nil {
 			return nil, errors.Wrap(err, "output directory")
 		}
+		probe, err := os.CreateTemp(job.OutputDir, ".sspurn-") // the ranks' files are made when there is output
+		if err == nil {
+			err = stderrors.Join(probe.Close(), os.Remove(probe.Name()))
+		}
+		if err != nil {
+			return nil, errors.Wrap(err, "output directory")
+		}
+		if err := removeOld(job.OutputDir, "rank-*.out", "rank-*.err"); err != nil {
+			return nil, errors.Wrap(err, "output directory")
+		}
 		f := format{timestamp: job.Timestamp, now: time.Now}
-		s := newSink(&fileWriter{dir: job.OutputDir, format: f, files: make(map[source]*outputFile)}, false, term)
+		s := newSink(&fileWriter{dir: job.OutputDir, format: f, files: make(map[source]*outputFile)}, false, term, gone)
 		p.sinks = [2]*sink{s, s}
 		return p, nil
 	}
@@ -187,10 +206,10 @@ func newPrinter(job *Job, ranks int, std Streams) (*printer, error) {
 		})
 	}
 	if outTerm && errTerm {
-		s := newSink(lines(), true, term)
+		s := newSink(lines(), true, term, gone)
 		p.sinks = [2]*sink{s, s}
 	} else {
-		p.sinks = [2]*sink{newSink(lines(), outTerm, nil), newSink(lines(), errTerm, term)}
+		p.sinks = [2]*sink{newSink(lines(), outTerm, nil, gone), newSink(lines(), errTerm, term, gone)}
 	}
 	return p, nil
 }

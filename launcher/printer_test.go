@@ -101,7 +101,7 @@ func TestLineWriterBoundsWhatItHolds(t *testing.T) {
 func TestSinkEnds(t *testing.T) {
 	for i := range 200 {
 		var s screen
-		sink := newSink(newLineWriter(format{tag: true}, false, s.write), i%2 == 0, nil)
+		sink := newSink(newLineWriter(format{tag: true}, false, s.write), i%2 == 0, nil, func() {})
 		var taken atomic.Int64
 		for r := range i % 5 {
 			sink.put(chunk{rank: r, data: []byte("line\npart"), taken: func(n int) { taken.Add(int64(n)) }})
@@ -129,7 +129,7 @@ func TestSinkErasesTheProgressLine(t *testing.T) {
 	s := newSink(newLineWriter(format{tag: true}, false, func(_ agent.Stream, b []byte) error {
 		_, err := term.Write(b)
 		return err
-	}), true, term)
+	}), true, term, func() {})
 	read := func() string {
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -152,7 +152,7 @@ func TestSinkErasesTheProgressLine(t *testing.T) {
 
 func TestSinkReportsTheFirstFailure(t *testing.T) {
 	full := fmt.Errorf("no space")
-	s := newSink(newLineWriter(format{}, true, func(agent.Stream, []byte) error { return full }), false, nil)
+	s := newSink(newLineWriter(format{}, true, func(agent.Stream, []byte) error { return full }), false, nil, func() {})
 	taken := make(chan int, 2)
 	for range 2 {
 		s.put(chunk{data: []byte("x"), taken: func(n int) { taken <- n }})

@@ -49,8 +49,32 @@ func newRecorder(job *Job, ranks int, p *printer, terminal bool) (*recorder, err
 		if err := os.MkdirAll(r.dir, 0o777); err != nil {
 			return nil, errors.Wrap(err, "run directory")
 		}
+		if err := removeOld(r.dir, "rank-*.jsonl"); err != nil {
+			return nil, errors.Wrap(err, "run directory")
+		}
 	}
 	return r, nil
+}
+
+// removeOld removes what an earlier run has left in a directory: it would pass
+// for a part of this one where there are fewer ranks now.
+func removeOld(dir string, patterns ...string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		for _, pattern := range patterns {
+			old, err := filepath.Match(pattern, e.Name())
+			if old && err == nil {
+				err = os.Remove(filepath.Join(dir, e.Name()))
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // started writes the job's description and starts the goroutine that writes

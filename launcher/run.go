@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -35,6 +36,9 @@ func (l *logger) printf(format string, args ...any) {
 func Run(ctx context.Context, job Job, std Streams) error {
 	plan, err := Plan(&job)
 	if err != nil {
+		return launchFailure(err)
+	}
+	if err := job.checkSlowing(plan.Ranks); err != nil {
 		return launchFailure(err)
 	}
 	log := &logger{on: job.Verbose, out: std.Stderr}
@@ -95,7 +99,10 @@ func Run(ctx context.Context, job Job, std Streams) error {
 }
 
 // launchFailure is a failure of the launcher itself.
-func launchFailure(err error) *Failure { return &Failure{Code: ExitLaunch, Cause: err.Error()} }
+func launchFailure(err error) *Failure { return &Failure{Code: ExitLaunch, Cause: oneLine(err)} }
+
+// oneLine is the text of an error, also of several joined ones.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // lookProgram returns the absolute path of the program.
 func lookProgram(name string) (string, error) {

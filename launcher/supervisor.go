@@ -55,6 +55,7 @@ type supervisor struct {
 	asked     syscall.Signal // the signal that ends the job; 0: none
 	timedOut  bool
 	impatient bool // a second interrupt
+	unheard   bool // the reader of the output has gone
 
 	killAt    *time.Timer // SIGKILL for all
 	primaryAt *time.Timer // the primary cause is not waited for any longer
@@ -129,10 +130,15 @@ func (s *supervisor) start(paths []string) error {
 		}
 	}
 	for i, l := range s.links {
+		s.info.Hosts = append(s.info.Hosts, telemetry.HostInfo{Name: l.host.Name, Addr: addrs[i], Ranks: s.plan.On[i]})
+	}
+	if err := s.record.started(s.info); err != nil { // before anything runs
+		return err
+	}
+	for i, l := range s.links {
 		ranks := s.plan.On[i]
 		w := welcome
 		w.Host, w.HostRanks, w.Listen = l.host.Name, len(ranks), addrs[i]
-		s.info.Hosts = append(s.info.Hosts, telemetry.HostInfo{Name: l.host.Name, Addr: addrs[i], Ranks: ranks})
 		l.out.SendJSON(agent.Start, 0, agent.StartInfo{
 			Program: paths[i], Args: append([]string{s.job.Program}, s.job.Args...), Env: s.job.Env,
 			Dir: dir, Or: s.job.Dir == "", Welcome: w, Ranks: ranks,
@@ -146,7 +152,7 @@ func (s *supervisor) start(paths []string) error {
 			s.read(l)
 		})
 	}
-	return s.record.started(s.info)
+	return nil
 }
 
 // read follows one agent's channel. Output goes straight to the printer, which
@@ -236,8 +242,15 @@ func (s *supervisor) supervise(ctx context.Context) error {
 		limit = t.C
 	}
 	var launch error
+	deaf := s.printer.deaf
 	for !s.over() {
 		select {
+		case <-deaf:
+			deaf = nil
+			if !s.out.ending {
+				s.unheard = true
+				s.end(syscall.SIGTERM, GraceFailed)
+			}
 		case e := <-s.events:
 			if err := s.on(e); err != nil && launch == nil {
 				launch = err

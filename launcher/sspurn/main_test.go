@@ -309,6 +309,14 @@ func TestExitStatus(t *testing.T) {
 		{"bad variable", []string{"-x", "NO_SUCH_VARIABLE", "true"}, 125, "NO_SUCH_VARIABLE"},
 		{"no time", []string{"-timeout", "0s", "true"}, 125, "-timeout"},
 		{"unknown interface", []string{"-iface", "nosuch0", "true"}, 125, "-iface nosuch0"},
+		{"bad emulation", []string{"-n", "2", "-emulate", "rate=1", "sh", "-c", "echo started"}, 125, "sspurn: emulate: rate: \"1\" has no unit"},
+		{"emulation of nobody's link", []string{"-n", "2", "-emulate", "delay=1ms,pairs=0-2", "true"}, 125, "sspurn: emulate: pairs: rank 2 does not exist"},
+		{"bad straggle", []string{"-n", "2", "-straggle", "rotate", "sh", "-c", "echo started"}, 125, "sspurn: straggle \"rotate\": no delay"},
+		{"straggle of nobody", []string{"-n", "2", "-straggle", "rank=2,factor=3", "true"}, 125, "sspurn: straggle: rank 2 does not exist"},
+		{"too many ranks for a host", []string{"-n", "4000000", "sh", "-c", "echo started"}, 125, "4000000 ranks are more than 1 hosts can take"},
+		{"run directory is a file", []string{"-run-dir", "/etc/passwd", "sh", "-c", "echo started"}, 125, "run directory: mkdir /etc/passwd: not a directory"},
+		{"output directory is a file", []string{"-output", "/etc/passwd", "sh", "-c", "echo started"}, 125, "output directory: mkdir /etc/passwd: not a directory"},
+		{"read-only output", []string{"-output", "/proc", "sh", "-c", "echo started"}, 125, "output directory: open /proc/.sspurn-"},
 		{"empty emulation", []string{"-emulate", "", "true"}, 125, "-emulate"},
 		{"flags of the program", []string{"sh", "-c", "exit 9", "-n", "3"}, 9, "exit status 9"},
 	}
@@ -609,6 +617,59 @@ func TestOutput(t *testing.T) {
 		})
 		l.expect(130, "ended by SIGINT")
 	})
+}
+
+// The reader of the output goes away: so does the job, however long it would
+// run on, as a single program would.
+func TestReaderGone(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := startTo(t, w, nil, "-n", "3", "sh", "-c", "while :; do echo line; done")
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(r, make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(141, "sspurn: the reader of the output has gone (SIGPIPE)\n")
+	if n := strings.Count(l.stderr.String(), "\n"); n != 1 {
+		t.Errorf("%d lines, want one: %s", n, l.stderr.String())
+	}
+}
+
+// A job can be ended while its ranks are being started.
+func TestEndWhileStarting(t *testing.T) {
+	l := start(t, nil, "-n", "400", "sh", "-c", "echo up; exec sleep 600")
+	l.until(&l.stdout, "up")
+	if err := l.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(130, "ended by SIGINT")
+}
+
+// What an earlier run has left does not mix with this one.
+func TestDirectoriesOfEarlierRuns(t *testing.T) {
+	dir := t.TempDir()
+	for _, n := range []string{"3", "1"} {
+		l := start(t, nil, "-n", n, "-output", dir, "-run-dir", dir, "RANK", "record")
+		l.expect(0)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if got := strings.Join(names, " "); got != "job.json rank-0.err rank-0.jsonl rank-0.out" {
+		t.Errorf("got %s", got)
+	}
 }
 
 func TestStdinGoesToRankZero(t *testing.T) {
