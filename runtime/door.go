@@ -27,6 +27,7 @@ func (e *engine) doorOf(key uint64) *door {
 	d := e.doors[key]
 	if d == nil {
 		d = &door{key: key, sources: make([]backlog, e.size), wake: make(chan struct{}, 1)}
+		d.closed, d.swept = e.leaving, e.leaving // nobody opens it any more
 		e.doors[key] = d
 	}
 	return d
@@ -62,9 +63,12 @@ func (e *engine) portMessage(peer int, h *wire.Header) *message {
 func (e *engine) ready(m *message) {
 	d := m.door
 	if !m.whole { // large: ask for memory
-		if d.port != nil {
+		switch {
+		case d.port != nil:
 			e.grants = append(e.grants, m)
 			e.grant()
+		case d.swept:
+			e.refuse(m)
 		}
 	} else {
 		d.list(&d.sources[m.source])
@@ -174,6 +178,25 @@ func (e *engine) sweep(d *door) {
 		}
 	}
 	e.discard(d)
+}
+
+// closeUnopened answers the calls to ports that the body has not opened: it
+// has returned.
+func (e *engine) closeUnopened() {
+	for _, d := range e.doors {
+		if d.port != nil {
+			continue
+		}
+		d.closed = true
+		for i := range d.sources {
+			for m := d.sources[i].first; m != nil; m = m.next {
+				if m.large && !m.whole {
+					e.refuse(m)
+				}
+			}
+		}
+		e.sweep(d)
+	}
 }
 
 // discard throws away what waits at a swept door.

@@ -74,3 +74,33 @@ func TestLeft(t *testing.T) {
 		}
 	})
 }
+
+// TestPortNeverOpened calls a port that a rank has not opened when it returns,
+// before and after it does.
+func TestPortNeverOpened(t *testing.T) {
+	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
+		for _, size := range []int{10, 100_000} {
+			run(t, 3, func(ctx context.Context, c *runtime.Comm) error {
+				if c.Rank() != 0 {
+					return nil
+				}
+				p, err := c.OpenPort(ctx, "p", func(m *runtime.Message) { _ = m.Reply() })
+				if err != nil {
+					return err
+				}
+				for range 2 {
+					for peer := 1; peer < 3; peer++ {
+						if _, err := p.Call(ctx, peer, make([]byte, size)); !stderrors.Is(err, runtime.ErrClosed) {
+							return fmt.Errorf("call of rank %d: %v", peer, err)
+						}
+						if err := p.Post(ctx, peer, make([]byte, size)); err != nil {
+							return err
+						}
+					}
+				}
+				_, err = p.Call(ctx, 0)
+				return err
+			})
+		}
+	})
+}

@@ -83,7 +83,8 @@ type Port struct {
 // a rank that has not opened the port yet are kept there, against the senders'
 // credits, until it does. Ports of one name on one communicator belong
 // together; the n-th opening of a name at one rank belongs to the n-th at the
-// others. The handler runs until Close, or until all ranks have left.
+// others. The handler runs until Close, or until all ranks have left. A port
+// that a rank has not opened when its body returns counts as closed there.
 func (c *Comm) OpenPort(ctx context.Context, name string, h Handler) (*Port, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, errors.WithMessagef(context.Cause(ctx), "open port %s", name)

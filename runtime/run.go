@@ -279,7 +279,10 @@ func (e *engine) assemble(ctx context.Context, kind wire.Kind) error {
 		defer e.mu.Unlock()
 		return e.failure
 	}
-	e.leaving = true
+	if !e.leaving {
+		e.leaving = true
+		e.closeUnopened()
+	}
 	for peer := range e.peers {
 		if peer != e.rank {
 			e.out = wire.Header{Kind: kind}
