@@ -28,8 +28,8 @@ type Config struct {
 	CacheBytes int
 	// LogBytes bounds the updates of a worker to a table without bound (Async)
 	// that their owners have not acknowledged; Clock waits there. Those of the
-	// last four clocks do not count. Default 1 MiB: it is all that bounds how far
-	// a worker outruns the others where processors are scarce.
+	// last four clocks do not count. Default 256 KiB: more lets a worker outrun the
+	// others without need where ranks share processors.
 	LogBytes int
 	// Refetch is how many rows, at most, a worker asks for again along with the
 	// first row that it misses in a clock: those that it used in the clock before
@@ -147,7 +147,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		cfg.CacheBytes = 256 << 20
 	}
 	if cfg.LogBytes <= 0 {
-		cfg.LogBytes = 1 << 20
+		cfg.LogBytes = 256 << 10
 	}
 	if cfg.Refetch == 0 {
 		cfg.Refetch = 65536

@@ -3,6 +3,7 @@ package ssp
 import (
 	"context"
 	"fmt"
+	goruntime "runtime"
 	"slices"
 	"time"
 
@@ -759,7 +760,11 @@ func (v *View[T]) acked() bool {
 	}
 	v.applied[v.t.s.rank] = ^uint64(0) // own rows are applied at once
 	v.log.Acked(v.applied)
-	return v.log.Len() <= freeClocks || v.log.Bytes() <= v.w.s.cfg.LogBytes
+	if v.log.Len() <= freeClocks {
+		return true
+	}
+	goruntime.Gosched() // who applies and tells may wait for this processor
+	return v.log.Bytes() <= v.w.s.cfg.LogBytes
 }
 
 // awaitAck waits for news of an owner that has not told to have applied the

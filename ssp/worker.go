@@ -81,8 +81,12 @@ func (s *Store) Work(ctx context.Context, body func(ctx context.Context, w *Work
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s.c.Computing(len(ws))
-	defer s.c.Computing(-len(ws))
+	busy := len(ws)
+	if s.pushes() {
+		busy++ // pushes are on their way while workers compute: they must not poll
+	}
+	s.c.Computing(busy)
+	defer s.c.Computing(-busy)
 	var group sync.WaitGroup
 	var once sync.Once
 	var first error
@@ -446,3 +450,15 @@ func (w *Worker) straggle(ctx context.Context) error {
 }
 
 var errSparse = stderrors.New("the table is sparse")
+
+// pushes reports whether a table has subscribers.
+func (s *Store) pushes() bool {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	for _, t := range s.tables {
+		if t.policy().pushes() {
+			return true
+		}
+	}
+	return false
+}
