@@ -3,13 +3,10 @@ package ssp
 import (
 	"context"
 	"hash/fnv"
-	"iter"
 	"sync"
-	"time"
 
 	"github.com/pkg/errors"
 
-	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 	"github.com/sspurn/sspurn/ssp/internal/oplog"
 	"github.com/sspurn/sspurn/ssp/internal/rowcache"
@@ -62,14 +59,6 @@ type Table[T Elem] struct {
 	merge   []source[T]
 	sum     slab.Rows[T]
 	touched []bool
-}
-
-// peer is what this rank has of one owner's rows.
-type peer[T Elem] struct {
-	mu     sync.Mutex // held for a bounded number of rows
-	cache  *rowcache.Cache[T]
-	notify chan struct{} // closed at news; nil when nobody waits
-	parked bool          // the last answer waited for the owner's clock
 }
 
 // CreateTable makes a table; it is collective, called in the same order on all
@@ -131,8 +120,10 @@ func (t *Table[T]) Name() string { return t.spec.Name }
 // Policy returns the table's policy.
 func (t *Table[T]) Policy() Policy { return t.spec.Policy }
 
-func (t *Table[T]) name() string      { return t.spec.Name }
-func (t *Table[T]) policy() Policy    { return t.spec.Policy }
+func (t *Table[T]) name() string { return t.spec.Name }
+
+func (t *Table[T]) policy() Policy { return t.spec.Policy }
+
 func (t *Table[T]) rows() shard.Table { return t.own }
 
 // fingerprint is the same on ranks that describe the same table.
@@ -274,64 +265,6 @@ func (t *Table[T]) encodeMerged(merge []source[T], encs []codec.Encoder, touched
 	}
 }
 
-// install takes the rows of a block.
-func (t *Table[T]) install(owner int, d *codec.Decoder) error {
-	p := &t.peers[owner]
-	if p.cache == nil {
-		return errors.Errorf("table %s: rows from rank %d", t.spec.Name, owner)
-	}
-	h := d.Header()
-	more := d.NextRow()
-	for more {
-		p.mu.Lock()
-		for n := 0; more && n < lockRows; n++ {
-			if row := d.Row(); row >= t.spec.Rows || t.owner(row) != owner {
-				p.mu.Unlock()
-				return errors.Errorf("table %s: row %d from rank %d", t.spec.Name, row, owner)
-			}
-			if err := p.cache.Install(d, h.Epoch, d.Age(), h.Version, h.ID); err != nil {
-				p.mu.Unlock()
-				return err
-			}
-			more = d.NextRow()
-		}
-		p.parked = h.Flags&codec.Parked != 0
-		if !more {
-			p.wake()
-		}
-		p.mu.Unlock()
-	}
-	return d.Err()
-}
-
-// lockRows is the number of rows for which a lock of a cache is held at most.
-const lockRows = 128
-
-// told takes the clock and the version of a push, whose rows are installed.
-func (t *Table[T]) told(owner int, h codec.Header) {
-	p := &t.peers[owner]
-	p.mu.Lock()
-	p.cache.Pushed(h.Epoch, h.Clock, h.Version, h.ID)
-	p.wake()
-	p.mu.Unlock()
-}
-
-// wake wakes who waits for news, with p.mu.
-func (p *peer[T]) wake() {
-	if p.notify != nil {
-		close(p.notify)
-		p.notify = nil
-	}
-}
-
-// news returns a channel that is closed at the next news, with p.mu.
-func (p *peer[T]) news() <-chan struct{} {
-	if p.notify == nil {
-		p.notify = make(chan struct{})
-	}
-	return p.notify
-}
-
 func (t *Table[T]) reset(epoch uint32, at Clock) {
 	for o := range t.peers {
 		p := &t.peers[o]
@@ -358,203 +291,4 @@ func (t *Table[T]) evicted() (n int64) {
 		}
 	}
 	return n
-}
-
-// answerBytes is about the length of an answer to a request.
-const answerBytes = 256 << 10
-
-// fetch asks an owner for rows of at least an age; they are installed when they
-// come. It orders rows, which are the caller's again afterwards.
-func (t *Table[T]) fetch(owner int, rows []int64, age int64) {
-	sortRows(rows)
-	chunk := max(1, answerBytes/(t.spec.Width*codec.TypeOf[T]().Size()))
-	if t.spec.Sparse {
-		chunk = 4096
-	}
-	flags := codec.Flags(0)
-	if t.spec.Policy.pushes() {
-		flags = codec.Subscribe
-	}
-	s := t.s
-	link := &s.links[owner]
-	for len(rows) > 0 {
-		n := min(chunk, len(rows))
-		var e codec.Encoder
-		e.Begin(nil, codec.Header{Kind: codec.Request, Flags: flags, Rank: s.rank})
-		e.Table(codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.spec.Width, Age: age})
-		for _, row := range rows[:n] {
-			e.Want(row)
-		}
-		msg := e.End()
-		rows = rows[n:]
-		link.fetches.Add(int64(len(msg)))
-		s.spawn(func(ctx context.Context) {
-			start := time.Now()
-			reply, err := s.data.Call(ctx, owner, msg)
-			took := time.Since(start)
-			if err == nil {
-				err = s.install(owner, reply, t.id)
-			}
-			if err == nil {
-				if len(reply) > 1 && codec.Flags(reply[1])&codec.Parked == 0 {
-					link.took(len(msg)+len(reply), took)
-				}
-				return
-			}
-			if ctx.Err() == nil {
-				s.fail(errors.WithMessagef(err, "table %s: fetch %d rows from rank %d", t.spec.Name, n, owner))
-			}
-		})
-	}
-}
-
-// Owned ranges over the rows that this rank owns, in order: all rows, or, of a
-// table of more than two million rows a rank, those that have been used. A row's
-// slice is good until the next one. It is called after Sync and before the next
-// Clock, outside Work.
-func (t *Table[T]) Owned() iter.Seq2[int64, []T] {
-	return func(yield func(int64, []T) bool) {
-		t.s.mu.Lock()
-		defer t.s.mu.Unlock()
-		x := make([]T, t.spec.Width)
-		t.own.Each(0, func(row int64, slot int) bool {
-			t.own.Data().CopyTo(x, slot)
-			return yield(row, x)
-		})
-	}
-}
-
-func (t *Table[T]) scan(e *codec.Encoder, from int64, bytes int) int64 {
-	b := codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.spec.Width}
-	e.Table(b)
-	return t.own.Scan(e, from, bytes)
-}
-
-// answerScan answers a Call of Collect.
-func (s *Store) answerScan(m *runtime.Message, d *codec.Decoder) error {
-	s.wmu.Lock()
-	tables := s.tables
-	s.wmu.Unlock()
-	if !d.NextTable() || int(d.Block().Table) >= len(tables) || !d.NextRow() {
-		return errors.New("a scan of no table")
-	}
-	t := tables[d.Block().Table]
-	s.mu.Lock()
-	var e codec.Encoder
-	e.Begin(nil, codec.Header{Kind: codec.Rows, Rank: s.rank})
-	next := t.scan(&e, d.Row(), answerBytes)
-	s.mu.Unlock()
-	// The last byte of the answer's header says where to go on.
-	out := e.End()
-	tail := codec.Encoder{}
-	tail.Begin(nil, codec.Header{Kind: codec.Ack, Rank: s.rank, Version: uint64(next + 1), ID: uint64(len(out))})
-	head := tail.End()
-	return m.Reply([]byte{byte(len(head))}, head, out)
-}
-
-// Collect calls row on rank root for the rows of all ranks, in order: all rows,
-// or of large tables those that Owned has. The slice is good during the call.
-// It is collective, called after Sync and before the next Clock, outside Work.
-// An error of row ends it, at root alone.
-func (t *Table[T]) Collect(ctx context.Context, root int, row func(row int64, x []T) error) error {
-	s := t.s
-	var err error
-	if s.rank == root {
-		err = t.collect(ctx, row)
-	}
-	if _, e := s.meet(ctx, meeting{mark: markCollect + uint64(t.id)<<8 + uint64(root)<<24}); err == nil {
-		err = e
-	}
-	return errors.WithMessagef(err, "table %s: collect", t.spec.Name)
-}
-
-// stream is the rows of one owner on their way to Collect.
-type stream[T Elem] struct {
-	owner int
-	d     codec.Decoder
-	next  int64 // where to go on; negative at the end
-	row   int64 // -1: no row at hand
-}
-
-func (t *Table[T]) collect(ctx context.Context, row func(int64, []T) error) error {
-	x := slab.NewRows[T](t.spec.Width, t.spec.Sparse)
-	x.Grow(1)
-	out := make([]T, t.spec.Width)
-	streams := make([]stream[T], t.s.size)
-	for o := range streams {
-		streams[o] = stream[T]{owner: o, row: -1}
-		if err := t.advance(ctx, &streams[o]); err != nil {
-			return err
-		}
-	}
-	for {
-		var least *stream[T]
-		for o := range streams {
-			if c := &streams[o]; c.row >= 0 && (least == nil || c.row < least.row) {
-				least = c
-			}
-		}
-		if least == nil {
-			return nil
-		}
-		if err := x.Decode(0, &least.d); err != nil {
-			return err
-		}
-		x.CopyTo(out, 0)
-		if err := row(least.row, out); err != nil {
-			return err
-		}
-		if err := t.advance(ctx, least); err != nil {
-			return err
-		}
-	}
-}
-
-// advance goes to the next row of a stream.
-func (t *Table[T]) advance(ctx context.Context, c *stream[T]) error {
-	s := t.s
-	for {
-		if c.d.NextRow() {
-			c.row = c.d.Row()
-			return nil
-		}
-		if err := c.d.Err(); err != nil {
-			return err
-		}
-		c.row = -1
-		if c.next < 0 {
-			return nil
-		}
-		var msg []byte
-		if c.owner == s.rank {
-			s.mu.Lock()
-			var e codec.Encoder
-			e.Begin(nil, codec.Header{Kind: codec.Rows, Rank: s.rank})
-			c.next = t.scan(&e, c.next, answerBytes)
-			s.mu.Unlock()
-			msg = e.End()
-		} else {
-			var e codec.Encoder
-			e.Begin(nil, codec.Header{Kind: codec.Request, Flags: codec.More, Rank: s.rank})
-			e.Table(codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.spec.Width})
-			e.Want(c.next)
-			reply, err := s.data.Call(ctx, c.owner, e.End())
-			if err != nil {
-				return err
-			}
-			if len(reply) < 1 || len(reply) < 1+int(reply[0]) {
-				return errors.Errorf("scan of rank %d: answer of %d bytes", c.owner, len(reply))
-			}
-			var head codec.Decoder
-			if err := head.Reset(reply[1 : 1+reply[0]]); err != nil {
-				return errors.WithMessagef(err, "scan of rank %d", c.owner)
-			}
-			c.next = int64(head.Header().Version) - 1
-			msg = reply[1+reply[0]:]
-		}
-		if err := c.d.Reset(msg); err != nil {
-			return err
-		}
-		c.d.NextTable()
-	}
 }

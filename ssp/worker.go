@@ -38,12 +38,6 @@ type Worker struct {
 	published Stats // guarded by Store.wmu
 }
 
-// departure tells a worker with which versions its updates of a clock left.
-type departure struct {
-	from, to int64 // clocks
-	versions []uint64
-}
-
 // view is a View of any element.
 type view interface {
 	seal(clock int64) (rows int)
@@ -242,32 +236,6 @@ func (w *Worker) account() time.Time {
 	return now
 }
 
-// learn tells the views what has left.
-func (w *Worker) learn() {
-	if !w.left.Load() {
-		return
-	}
-	w.batmu.Lock()
-	batches := w.batchs
-	w.batchs = nil
-	w.left.Store(false)
-	w.batmu.Unlock()
-	for _, d := range batches {
-		for _, v := range w.views {
-			if v != nil {
-				v.left(d)
-			}
-		}
-	}
-}
-
-func (w *Worker) tell(d departure) {
-	w.batmu.Lock()
-	w.batchs = append(w.batchs, d)
-	w.left.Store(true)
-	w.batmu.Unlock()
-}
-
 func (w *Worker) reset(at Clock) {
 	w.batmu.Lock()
 	w.batchs = nil
@@ -280,151 +248,6 @@ func (w *Worker) reset(at Clock) {
 			v.reset(at)
 		}
 	}
-}
-
-// acquire takes the right to send batches.
-func (s *Store) acquire(ctx context.Context) error {
-	select {
-	case s.sending <- struct{}{}:
-		return nil
-	default:
-	}
-	select {
-	case s.sending <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-s.c.Done():
-		return s.c.Err()
-	case <-s.failed:
-		return s.failure
-	}
-}
-
-// flush sends the batches of all clocks that every worker of the rank has
-// ended: one for each clock and owner, empty or not.
-func (s *Store) flush(ctx context.Context) error {
-	if err := s.acquire(ctx); err != nil {
-		return err
-	}
-	defer func() { <-s.sending }()
-	for {
-		s.wmu.Lock()
-		low := s.clocks.Min()
-		end := int64(0)
-		for _, w := range s.workers {
-			end = max(end, int64(w.clock))
-		}
-		tables := s.tables
-		s.wmu.Unlock()
-		if s.sent >= low {
-			return nil
-		}
-		at := s.sent
-		next := announced(at, end, low)
-		s.beginBatch(s.encoders, s.buffers, next, true)
-		last := at
-		if next == clock.Forever {
-			last = clock.Forever
-		}
-		for _, t := range tables {
-			if !t.policy().eager() {
-				t.encode(at, last, s.encoders)
-			}
-		}
-		versions := make([]uint64, s.size)
-		for o := range versions {
-			s.versions[o]++
-			versions[o] = s.versions[o]
-		}
-		for _, w := range s.workers {
-			w.tell(departure{at, last, versions})
-		}
-		if err := s.post(ctx, s.encoders, nil); err != nil {
-			return err
-		}
-		s.sent = next
-	}
-}
-
-// beginBatch opens the batch for every owner that comes next there.
-func (s *Store) beginBatch(encs []codec.Encoder, bufs [][]byte, announce int64, ticks bool) {
-	h := codec.Header{Kind: codec.Batch, Rank: s.rank, Epoch: s.epoch}
-	if ticks {
-		h.Flags, h.Clock = codec.Ticks, announce
-	}
-	for o := range encs {
-		h.Version = s.versions[o] + 1
-		encs[o].Begin(bufs[o][:0], h)
-	}
-}
-
-// post sends the batches, to all owners or those that are marked. When it can
-// not, owners wait for a version that never comes: it is the end of the store.
-func (s *Store) post(ctx context.Context, encs []codec.Encoder, marked []bool) error {
-	err := s.postAll(ctx, encs, marked)
-	if err != nil {
-		s.fail(err)
-	}
-	return err
-}
-
-func (s *Store) postAll(ctx context.Context, encs []codec.Encoder, marked []bool) error {
-	// Others first: their answers take longer.
-	for k := 1; k <= s.size; k++ {
-		o := (s.rank + k) % s.size
-		msg := encs[o].End()
-		s.buffers[o] = msg
-		if marked != nil && !marked[o] {
-			continue
-		}
-		if o == s.rank {
-			if err := s.apply(o, msg); err != nil {
-				return err
-			}
-			continue
-		}
-		msg = s.links[o].squeeze(msg)
-		s.links[o].updates.Add(int64(len(msg)))
-		if err := s.data.Post(ctx, o, msg); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sendEager sends the worker's updates to tables without bound, in a batch that
-// does not tick.
-func (w *Worker) sendEager(ctx context.Context) error {
-	s := w.s
-	if err := s.acquire(ctx); err != nil {
-		return err
-	}
-	defer func() { <-s.sending }()
-	if w.encoders == nil {
-		w.encoders, w.touched = make([]codec.Encoder, s.size), make([]bool, s.size)
-	}
-	clear(w.touched)
-	s.beginBatch(w.encoders, s.buffers, 0, false)
-	for _, v := range w.views {
-		if v != nil && v.pendingEager() {
-			v.encodeEager(w.encoders, w.touched)
-		}
-	}
-	versions := make([]uint64, s.size)
-	for o, t := range w.touched {
-		if t {
-			s.versions[o]++
-			versions[o] = s.versions[o]
-		}
-	}
-	d := departure{int64(w.clock), int64(w.clock), versions}
-	for _, v := range w.views {
-		if v != nil && v.pendingEager() {
-			v.left(d)
-		}
-	}
-	return s.post(ctx, w.encoders, w.touched)
 }
 
 // straggle sleeps as the experiment wants; it counts as computing.

@@ -1,0 +1,240 @@
+package ssp
+
+import (
+	"context"
+	"fmt"
+	goruntime "runtime"
+	"time"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/linalg"
+	"github.com/sspurn/sspurn/ssp/internal/codec"
+	"github.com/sspurn/sspurn/ssp/internal/slab"
+)
+
+// Edit returns the row like Get, in the worker's own writable memory, which is
+// good until its next Clock: that adds what has been changed to the table. The
+// slice stays the same within a clock; Inc shows in it.
+func (v *View[T]) Edit(ctx context.Context, row int64) ([]T, error) {
+	s := v.index.Find(row)
+	if s < 0 || v.stamp[s] != v.w.turn || v.edit[s] == 0 {
+		if v.t.spec.Sparse {
+			return nil, errors.WithMessagef(errSparse, "table %s: edit row %d", v.t.spec.Name, row)
+		}
+		if err := v.check(row, v.t.spec.Width); err != nil {
+			return nil, err
+		}
+		var err error
+		if s, err = v.fresh(ctx, row); err != nil {
+			return nil, err
+		}
+		at := len(v.edited)
+		v.edited = append(v.edited, int32(s))
+		v.base.Grow(at + 1)
+		copy(v.base.At(at), v.data.At(s))
+		v.edit[s] = int32(at) + 1
+	}
+	v.count(row, s, Write)
+	return v.data.At(s), nil
+}
+
+// Inc adds delta to the row. It never waits; the worker sees it at once.
+func (v *View[T]) Inc(row int64, delta []T) {
+	s := v.target(row, len(delta))
+	if !v.t.spec.Sparse {
+		if v.edit[s] != 0 {
+			slab.Add(v.data.At(s), delta)
+			return
+		}
+		slab.Add(v.log.Open().At(v.log.Touch(row, s)), delta)
+		if v.stamp[s] == v.w.turn {
+			slab.Add(v.data.At(s), delta)
+		}
+		return
+	}
+	v.log.Open().AddDense(v.log.Touch(row, s), delta)
+	if v.stamp[s] == v.w.turn {
+		v.data.AddDense(s, delta)
+	}
+}
+
+// IncAt adds d to one element of the row.
+func (v *View[T]) IncAt(row int64, col int, d T) {
+	if uint(col) >= uint(v.t.spec.Width) {
+		panic(fmt.Sprintf("ssp: table %s: column %d of %d", v.t.spec.Name, col, v.t.spec.Width))
+	}
+	s := v.target(row, v.t.spec.Width)
+	if v.edit[s] != 0 {
+		v.data.At(s)[col] += d
+		return
+	}
+	v.log.Open().AddAt(v.log.Touch(row, s), col, d)
+	if v.stamp[s] == v.w.turn {
+		v.data.AddAt(s, col, d)
+	}
+}
+
+// IncMany adds to the rows the deltas, which lie one after another.
+func (v *View[T]) IncMany(rows []int64, deltas []T) {
+	width := v.t.spec.Width
+	if len(deltas) != len(rows)*width {
+		panic(fmt.Sprintf("ssp: table %s: %d elements for %d rows of %d", v.t.spec.Name, len(deltas), len(rows), width))
+	}
+	for i, row := range rows {
+		v.Inc(row, deltas[i*width:(i+1)*width])
+	}
+}
+
+// IncSparse adds the entries of d to the row.
+func (v *View[T]) IncSparse(row int64, d linalg.Sparse[T]) {
+	if err := d.Check(v.t.spec.Width); err != nil {
+		panic(fmt.Sprintf("ssp: table %s: %v", v.t.spec.Name, err))
+	}
+	s := v.target(row, v.t.spec.Width)
+	if v.edit[s] != 0 {
+		v.data.AddEntries(s, d.Col, d.Val)
+		return
+	}
+	v.log.Open().AddEntries(v.log.Touch(row, s), d.Col, d.Val)
+	if v.stamp[s] == v.w.turn {
+		v.data.AddEntries(s, d.Col, d.Val)
+	}
+}
+
+// target returns the slot of a row that is added to.
+func (v *View[T]) target(row int64, n int) int {
+	if err := v.check(row, n); err != nil {
+		panic("ssp: " + err.Error())
+	}
+	s := v.slot(row)
+	if v.w.s.cfg.Access != nil {
+		v.tell(row, s, Update)
+	}
+	return s
+}
+
+// fold moves the changes of an edited row to the log.
+func (v *View[T]) fold(slot, at int) {
+	x, base := v.data.At(slot), v.base.At(at)
+	base = base[:len(x)]
+	same := true
+	for i := range x {
+		if x[i] != base[i] {
+			same = false
+			break
+		}
+	}
+	if same {
+		return
+	}
+	d := v.log.Open().At(v.log.Touch(v.rows[slot], slot))
+	d = d[:len(x)]
+	for i := range x {
+		d[i] += x[i] - base[i]
+	}
+	copy(base, x)
+}
+
+// seal ends the updates of a clock.
+func (v *View[T]) seal(clock int64) int {
+	for at, slot := range v.edited {
+		v.fold(int(slot), at)
+		v.edit[slot] = 0
+		v.stamp[slot] = 0
+	}
+	v.edited = v.edited[:0]
+	e := v.log.Seal(clock)
+	if e == nil {
+		return 0
+	}
+	if v.t.spec.Policy.eager() {
+		v.eager = append(v.eager, source[T]{e: e})
+		return len(e.Rows)
+	}
+	v.t.pmu.Lock()
+	v.t.sealed[v.w.index] = append(v.t.sealed[v.w.index], e)
+	v.t.pmu.Unlock()
+	return len(e.Rows)
+}
+
+func (v *View[T]) pendingEager() bool { return len(v.eager) > 0 }
+
+func (v *View[T]) encodeEager(encs []codec.Encoder, touched []bool) {
+	v.t.encodeMerged(v.eager, encs, touched)
+}
+
+// left learns with which versions updates have left.
+func (v *View[T]) left(d departure) {
+	if v.t.spec.Policy.eager() != (len(v.eager) > 0) {
+		return // a batch of the other kind
+	}
+	for {
+		c, ok := v.log.Pending()
+		if !ok || c > d.to {
+			break
+		}
+		v.log.Sent(d.versions)
+	}
+	v.eager = v.eager[:0]
+}
+
+// trim drops updates that are in every copy the worker will use.
+func (v *View[T]) trim(c Clock) {
+	if v.t.spec.Policy.eager() {
+		return // acked does it
+	}
+	v.log.Trim(int64(c - v.kept))
+	if v.log.Bytes() > v.w.s.cfg.LogBytes {
+		v.log.Trim(int64(c - v.t.slack))
+	}
+}
+
+// freeClocks is the number of clocks whose updates do not count for LogBytes.
+const freeClocks = 4
+
+// acked drops what the owners have told to have applied and reports whether the
+// log fits its bound.
+func (v *View[T]) acked() bool {
+	if !v.t.spec.Policy.eager() {
+		return true
+	}
+	for o := range v.t.peers {
+		if p := &v.t.peers[o]; p.cache != nil {
+			p.mu.Lock()
+			_, v.applied[o] = p.cache.Told()
+			p.mu.Unlock()
+		}
+	}
+	v.applied[v.t.s.rank] = ^uint64(0) // own rows are applied at once
+	v.log.Acked(v.applied)
+	if v.log.Len() <= freeClocks {
+		return true
+	}
+	goruntime.Gosched() // who applies and tells may wait for this processor
+	return v.log.Bytes() <= v.w.s.cfg.LogBytes
+}
+
+// awaitAck waits for news of an owner that has not told to have applied the
+// oldest updates.
+func (v *View[T]) awaitAck(ctx context.Context) error {
+	for o := range v.t.peers {
+		p := &v.t.peers[o]
+		if p.cache == nil {
+			continue
+		}
+		var news <-chan struct{}
+		p.mu.Lock()
+		if _, applied := p.cache.Told(); v.log.Lags(o, applied) {
+			news = p.news()
+		}
+		p.mu.Unlock()
+		if news != nil {
+			start := time.Now()
+			err := v.w.s.wait(ctx, news)
+			v.w.blocked(&v.w.totals.Gate, start)
+			return err
+		}
+	}
+	return nil
+}
