@@ -81,8 +81,8 @@ func Read(dirs ...string) ([]*Summary, error) {
 }
 
 // Write reports on run directories: a table to w, and the loss curves as a PNG
-// to the file named plot, unless that is empty or there is no curve. It says
-// where the plot is.
+// to the file named plot, unless that is empty. It says where the plot is, or
+// that there is none because the runs have no curve in common.
 func Write(w io.Writer, plot string, dirs ...string) error {
 	runs, err := Read(dirs...)
 	if err != nil {
@@ -91,8 +91,12 @@ func Write(w io.Writer, plot string, dirs ...string) error {
 	if err := Table(w, runs, "items"); err != nil {
 		return err
 	}
-	if plot == "" || !alike(runs) {
+	if plot == "" {
 		return nil
+	}
+	if !alike(runs) {
+		_, err := fmt.Fprintln(w, "no plot: the runs have no curve of one metric in common")
+		return err
 	}
 	if err := Plot(plot, "", runs); err != nil {
 		return err

@@ -54,6 +54,13 @@ func runFlags() []cli.Flag {
 	)
 }
 
+// reportFlags are the flags of a report.
+func reportFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "out", Value: "report.png", Usage: "draw the loss curves into this PNG file; default: report.png", DefaultText: "FILE"},
+	}
+}
+
 // appHelp is the help of sspurn itself.
 func appHelp(flags []cli.Flag) string {
 	return `sspurn runs a program on many hosts: each copy of it is a rank.
@@ -61,6 +68,7 @@ func appHelp(flags []cli.Flag) string {
   sspurn [flags] PROGRAM [ARGS...]    run a job; what follows PROGRAM is the program's
   sspurn hosts [flags]                show where each rank would go, start nothing
   sspurn check [flags] [PROGRAM]      are all hosts reachable, able to run the program and to reach one another?
+  sspurn report [flags] RUNDIR...     compare recorded runs (-run-dir): a table, and the loss curves as a plot
 
 Flags:
 ` + flagTable(flags) + `
@@ -69,6 +77,7 @@ Examples:
   sspurn -n 64 -hosts hosts.txt ./app       on the hosts of a file, by ssh
   sspurn -host a:4,b:4 -x DEBUG=1 ./app     four ranks on each of two hosts
   sspurn -n 8 -output logs -timeout 1h ./app
+  sspurn -run-dir a ./app -sync bsp; sspurn -run-dir b ./app -sync ssp:3; sspurn report a b
 
 Exit status: 0 when every rank returned 0; else that of the first rank that failed, 128 and the
 number of the signal that ended it or the job, 124 after -timeout, 125 when the launcher failed.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sspurn/sspurn/launcher"
 	"github.com/sspurn/sspurn/launcher/agent"
+	"github.com/sspurn/sspurn/launcher/report"
 )
 
 func main() { os.Exit(run(os.Args)) }
@@ -72,6 +73,11 @@ func newApp() *cli.App {
 				Flags: checkFlags(), Action: checkHosts, OnUsageError: usage, HideHelpCommand: true,
 				CustomHelpTemplate: commandHelp("sspurn check [flags] [PROGRAM]", "Are all hosts reachable, able to run the program and to reach one another?", checkFlags()),
 			},
+			{
+				Name: "report", Usage: "compare recorded runs", UsageText: "sspurn report [flags] RUNDIR...",
+				Flags: reportFlags(), Action: reportRuns, OnUsageError: usage, HideHelpCommand: true,
+				CustomHelpTemplate: commandHelp("sspurn report [flags] RUNDIR...", "Compare runs that were recorded with -run-dir: a table on standard output, and the\nloss curves over time and over passes as a plot.", reportFlags()),
+			},
 		},
 	}
 	return app
@@ -116,4 +122,23 @@ func checkHosts(c *cli.Context) error {
 	}
 	job.Program = c.Args().First()
 	return launcher.Check(c.Context, job, launcher.Streams{Stdout: os.Stdout, Stderr: os.Stderr})
+}
+
+// reportRuns draws the report of recorded runs.
+func reportRuns(c *cli.Context) error {
+	if c.NArg() == 0 {
+		return stderrors.New("report: no RUNDIR: want directories that -run-dir made")
+	}
+	if lineage := c.Lineage(); len(lineage) > 2 && lineage[1].NumFlags() > 0 {
+		return stderrors.New("flags come after the command: sspurn report [flags] RUNDIR...")
+	}
+	for _, dir := range c.Args().Slice() {
+		if strings.HasPrefix(dir, "-") {
+			return fmt.Errorf("report: %s comes after a RUNDIR: flags come first", dir)
+		}
+	}
+	if err := report.Write(c.App.Writer, c.String("out"), c.Args().Slice()...); err != nil {
+		return &launcher.Failure{Code: launcher.ExitLaunch, Cause: "report: " + oneLine(err)}
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"image/png"
 	"io"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sspurn/sspurn/runtime/bootstrap"
+	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
 // The test binary is also the command under test and the program of its ranks,
@@ -66,6 +68,18 @@ func rankMain(args []string) int {
 			if i%100 == 99 {
 				fmt.Fprintln(os.Stderr, "at", i)
 			}
+		}
+	case args[0] == "learn": // the second argument is the value it comes to
+		limit, err := strconv.ParseFloat(args[1], 64)
+		if err != nil {
+			return 2
+		}
+		recorder := telemetry.NewRecorder(cfg.Rank, time.Now(), cfg.Control.Record)
+		for pass := range 12 {
+			if cfg.Rank == 0 {
+				recorder.Record(telemetry.Event{Kind: "loss", Metric: "rmse", Better: "lower", Value: limit + 1/float64(pass+1), Pass: float64(pass), Seconds: float64(pass) / 2, Rate: 1000, Clocks: int64(pass)})
+			}
+			recorder.Record(telemetry.Event{Kind: "clock", Clock: int64(pass), Compute: 3 * float64(pass), Gate: float64(pass)})
 		}
 	case args[0] == "ok":
 	case me && args[0] == "error":
@@ -732,6 +746,74 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+func TestReport(t *testing.T) {
+	dir := t.TempDir()
+	var dirs []string
+	for _, sync := range []string{"bsp", "ssp:3"} {
+		dirs = append(dirs, filepath.Join(dir, sync))
+		limit := map[string]string{"bsp": "1.5", "ssp:3": "1.25"}[sync]
+		start(t, nil, "-n", "2", "-run-dir", dirs[len(dirs)-1], "RANK", "learn", limit, "-sync", sync).expect(0)
+	}
+	plot := filepath.Join(dir, "plot.png")
+	l := start(t, nil, append([]string{"report", "-out", plot}, dirs...)...)
+	l.expect(0)
+	for i, want := range []string{"setting ranks passes clocks seconds items/s rmse s to", "bsp 2 11 11 5.50 1 k 1.5833 ", "ssp:3 2 11 11 5.50 1 k 1.3333 "} {
+		lines := strings.Split(l.stdout.String(), "\n")
+		if got := strings.Join(strings.Fields(lines[i]), " "); !strings.HasPrefix(got, want) || i > 0 && !strings.Contains(got, "25 %") {
+			t.Errorf("line %d: %q, want %q", i+1, got, want)
+		}
+	}
+	f, err := os.Open(plot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := png.Decode(f); err != nil {
+		t.Error(err)
+	}
+
+	empty, torn, other := filepath.Join(dir, "empty"), filepath.Join(dir, "torn"), filepath.Join(dir, "other")
+	for _, d := range []string{empty, torn, other} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range map[string]string{
+		filepath.Join(torn, "job.json"):      `{"program":"ap`,
+		filepath.Join(other, "job.json"):     `{"program":"app","ranks":1,"ended":true}`,
+		filepath.Join(other, "rank-0.jsonl"): `{"ev":"clock","c":3,"compute":2}` + "\n" + `{"ev":"clo`,
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "no RUNDIR"},
+		{[]string{filepath.Join(dir, "absent")}, "sspurn: report: run directory: open " + filepath.Join(dir, "absent", "job.json") + ": no such file"},
+		{[]string{dirs[0], empty}, "sspurn: report: run directory: open " + filepath.Join(empty, "job.json") + ": no such file"},
+		{[]string{torn}, "sspurn: report: run directory: " + filepath.Join(torn, "job.json") + ": unexpected end"},
+		{[]string{dirs[0], "-out", plot}, "flags come first"},
+		{[]string{"-bogus", dirs[0]}, "-bogus"},
+		{[]string{"-out", filepath.Join(dir, "absent", "plot.png"), dirs[0]}, "sspurn: report: plot: open "},
+	} {
+		l := start(t, nil, append([]string{"report"}, tt.args...)...)
+		l.expect(125, tt.want)
+		if n := strings.Count(l.stderr.String(), "\n"); n != 1 {
+			t.Errorf("%v: %d lines, want one: %s", tt.args, n, l.stderr.String())
+		}
+	}
+	l = start(t, nil, "report", other)
+	l.expect(0)
+	for _, want := range []string{"the record is torn", "no plot: the runs have no curve"} {
+		if !strings.Contains(l.stdout.String(), want) {
+			t.Errorf("no %q in\n%s", want, l.stdout.String())
+		}
+	}
+}
+
 func TestRecordOfAFailedJobStays(t *testing.T) {
 	l := start(t, nil, "-n", "1", "RANK", "record")
 	l.expect(0)
@@ -752,11 +834,15 @@ func TestBrokenControlChannel(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"-help"}, {"-h"}, {}, {"hosts", "-help"}, {"check", "-h"}} {
+	for _, args := range [][]string{{"-help"}, {"-h"}, {}, {"hosts", "-help"}, {"check", "-h"}, {"report", "-h"}} {
 		l := start(t, nil, args...)
 		l.expect(0)
 		out := l.stdout.String()
-		if !strings.Contains(out, "-hosts, -hostfile, -machinefile FILE") || strings.Contains(out, "--") {
+		want := "-hosts, -hostfile, -machinefile FILE"
+		if len(args) > 0 && args[0] == "report" {
+			want = "-out FILE"
+		}
+		if !strings.Contains(out, want) || strings.Contains(out, "--") {
 			t.Errorf("%v: %s", args, out)
 		}
 	}
