@@ -130,7 +130,7 @@ func reportRuns(c *cli.Context) error {
 		return stderrors.New("report: no RUNDIR: want directories that -run-dir made")
 	}
 	if lineage := c.Lineage(); len(lineage) > 2 && lineage[1].NumFlags() > 0 {
-		return stderrors.New("flags come after the command: sspurn report [flags] RUNDIR...")
+		return fmt.Errorf("flags come after the command: sspurn %s [flags] RUNDIR", c.Command.Name)
 	}
 	for _, dir := range c.Args().Slice() {
 		if strings.HasPrefix(dir, "-") {
