@@ -79,7 +79,7 @@ func (c *cluster) start(t *testing.T, ranks int, flags []string, program string,
 	argv := append([]string{"-n", strconv.Itoa(ranks), "-hosts", c.HostsFile(), "-ssh", c.SSH()}, flags...)
 	argv = append(argv, filepath.Join(c.bin, program))
 	cmd := c.Launcher().Command(context.Background(), filepath.Join(c.bin, "sspurn"), append(argv, args...)...)
-	cmd.Env = append(os.Environ(), "HOME="+c.home, "XDG_CACHE_HOME="+filepath.Join(c.home, ".cache"))
+	cmd.Env = append(os.Environ(), "HOME="+c.home, "XDG_CACHE_HOME="+filepath.Join(c.home, ".cache"), "TMPDIR="+t.TempDir())
 	cmd.Dir = c.home
 	j := &job{t: t, c: c, cmd: cmd, out: newRecord(), ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = j.out, j.out
