@@ -2,6 +2,7 @@ package ssp
 
 import (
 	"context"
+	"encoding/binary"
 	"sync"
 	"time"
 
@@ -109,13 +110,15 @@ func (t *Table[T]) fetch(owner int, rows []int64, age int64) {
 			start := time.Now()
 			reply, err := s.data.Call(ctx, owner, msg)
 			took := time.Since(start)
-			if err == nil {
-				err = s.install(owner, reply, t.id)
+			waited, head := binary.Uvarint(reply)
+			if err == nil && head <= 0 {
+				err = errors.Errorf("an answer of %d bytes", len(reply))
 			}
 			if err == nil {
-				if len(reply) > 1 && codec.Flags(reply[1])&codec.Parked == 0 {
-					link.took(len(msg)+len(reply), took)
-				}
+				err = s.install(owner, reply[head:], t.id)
+			}
+			if err == nil {
+				link.took(len(msg)+len(reply), max(0, took-time.Duration(waited)*time.Microsecond))
 				return
 			}
 			if ctx.Err() == nil {

@@ -2,6 +2,7 @@ package ssp
 
 import (
 	"context"
+	"encoding/binary"
 	"sync"
 	"time"
 
@@ -125,9 +126,10 @@ type table interface {
 
 // ask is a request that waits at the shard.
 type ask struct {
-	m    *runtime.Message // of another rank
-	msg  []byte
-	wake chan struct{} // of a worker of this rank
+	m     *runtime.Message // of another rank
+	msg   []byte
+	since time.Time
+	wake  chan struct{} // of a worker of this rank
 }
 
 // Open opens the store on all ranks of a communicator; it is collective. The
@@ -252,7 +254,7 @@ func (s *Store) serve(m *runtime.Message) error {
 	}
 	s.mu.Lock()
 	if s.shard.Min() < at {
-		s.shard.Park(at, &ask{m: m, msg: append([]byte(nil), msg...)})
+		s.shard.Park(at, &ask{m: m, msg: append([]byte(nil), msg...), since: time.Now()})
 		s.mu.Unlock()
 		return nil
 	}
@@ -261,15 +263,18 @@ func (s *Store) serve(m *runtime.Message) error {
 	if err != nil {
 		return err
 	}
-	return s.reply(m, out)
+	return s.reply(m, out, 0)
 }
 
-// reply sends an answer to a request.
-func (s *Store) reply(m *runtime.Message, out []byte) error {
+// reply sends an answer to a request. The microseconds that it has waited for
+// the clock come first: they say nothing about the link.
+func (s *Store) reply(m *runtime.Message, out []byte, waited time.Duration) error {
+	var head [binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(head[:], uint64(waited.Microseconds()))
 	l := &s.links[m.Source]
 	out = l.squeeze(out)
-	l.fetches.Add(int64(len(out)))
-	return m.Reply(out)
+	l.fetches.Add(int64(n + len(out)))
+	return m.Reply(head[:n], out)
 }
 
 // apply applies a batch to the shard and tells who waited for it.
@@ -303,7 +308,7 @@ func (s *Store) release(rose bool) error {
 		if err != nil {
 			return err
 		}
-		if err := s.reply(a.m, out); err != nil {
+		if err := s.reply(a.m, out, time.Since(a.since)); err != nil {
 			return err
 		}
 	}
