@@ -17,15 +17,38 @@ import (
 // Clock, outside Work.
 func (t *Table[T]) Owned() iter.Seq2[int64, []T] {
 	return func(yield func(int64, []T) bool) {
-		t.s.mu.Lock()
-		defer t.s.mu.Unlock()
+		// Some rows at a time: others may want the lock, the caller too.
 		x := make([]T, t.spec.Width)
-		t.own.Each(0, func(row int64, slot int) bool {
-			t.own.Data().CopyTo(x, slot)
-			return yield(row, x)
-		})
+		some := slab.NewRows[T](t.spec.Width, t.spec.Sparse)
+		some.Grow(ownedRows)
+		rows := make([]int64, 0, ownedRows)
+		for from := int64(0); from >= 0; {
+			rows = rows[:0]
+			next := int64(-1)
+			t.s.mu.Lock()
+			t.own.Each(from, func(row int64, slot int) bool {
+				if len(rows) == ownedRows {
+					next = t.local(row)
+					return false
+				}
+				some.Set(len(rows), t.own.Data(), slot)
+				rows = append(rows, row)
+				return true
+			})
+			t.s.mu.Unlock()
+			for i, row := range rows {
+				some.CopyTo(x, i)
+				if !yield(row, x) {
+					return
+				}
+			}
+			from = next
+		}
 	}
 }
+
+// ownedRows is how many rows Owned copies at a time.
+const ownedRows = 1 << 10
 
 func (t *Table[T]) scan(e *codec.Encoder, from int64, bytes int) int64 {
 	b := codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.spec.Width}

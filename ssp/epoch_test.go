@@ -147,3 +147,45 @@ func TestUnevenEpochs(t *testing.T) {
 		})
 	}
 }
+
+// TestOwnedNested: rows can be ranged over within one another, far enough to
+// copy more than once, while other ranks collect.
+func TestOwnedNested(t *testing.T) {
+	const rows = 7001
+	runtimetest.SPMD(t, 3, func(ctx context.Context, c *runtime.Comm) error {
+		s, err := ssp.Open(ctx, c, ssp.Config{})
+		if err != nil {
+			return err
+		}
+		var tables [2]*ssp.Table[int64]
+		for i := range tables {
+			tables[i], err = ssp.CreateTable(ctx, s, ssp.TableSpec[int64]{
+				Name: fmt.Sprint(i), Rows: rows, Width: 1, Sparse: i == 1, Init: func(row int64, x []int64) { x[0] = row },
+			})
+			if err != nil {
+				return err
+			}
+		}
+		want := int64(c.Rank())
+		for row, x := range tables[0].Owned() {
+			if row != want || x[0] != row {
+				return errors.Errorf("row %d: %v, want row %d", row, x, want)
+			}
+			if want += 3; row%1000 != 0 {
+				continue
+			}
+			for inner, x := range tables[1].Owned() {
+				if x[0] != inner {
+					return errors.Errorf("row %d: %v", inner, x)
+				}
+				if inner > 4000 {
+					break
+				}
+			}
+		}
+		if want < rows {
+			return errors.Errorf("row %d is missing", want)
+		}
+		return s.Close(ctx)
+	})
+}

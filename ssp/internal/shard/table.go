@@ -41,12 +41,13 @@ type Spec[T codec.Elem] struct {
 
 // Rows is a Table of T.
 type Rows[T codec.Elem] struct {
-	spec  Spec[T]
-	index slab.Index // of the local numbers, where they are too many for slots
-	rows  slab.Rows[T]
-	keys  []int64 // by slot, when indexed: local number
-	fresh []bool  // sparse, direct: by slot, the row has been initialised
-	x     []T     // scratch of Init
+	spec   Spec[T]
+	index  slab.Index // of the local numbers, where they are too many for slots
+	rows   slab.Rows[T]
+	keys   []int64 // by slot, when indexed: local number
+	sorted []int64 // keys in order, as of the last Each
+	fresh  []bool  // sparse, direct: by slot, the row has been initialised
+	x      []T     // scratch of Init
 
 	// Subscribers: words of bits, by slot.
 	words int
@@ -248,10 +249,12 @@ func (t *Rows[T]) Each(from int64, f func(row int64, slot int) bool) {
 		}
 		return
 	}
-	keys := slices.Clone(t.keys)
-	slices.Sort(keys)
-	at, _ := slices.BinarySearch(keys, from)
-	for _, local := range keys[at:] {
+	if len(t.sorted) != len(t.keys) { // rows are never removed
+		t.sorted = append(t.sorted[:0], t.keys...)
+		slices.Sort(t.sorted)
+	}
+	at, _ := slices.BinarySearch(t.sorted, from)
+	for _, local := range t.sorted[at:] {
 		if !f(t.spec.Global(local), t.index.Find(local)) {
 			return
 		}
