@@ -96,9 +96,10 @@ func runJob(c *cli.Context) error {
 		return err
 	}
 	job.Program, job.Args = c.Args().First(), c.Args().Tail()
-	signals := make(chan os.Signal, 8) // a burst that comes while the launcher is busy
+	// A burst that comes while the launcher is busy fits. It is never stopped: an
+	// impatient interrupt must not cut the last words off.
+	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGCONT)
-	defer signal.Stop(signals)
 	return launcher.Run(c.Context, job, launcher.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals})
 }
 

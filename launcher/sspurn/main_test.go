@@ -658,7 +658,7 @@ func TestReaderGone(t *testing.T) {
 
 // A job can be ended while its ranks are being started.
 func TestEndWhileStarting(t *testing.T) {
-	l := start(t, nil, "-n", "400", "sh", "-c", "echo up; exec sleep 600")
+	l := start(t, nil, "-n", "200", "sh", "-c", "echo up; exec sleep 600")
 	l.until(&l.stdout, "up")
 	if err := l.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
