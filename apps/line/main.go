@@ -29,28 +29,31 @@ func fit(ctx context.Context, c *runtime.Comm) error {
 	}
 	var loss float64
 	err = store.Work(ctx, func(ctx context.Context, w *ssp.Worker) error {
-		view, points := table.View(w), rand.New(rand.NewPCG(1, uint64(c.Rank())))
-		row, rate := make([]float64, 2), 0.2/float64(c.Size())
+		view, points, rate := table.View(w), rand.New(rand.NewPCG(1, uint64(c.Rank()))), 0.2/float64(c.Size())
 		for range 2000 {
-			if err := view.Get(ctx, 0, row); err != nil {
+			weights, err := view.Edit(ctx, 0) // as the policy lets it be seen; ours to change until Clock
+			if err != nil {
 				return err
 			}
 			x := points.Float64()
-			miss := 3*x + 1 + 0.1*points.NormFloat64() - (row[0]*x + row[1])
+			miss := 3*x + 1 + 0.1*points.NormFloat64() - (weights[0]*x + weights[1])
 			loss += (miss*miss - loss) / 100
-			view.Inc(0, []float64{rate * miss * x, rate * miss})
-			if err := w.Clock(ctx); err != nil { // hand the updates over, go on to the next iteration
+			weights[0], weights[1] = weights[0]+rate*miss*x, weights[1]+rate*miss
+			if err := w.Clock(ctx); err != nil { // sends the difference, begins the next iteration
 				return err
 			}
 		}
-		return view.Get(ctx, 0, row)
+		return nil
 	})
 	if err != nil {
 		return err
 	}
 	sum, err := collectives.AllreduceValue(ctx, c, loss, collectives.Sum)
-	if err == nil && c.Rank() == 0 {
+	if err != nil {
+		return err
+	}
+	if c.Rank() == 0 {
 		fmt.Printf("%d ranks, mean squared error %.4f\n", c.Size(), sum/float64(c.Size()))
 	}
-	return err
+	return store.Close(ctx)
 }
