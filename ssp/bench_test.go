@@ -159,3 +159,36 @@ func TestAllocs(t *testing.T) {
 		}
 	})
 }
+
+// TestClockAllocs: a clock allocates a little for itself and nothing for rows,
+// under each policy.
+func TestClockAllocs(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, p := range policies {
+		for _, rows := range []int64{1, 500} {
+			alone(t, 1, p, 500, 32, func(ctx context.Context, w *ssp.Worker, v *ssp.View[float32]) {
+				cycle := func() {
+					for r := range rows {
+						x, err := v.Edit(ctx, r)
+						if err != nil {
+							t.Error(err)
+						}
+						x[0]++
+						v.IncAt((r*7)%500, 3, 1)
+					}
+					if err := w.Clock(ctx); err != nil {
+						t.Error(err)
+					}
+				}
+				for range 20 {
+					cycle()
+				}
+				if n := testing.AllocsPerRun(100, cycle); n > 8 {
+					t.Errorf("%v, %d rows: %v allocations a clock", p, rows, n)
+				}
+			})
+		}
+	}
+}
