@@ -145,25 +145,25 @@ func parseHostLine(line string) ([]Host, error) {
 	name := fields[0]
 	if user, rest, ok := strings.Cut(name, "@"); ok {
 		if user == "" || strings.HasPrefix(user, "-") {
-			return nil, errors.Errorf("%s: no user before @", fields[0])
+			return nil, errors.Errorf("%s: no user before @", shown(fields[0]))
 		}
 		h.User, name = user, rest
 	}
 	if strings.Contains(name, "=") {
-		return nil, errors.Errorf("%s: a line starts with the host's name", fields[0])
+		return nil, errors.Errorf("%s: a line starts with the host's name", shown(fields[0]))
 	}
 	names, err := parseHostName(&h, name)
 	if err != nil {
-		return nil, errors.WithMessage(err, fields[0])
+		return nil, errors.WithMessage(err, shown(fields[0]))
 	}
 	seen := make(map[string]bool)
 	for _, f := range fields[1:] {
 		key, value, ok := strings.Cut(f, "=")
 		if !ok {
-			return nil, errors.Errorf("%s: want key=value (slots, port, addr)", f)
+			return nil, errors.Errorf("%s: want key=value (slots, port, addr)", shown(f))
 		}
 		if seen[key] || key == "slots" && h.Slots != 0 {
-			return nil, errors.Errorf("%s: said twice", f)
+			return nil, errors.Errorf("%s: said twice", shown(f))
 		}
 		seen[key] = true
 		switch key {
@@ -180,7 +180,7 @@ func parseHostLine(line string) ([]Host, error) {
 			err = errors.New("unknown key: want slots, port or addr")
 		}
 		if err != nil {
-			return nil, errors.WithMessage(err, f)
+			return nil, errors.WithMessage(err, shown(f))
 		}
 	}
 	hosts := make([]Host, len(names))
@@ -189,6 +189,20 @@ func parseHostLine(line string) ([]Host, error) {
 		hosts[i].Name = n
 	}
 	return hosts, nil
+}
+
+// shown returns a word of the user's as messages show it: what is no text, or
+// too much of it, comes from the wrong file.
+func shown(word string) string {
+	const most = 60
+	quoted := strconv.Quote(word)
+	switch {
+	case len(word) > most:
+		return strconv.Quote(word[:most]) + "…"
+	case quoted != `"`+word+`"`:
+		return quoted
+	}
+	return word
 }
 
 // parseHostName parses name, name:N, [IPv6], [IPv6]:N and ranges, and returns

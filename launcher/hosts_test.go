@@ -219,3 +219,18 @@ func FuzzSplitWords(f *testing.F) {
 		}
 	})
 }
+
+// A file that is no hosts file is refused in one short line of text.
+func TestParseHostsGarbage(t *testing.T) {
+	for text, want := range map[string]string{
+		"\xff\x00\x1b[2Jgarble\n":          `f:1: "\xff\x00\x1b[2Jgarble": `,
+		strings.Repeat("x=", 5000) + "\n":  `f:1: "` + strings.Repeat("x=", 30) + `"…: a line starts`,
+		"a \x07\n":                         `f:1: "\a": want key=value`,
+		"ok\na " + strings.Repeat("y", 61): `f:2: "` + strings.Repeat("y", 60) + `"…: want key=value`,
+	} {
+		_, err := ParseHosts("f", strings.NewReader(text))
+		if err == nil || !strings.HasPrefix(err.Error(), want) || len(err.Error()) > 200 {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
