@@ -285,16 +285,26 @@ func (s *Store) apply(rank int, msg []byte) error {
 		s.mu.Unlock()
 		return err
 	}
-	err = s.release(rose)
+	ready, err := s.release(rose)
 	s.mu.Unlock()
 	if push {
 		s.wakePushers()
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.replyAll(ready)
 }
 
-// release answers the requests that the minimum serves now, with s.mu.
-func (s *Store) release(rose bool) error {
+// answer is one on its way.
+type answer struct {
+	a   *ask
+	out []byte
+}
+
+// release makes the answers to the requests that the minimum serves now, with
+// s.mu, which is not held while they are compressed and sent.
+func (s *Store) release(rose bool) (ready []answer, err error) {
 	for rose {
 		a, ok := s.shard.Release()
 		if !ok {
@@ -306,9 +316,16 @@ func (s *Store) release(rose bool) error {
 		}
 		out, err := s.shard.Answer(nil, a.m.Source, a.msg, true)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := s.reply(a.m, out, time.Since(a.since)); err != nil {
+		ready = append(ready, answer{a, out})
+	}
+	return ready, nil
+}
+
+func (s *Store) replyAll(ready []answer) error {
+	for _, r := range ready {
+		if err := s.reply(r.a.m, r.out, time.Since(r.a.since)); err != nil {
 			return err
 		}
 	}

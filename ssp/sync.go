@@ -68,7 +68,11 @@ func (s *Store) arrive(rank int, m meeting, answer func([]byte) error) error {
 		if err := s.shard.Sync(int64(done.at)); err != nil {
 			return err
 		}
-		if err := s.release(true); err != nil {
+		ready, err := s.release(true)
+		if err == nil {
+			err = s.replyAll(ready)
+		}
+		if err != nil {
 			return err
 		}
 		s.wakePushers()
