@@ -1,0 +1,229 @@
+package ssp
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/ssp/internal/codec"
+	"github.com/sspurn/sspurn/ssp/internal/shard"
+)
+
+// ask is a request that waits at the shard.
+type ask struct {
+	m     *runtime.Message // of another rank
+	msg   []byte
+	since time.Time
+	wake  chan struct{} // of a worker of this rank
+}
+
+// handle serves the shard's port.
+func (s *Store) handle(m *runtime.Message) {
+	if err := s.serve(m); err != nil {
+		s.fail(errors.WithMessagef(err, "shard of rank %d: message from rank %d", s.rank, m.Source))
+	}
+}
+
+// unfoldLimit bounds what a compressed message unfolds to.
+const unfoldLimit = 1 << 30
+
+func (s *Store) serve(m *runtime.Message) error {
+	msg, err := codec.Open(nil, m.Payload, unfoldLimit)
+	if err != nil {
+		return err
+	}
+	if !m.Wanted() {
+		return s.apply(m.Source, msg)
+	}
+	var d codec.Decoder
+	if err := d.Reset(msg); err != nil {
+		return err
+	}
+	switch h := d.Header(); {
+	case h.Kind == codec.Ack:
+		return s.arrive(m.Source, meeting{at: Clock(h.Clock), mark: h.ID, reset: h.Flags&codec.Ticks != 0}, func(b []byte) error { return m.Reply(b) })
+	case h.Kind == codec.Request && h.Flags&codec.More != 0:
+		return s.answerScan(m, &d)
+	}
+	at, err := shard.Wanted(msg)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.shard.Min() < at {
+		s.shard.Park(at, &ask{m: m, msg: append([]byte(nil), msg...), since: time.Now()})
+		s.mu.Unlock()
+		return nil
+	}
+	out, err := s.shard.Answer(nil, m.Source, msg, false)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return s.reply(m, out, 0)
+}
+
+// reply sends an answer to a request. The microseconds that it has waited for
+// the clock come first: they say nothing about the link.
+func (s *Store) reply(m *runtime.Message, out []byte, waited time.Duration) error {
+	var head [binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(head[:], uint64(waited.Microseconds()))
+	l := &s.links[m.Source]
+	out = l.squeeze(out)
+	l.fetches.Add(int64(n + len(out)))
+	return m.Reply(head[:n], out)
+}
+
+// apply applies a batch to the shard and tells who waited for it.
+func (s *Store) apply(rank int, msg []byte) error {
+	s.mu.Lock()
+	rose, push, err := s.shard.Batch(rank, msg)
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	ready, err := s.release(rose)
+	s.mu.Unlock()
+	if push {
+		s.wakePushers()
+	}
+	if err != nil {
+		return err
+	}
+	return s.replyAll(ready)
+}
+
+// answer is one on its way.
+type answer struct {
+	a   *ask
+	out []byte
+}
+
+// release makes the answers to the requests that the minimum serves now, with
+// s.mu, which is not held while they are compressed and sent.
+func (s *Store) release(rose bool) (ready []answer, err error) {
+	for rose {
+		a, ok := s.shard.Release()
+		if !ok {
+			break
+		}
+		if a.wake != nil {
+			close(a.wake)
+			continue
+		}
+		out, err := s.shard.Answer(nil, a.m.Source, a.msg, true)
+		if err != nil {
+			return nil, err
+		}
+		ready = append(ready, answer{a, out})
+	}
+	return ready, nil
+}
+
+func (s *Store) replyAll(ready []answer) error {
+	for _, r := range ready {
+		if err := s.reply(r.a.m, r.out, time.Since(r.a.since)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) wakePushers() {
+	for r, w := range s.wakers {
+		if r == s.rank {
+			continue
+		}
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// push tells a subscriber what is new, one message at a time, until the store
+// is closed.
+func (s *Store) push(ctx context.Context, rank int) {
+	var buf []byte
+	for {
+		select {
+		case <-s.wakers[rank]:
+		case <-ctx.Done():
+			return
+		case <-s.c.Done():
+			return
+		}
+		s.mu.Lock()
+		out, ok := s.shard.Push(buf[:0], rank)
+		s.mu.Unlock()
+		if !ok {
+			continue
+		}
+		buf = out
+		msg := s.links[rank].squeeze(out)
+		s.links[rank].pushed.Add(int64(len(msg)))
+		start := time.Now()
+		_, err := s.news.Call(ctx, rank, msg)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.fail(errors.WithMessagef(err, "push to rank %d", rank))
+			return
+		}
+		s.links[rank].took(len(msg), time.Since(start))
+		select { // more may have come meanwhile
+		case s.wakers[rank] <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// hear installs a push.
+func (s *Store) hear(m *runtime.Message) {
+	err := s.install(m.Source, m.Payload, -1)
+	if err == nil {
+		err = m.Reply()
+	}
+	if err != nil {
+		s.fail(errors.WithMessagef(err, "push from rank %d", m.Source))
+	}
+}
+
+// install takes rows of an owner: a push, or an answer for the only table.
+func (s *Store) install(owner int, payload []byte, only int) error {
+	msg, err := codec.Open(nil, payload, unfoldLimit)
+	if err != nil {
+		return err
+	}
+	var d codec.Decoder
+	if err := d.Reset(msg); err != nil {
+		return err
+	}
+	s.wmu.Lock()
+	tables := s.tables
+	s.wmu.Unlock()
+	for d.NextTable() {
+		n := int(d.Block().Table)
+		if n >= len(tables) || only >= 0 && n != only {
+			return errors.Errorf("rows of table %d", n)
+		}
+		if err := tables[n].install(owner, &d); err != nil {
+			return err
+		}
+	}
+	if err := d.Err(); err != nil {
+		return err
+	}
+	if h := d.Header(); h.Flags&codec.Push != 0 {
+		for _, t := range tables {
+			if t.policy().pushes() {
+				t.told(owner, h)
+			}
+		}
+	}
+	return nil
+}
