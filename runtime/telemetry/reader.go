@@ -21,6 +21,10 @@ type Run struct {
 	Torn   []int     // ranks whose record ends in the middle of a line
 }
 
+// maxRanks bounds the ranks that a job can have had: a damaged number must not
+// send the reader looking for files for hours.
+const maxRanks = 1 << 20
+
 // maxRecord bounds the length of a record line in bytes.
 const maxRecord = 1 << 24
 
@@ -36,7 +40,10 @@ func ReadRun(dir string) (*Run, error) {
 	if err := json.Unmarshal(text, &r.Job); err != nil {
 		return nil, errors.Wrapf(err, "run directory: %s", filepath.Join(dir, JobFile))
 	}
-	for rank := range max(r.Job.Ranks, 0) {
+	if r.Job.Ranks < 0 || r.Job.Ranks > maxRanks {
+		return nil, errors.Errorf("run directory: %s: %d ranks", filepath.Join(dir, JobFile), r.Job.Ranks)
+	}
+	for rank := range r.Job.Ranks {
 		name := filepath.Join(dir, RankFile(rank))
 		events, torn, err := readFile(name)
 		switch {

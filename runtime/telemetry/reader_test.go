@@ -100,3 +100,15 @@ func FuzzReadEvents(f *testing.F) {
 		}
 	})
 }
+
+func TestReadRunOfImpossibleSize(t *testing.T) {
+	for _, ranks := range []string{"-1", "1000000000000"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, JobFile), []byte(`{"ranks":`+ranks+`}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if run, err := ReadRun(dir); err == nil {
+			t.Errorf("%s ranks: read %d", ranks, run.Job.Ranks)
+		}
+	}
+}
