@@ -19,11 +19,15 @@ const unbounded = -1
 //     reads at c can be slower than that, or faster (the gate is on reads, so
 //     clock c+s may be over).
 //
+// Under bsp, which promises to repeat bit for bit, it finds c clocks of
+// everybody.
+//
 // Without a bound a row never loses what it contained at an earlier read, and
 // never contains what had not been added yet; see trace.
 type checker struct {
 	self      int   // among all workers
 	staleness int64 // or unbounded
+	exact     bool  // nothing newer than the clock either
 	own       *tally
 	low, high *tally  // nil when unbounded
 	last      []int64 // when unbounded: rows × workers, as read last
@@ -34,8 +38,8 @@ type checker struct {
 	stale error // what is wrong with one of them
 }
 
-func newChecker(l *ledger, self int, staleness int64) *checker {
-	k := &checker{self: self, staleness: staleness, own: newTally(l)}
+func newChecker(l *ledger, self int, staleness int64, exact bool) *checker {
+	k := &checker{self: self, staleness: staleness, exact: exact, own: newTally(l)}
 	if staleness == unbounded {
 		k.last = make([]int64, l.rows*int64(l.workers))
 		k.trace = &trace{workers: l.workers}
@@ -50,7 +54,11 @@ func (k *checker) begin(c int64) {
 	k.own.advance(c)
 	if k.staleness != unbounded {
 		k.low.advance(max(0, c-k.staleness))
-		k.high.advance(c + k.staleness + 1)
+		if k.exact {
+			k.high.advance(c)
+		} else {
+			k.high.advance(c + k.staleness + 1)
+		}
 	}
 }
 

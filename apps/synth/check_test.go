@@ -47,18 +47,25 @@ func TestTallyIsTheContent(t *testing.T) {
 func TestCheckerAcceptsTheWindowAndNothingElse(t *testing.T) {
 	const workers, self, other = 3, 1, 2
 	l := &ledger{seed: 1, workers: workers, rows: 2, touch: 2, clocks: 12}
-	for _, s := range []int64{0, 1, 3} {
+	for _, x := range []struct {
+		s     int64
+		exact bool
+	}{{0, true}, {0, false}, {1, false}, {3, false}} {
+		s, ahead := x.s, x.s+1
+		if x.exact {
+			ahead = 0
+		}
 		for c := range l.clocks {
 			for n := int64(-1); n <= l.clocks+1; n++ {
-				k := newChecker(l, self, s)
+				k := newChecker(l, self, s, x.exact)
 				k.begin(c)
 				values := []int64{c, c, c, 0}
 				values[other] = n
 				k.used(c, c)
 				err := k.read(1, values, 0)
-				good := n >= max(0, c-s) && n <= min(c+s+1, l.clocks)
+				good := n >= max(0, c-s) && n <= min(c+ahead, l.clocks)
 				if (err == nil) != good {
-					t.Errorf("s=%d c=%d: %d clocks of another worker: %v", s, c, n, err)
+					t.Errorf("s=%d exact=%t c=%d: %d clocks of another worker: %v", s, x.exact, c, n, err)
 				}
 				if err != nil && !strings.Contains(err.Error(), "violation: worker 1 at clock") {
 					t.Errorf("unclear: %v", err)
@@ -87,7 +94,7 @@ func TestCheckerFindsPlantedViolations(t *testing.T) {
 		"far ahead, no bound":   {unbounded, []int64{5, 10}, ""},
 		"exactly at the bounds": {0, []int64{5, 6}, ""},
 	} {
-		k := newChecker(l, 0, x.staleness)
+		k := newChecker(l, 0, x.staleness, false)
 		k.begin(5)
 		if x.staleness == unbounded {
 			k.used(5, 0)
@@ -108,7 +115,7 @@ func TestCheckerAge(t *testing.T) {
 	for clock := range int64(10) {
 		for age := range int64(10) {
 			for _, staleness := range []int64{2, unbounded} {
-				k := newChecker(l, 0, staleness)
+				k := newChecker(l, 0, staleness, false)
 				k.begin(clock)
 				k.used(clock, age)
 				err := k.read(0, []int64{clock, clock}, 0)
@@ -118,7 +125,7 @@ func TestCheckerAge(t *testing.T) {
 			}
 		}
 	}
-	k := newChecker(l, 0, 2)
+	k := newChecker(l, 0, 2, false)
 	k.begin(5)
 	if err := k.read(0, []int64{5, 5}, 0); err == nil {
 		t.Error("a read of which the store does not tell is accepted")

@@ -41,9 +41,9 @@ ends the clock. The result says how many rows were read and fetched, and how sta
 copy minus the reader's clock.
 
 With -check every read is tested: the worker's own updates must be exactly there, of every other worker those of
-at least clock-s and at most clock+s+1 clocks, the age of the copy at least clock-s; without a bound (async)
-nothing may be lost that was read before, and nothing seen before it was added (compared by time when all ranks
-run on one host). At the end the sums are tested exactly. A violation ends the job with an error.`,
+at least clock-s and at most clock+s+1 clocks (bsp: exactly clock), the age of the copy at least clock-s; without
+a bound (async) nothing may be lost that was read before, and nothing seen before it was added (compared by time
+among the ranks of one host). At the end the sums are tested exactly. A violation ends the job with an error.`,
 		Examples: []string{
 			"sspurn -n 8 -straggle rotate,delay=200ms synth -compute 50ms -clocks 200 -sync ssp:3",
 			"sspurn -n 8 synth -check -compute 1ms -jitter 0.5 -clocks 500 -rows 40 -touch 8 -workers 3 -sync essp:2",

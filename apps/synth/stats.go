@@ -20,7 +20,7 @@ func (b *bench) open(ctx context.Context) error {
 			b.issued = make([][]int64, b.job.Workers)
 		}
 		for w := range b.job.Workers {
-			b.checkers = append(b.checkers, newChecker(b.ledger, b.job.Comm.Rank()*b.job.Workers+w, bound))
+			b.checkers = append(b.checkers, newChecker(b.ledger, b.job.Comm.Rank()*b.job.Workers+w, bound, b.rule == ssp.BSP()))
 		}
 		cfg.Access = func(a ssp.Access) {
 			if a.Kind == ssp.Read {
