@@ -40,21 +40,13 @@ type RatingsFormat struct {
 // say), blank lines and lines that begin with # or % are ignored, and so is a
 // first line of names. The file may be gzip or zstd. Errors are *[InputError].
 func ReadRatings(path string, part Part, format RatingsFormat, r *Ratings) error {
-	header := false
-	if err := firstLine(path, func(text []byte) { header = isHeader(text) }); err != nil {
+	s, err := openSource(path)
+	if err != nil {
 		return err
 	}
-	var first []byte
-	if header {
-		// Only the part with the first line may drop it, and it sees that line
-		// first.
-		if part.Index == 0 {
-			first = []byte{}
-		}
-	}
-	return ReadLines(path, part, func(text []byte) error {
-		if first != nil {
-			first = nil
+	defer s.Close()
+	return s.lines(part, func(text []byte) error {
+		if s.first() && isHeader(text) {
 			return nil
 		}
 		if comment(text) {
@@ -76,21 +68,6 @@ func ReadRatings(path string, part Part, format RatingsFormat, r *Ratings) error
 		}
 		return nil
 	})
-}
-
-// firstLine shows the first line of a file.
-func firstLine(path string, show func(text []byte)) error {
-	s, err := openSource(path)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	text, _, err := s.next()
-	if err != nil {
-		return s.end(err)
-	}
-	show(text)
-	return nil
 }
 
 // isHeader reports whether a line holds the names of columns: its first field

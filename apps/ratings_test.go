@@ -20,7 +20,7 @@ func TestReadRatings(t *testing.T) {
 	} {
 		for _, form := range forms {
 			path := write(t, "ratings", pack(t, form, []byte(text)))
-			for _, parts := range []int{1, 2, 3, 5} {
+			for _, parts := range []int{1, 2, 3, 5, 8, 100} { // the last: more than bytes
 				var got Ratings
 				for i := range parts {
 					if err := ReadRatings(path, Part{i, parts}, RatingsFormat{}, &got); err != nil {

@@ -217,6 +217,10 @@ func (s *source) next() (text []byte, at int64, err error) {
 	return bytes.TrimSuffix(text, []byte{'\r'}), at, nil
 }
 
+// first reports whether the line that next returned last is the first one of
+// the file.
+func (s *source) first() bool { return s.start == 0 && s.line == 1 }
+
 // each calls line for the lines whose offset is wanted, up to the end.
 func (s *source) each(want func(at int64) bool, line func(text []byte) error) error {
 	for {
