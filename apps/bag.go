@@ -85,7 +85,7 @@ func (b *Bag) head(s *source) error {
 		}
 		first, rest := field(text)
 		n, ok := integer(first, 1<<40)
-		if more, _ := field(rest); !ok || len(more) > 0 || into == nil {
+		if more, _ := field(rest); !ok || len(more) > 0 {
 			return s.fault(expected("the numbers of documents, words and entries in three lines", text))
 		}
 		into(n)

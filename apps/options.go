@@ -38,7 +38,7 @@ func (a *App) shared() []cli.Flag {
 		&cli.Uint64Flag{Name: "seed", Value: max(d.Seed, 1), Usage: "of everything that is random"},
 		&cli.IntFlag{Name: "epochs", Value: max(d.Epochs, 1), Usage: "passes over the data"},
 		&cli.IntFlag{Name: "clocks-per-epoch", Value: d.ClocksPerEpoch, Usage: "clocks of a pass over the data", DefaultText: "derived"},
-		&cli.Float64Flag{Name: "target", Value: math.NaN(), Usage: "stop when the loss has reached `X`", DefaultText: "never"},
+		&cli.Float64Flag{Name: "target", Value: math.NaN(), Usage: "stop when the app's figure of merit is as good as `X`", DefaultText: "never"},
 		&cli.StringFlag{Name: "out", Usage: "write the model to `FILE`"},
 		&cli.BoolFlag{Name: "json", Usage: "print the result as a JSON object"},
 	}
