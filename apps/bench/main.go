@@ -8,6 +8,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"slices"
@@ -57,7 +58,7 @@ func run(args []string) int {
 	}
 	rank, _ := strconv.Atoi(os.Getenv(bootstrap.EnvRank)) // only decides who prints the help
 	if rank != 0 {
-		app.Writer = discard{}
+		app.Writer = io.Discard
 	}
 	if wrong = app.Run(args); wrong == nil && !asked {
 		return 0
@@ -76,11 +77,6 @@ func run(args []string) int {
 	}
 	return 1
 }
-
-// discard takes the help of all ranks but the first.
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 func (cfg *config) parse(c *cli.Context) error {
 	if c.NArg() > 0 {
