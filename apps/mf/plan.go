@@ -17,7 +17,7 @@ import (
 // time they work on different items, and an item comes to the next worker
 // after blocks/workers clocks, long after the update of the previous one. So
 // updates hardly ever meet, whatever the staleness, and every worker edits an
-// item once a pass, or three times if it has many ratings.
+// item once a pass, or two or three times if it has many ratings.
 type plan struct {
 	workers int     // of all ranks
 	owner   []int32 // the worker of each user
@@ -94,8 +94,8 @@ func (p *plan) at(worker int, clock int64) int {
 	return int((clock + int64(worker)*int64(p.blocks)/int64(p.workers)) % int64(p.blocks))
 }
 
-// visitRatings is how many ratings of an item a worker's visit has at least,
-// when there is more than one.
+// visitRatings is how many ratings of an item a worker's visit has at least, on
+// average, when there is more than one.
 const visitRatings = 64
 
 // visits returns in how many visits, equally far apart in the pass, each worker

@@ -151,7 +151,8 @@ func (t *trainer) work(ctx context.Context, w *ssp.Worker, rate float32) error {
 // their sum would overshoot and diverge: n steps take a bias 1-exp(-rate·n) of
 // the way, and a row not much less. So that all workers together go the way at
 // most once, a share of 1/workers is kept of the visits that go all of it
-// (their mean), and all of those that go less than 1/workers (their sum).
+// (their mean), and all of those that go less than 1/workers (their sum). The
+// rule is our own.
 func (t *trainer) share(ratings int, rate float32) float32 {
 	if _, bounded := t.job.Policy.Staleness(); bounded || t.plan.workers == 1 {
 		return 1
