@@ -1,0 +1,223 @@
+//go:build linux && !portable
+
+package tcp
+
+import (
+	"io"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/pkg/errors"
+	"golang.org/x/sys/unix"
+)
+
+// tell reports completions and whether there were any.
+func (t *Transport) tell() bool {
+	if len(t.outcomes) == 0 {
+		return false
+	}
+	for i := 0; i < len(t.outcomes); i++ { // a completion may send, and so add others
+		if o := t.outcomes[i]; o.done != nil {
+			o.done.Sent(o.err)
+		}
+	}
+	clear(t.outcomes)
+	t.outcomes = t.outcomes[:0]
+	return true
+}
+
+// Poll makes progress without blocking; see transport.Transport. It reads the
+// awaited peer's socket, and looks at all peers every few calls.
+func (t *Transport) Poll(hint int) bool {
+	if t.closed {
+		return false
+	}
+	if len(t.held) > 0 {
+		t.letGo()
+	}
+	progress := t.tell()
+	if t.polls++; t.polls%patrolPolls == 0 || t.rested.Load() {
+		t.rested.Store(false)
+		t.patrol()
+	}
+	if hint < 0 || t.peers[hint].fd < 0 {
+		progress = t.sweep() || progress
+	} else {
+		progress = t.receive(hint, &t.peers[hint]) || progress
+		if t.turn++; t.turn%epollEvery == 0 || t.queued > 0 {
+			progress = t.sweep() || progress
+		}
+	}
+	progress = t.tell() || progress
+	t.letGo() // what receivers and completions have sent
+	return progress
+}
+
+// patrol loses the peers whose hosts have vanished while data was under way;
+// keep-alives find the others. The kernel's own limit, TCP_USER_TIMEOUT, does
+// not tell a host that is gone from one whose process is suspended and leaves
+// its window closed: that one still answers.
+func (t *Transport) patrol() {
+	now := time.Since(t.start)
+	if now-t.patrolled < patrolEvery {
+		return
+	}
+	t.patrolled = now
+	for rank := range t.peers {
+		p := &t.peers[rank]
+		if p.fd < 0 {
+			continue
+		}
+		info, err := unix.GetsockoptTCPInfo(p.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			continue
+		}
+		since := time.Duration(info.Last_ack_recv) * time.Millisecond
+		if since >= silence && (info.Unacked > 0 || info.Probes >= 2) {
+			t.lose(rank, p, errors.Errorf("its host has acknowledged nothing for %.1f s", since.Seconds()))
+		}
+	}
+}
+
+// sweep serves every peer that is ready, each for one turn.
+func (t *Transport) sweep() (progress bool) {
+	r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(t.epoll), uintptr(unsafe.Pointer(&t.events[0])), eventSlots, 0, 0, 0)
+	if errno != 0 {
+		return false // EINTR: the next call will see
+	}
+	for i := range int(r) {
+		ev := t.events[i]
+		if ev.Fd == bellEvent {
+			continue
+		}
+		rank := int(ev.Fd)
+		p := &t.peers[rank]
+		if p.fd >= 0 && ev.Events&unix.EPOLLOUT != 0 && p.err == nil {
+			t.flush(p)
+			t.arm(rank, p)
+			progress = true
+		}
+		if p.fd >= 0 && ev.Events&^unix.EPOLLOUT != 0 {
+			progress = t.receive(rank, p) || progress
+		}
+	}
+	return progress
+}
+
+// receive reads what has arrived from a peer, up to a turn's worth.
+func (t *Transport) receive(rank int, p *peer) (progress bool) {
+	for turn := oneTurn; turn > 0; {
+		var n, asked, direct int
+		var errno syscall.Errno
+		if direct = min(len(p.in.dst), oneCall); direct > 0 {
+			// The rest of a payload goes where it belongs, the next headers
+			// into the buffer, with one call.
+			t.iov[0].Base = &p.in.dst[0]
+			t.iov[0].SetLen(direct)
+			k := 1
+			asked = direct
+			if direct == len(p.in.dst) {
+				t.iov[1].Base = &t.buf[0]
+				t.iov[1].SetLen(bufferSize)
+				k, asked = 2, direct+bufferSize
+			}
+			n, errno = readv(p.fd, t.iov[:k])
+			clear(t.iov[:k])
+		} else {
+			asked = bufferSize
+			n, errno = recv(p.fd, t.buf[:])
+		}
+		switch {
+		case errno == unix.EAGAIN:
+			return progress
+		case errno == unix.EINTR:
+			continue
+		case errno != 0:
+			t.lose(rank, p, errors.Wrap(errno, "receive"))
+			return true
+		case n == 0:
+			t.lose(rank, p, io.EOF)
+			return true
+		}
+		progress = true
+		t.received += uint64(n)
+		turn -= n
+		rest := n
+		if direct > 0 {
+			p.in.advance(t.recv, min(n, direct))
+			rest -= min(n, direct)
+		}
+		if rest > 0 && p.fd >= 0 {
+			if err := p.in.feed(t.recv, t.limit, t.buf[:rest]); err != nil {
+				if p.err == nil {
+					p.err = errors.WithMessage(err, "receive")
+				}
+				t.lose(rank, p, err)
+				return true
+			}
+		}
+		if n < asked || p.fd < 0 {
+			return true // the socket is drained: a further call would only say so
+		}
+	}
+	return progress
+}
+
+// Wait blocks until there may be something to poll, a patrol included; see
+// transport.Transport.
+func (t *Transport) Wait(d time.Duration) {
+	t.waitMu.Lock()
+	defer t.waitMu.Unlock()
+	if t.over {
+		return
+	}
+	if d < 0 || d > patrolEvery {
+		d = patrolEvery
+	}
+	t.waiting.Store(true)
+	if !t.woken.Load() && t.sleep(d) == 0 {
+		t.rested.Store(true)
+	}
+	t.waiting.Store(false)
+	t.woken.Store(false)
+	if t.rung.Swap(false) {
+		var b [8]byte
+		unix.RawSyscall(unix.SYS_READ, uintptr(t.bell), uintptr(unsafe.Pointer(&b[0])), 8)
+	}
+}
+
+// sleep blocks in the kernel and returns how many descriptors are ready.
+func (t *Transport) sleep(d time.Duration) int {
+	var ev [1]unix.EpollEvent
+	var n uintptr
+	var errno syscall.Errno
+	if t.pwait2 {
+		ts := unix.NsecToTimespec(int64(d))
+		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(t.epoll), uintptr(unsafe.Pointer(&ev[0])), 1,
+			uintptr(unsafe.Pointer(&ts)), 0, 0)
+	} else {
+		ms := (d + time.Millisecond - 1) / time.Millisecond
+		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(t.epoll), uintptr(unsafe.Pointer(&ev[0])), 1, uintptr(ms), 0, 0)
+	}
+	if errno != 0 {
+		return -1
+	}
+	return int(n)
+}
+
+// Wake ends the current or the next Wait. It makes no system call unless
+// somebody waits.
+func (t *Transport) Wake() {
+	if t.woken.Swap(true) || !t.waiting.Load() {
+		return
+	}
+	t.bellMu.Lock()
+	defer t.bellMu.Unlock()
+	if t.over {
+		return
+	}
+	one := [8]byte{1} // the counter is in the machine's order, and any value but zero rings
+	unix.RawSyscall(unix.SYS_WRITE, uintptr(t.bell), uintptr(unsafe.Pointer(&one[0])), 8)
+	t.rung.Store(true) // after the write: a bell that rings without this mark would ring for ever
+}

@@ -1,0 +1,189 @@
+//go:build linux && !portable
+
+package tcp
+
+import (
+	"time"
+	"unsafe"
+
+	"github.com/pkg/errors"
+	"golang.org/x/sys/unix"
+
+	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/wire"
+)
+
+// arm asks for writability while there is something to write, and only then.
+func (t *Transport) arm(rank int, p *peer) {
+	want := !p.out.empty()
+	if want == p.armed || p.fd < 0 {
+		return
+	}
+	p.armed = want
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(rank)}
+	if want {
+		t.queued++
+		ev.Events |= unix.EPOLLOUT
+	} else {
+		t.queued--
+	}
+	unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(t.epoll), unix.EPOLL_CTL_MOD, uintptr(p.fd), uintptr(unsafe.Pointer(&ev)), 0, 0)
+}
+
+// Send hands over a frame; see transport.Transport.
+//
+// A small frame leaves at once, unless another has left for the same peer just
+// before and nobody has polled since: then it is held, and all that are held
+// leave with one write at the next Poll, which who sends and then waits calls
+// right away and who waits in Wait is woken for.
+func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transport.Completion) bool {
+	p := &t.peers[rank]
+	if p.fd < 0 || p.err != nil {
+		return true
+	}
+	size := total(payload)
+	small := size <= smallSize
+	t.sent += uint64(wire.HeaderSize + size)
+	blocked := p.armed
+	if small && p.out.empty() {
+		now := time.Since(t.start)
+		if done != nil || p.round != t.round || now-p.wrote > holdFor {
+			p.round, p.wrote = t.round, now
+			return t.sendSmall(rank, p, h, payload, done)
+		}
+		t.held = append(t.held, rank)
+		t.Wake()
+	}
+	p.out.push(&t.spare, h, payload, size, done)
+	if !blocked && small && done == nil && p.held < holdBytes {
+		p.held += wire.HeaderSize + size
+		return false
+	}
+	if !blocked {
+		p.held = 0
+		before := len(t.outcomes)
+		t.flush(p)
+		if p.out.empty() {
+			t.outcomes = t.outcomes[:before] // it is told by the result
+			return true
+		}
+		t.arm(rank, p)
+	}
+	if done == nil && !small {
+		p.out.own(&t.spare, nil)
+	}
+	return false
+}
+
+// sendSmall writes a small frame when nothing is before it.
+func (t *Transport) sendSmall(rank int, p *peer, h *wire.Header, payload [][]byte, done transport.Completion) bool {
+	h.Encode(t.small[:])
+	frame := t.small[:wire.HeaderSize]
+	for _, b := range payload {
+		frame = append(frame, b...)
+	}
+	n, errno := send(p.fd, frame)
+	if n == len(frame) {
+		return true
+	}
+	if errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
+		t.fail(p, errno)
+		return true
+	}
+	p.out.copy(&t.spare, frame[n:])
+	p.out.segs[len(p.out.segs)-1].done = done
+	t.arm(rank, p)
+	return false
+}
+
+// letGo writes what is held.
+func (t *Transport) letGo() {
+	t.round++
+	for _, rank := range t.held {
+		if p := &t.peers[rank]; p.held > 0 {
+			p.held = 0
+			t.flush(p)
+			t.arm(rank, p)
+		}
+	}
+	t.held = t.held[:0]
+}
+
+// Discard throws away the rest of the payload that is arriving from a peer;
+// see transport.Transport.
+func (t *Transport) Discard(rank int) { t.peers[rank].in.dst = nil }
+
+// Detach gives a sender its payload back; see transport.Transport.
+func (t *Transport) Detach(rank int, done transport.Completion) {
+	if t.peers[rank].out.own(&t.spare, done) {
+		return
+	}
+	forget(t.outcomes, done)
+}
+
+// flush writes from a peer's queue what the socket takes, up to a turn's worth.
+func (t *Transport) flush(p *peer) {
+	for turn := oneTurn; turn > 0 && !p.out.empty(); {
+		n, asked := 0, 0
+		for _, s := range p.out.pending() {
+			b := s.data[:min(len(s.data), oneCall-asked)]
+			if len(b) == 0 {
+				break // the call is full: no segment is empty
+			}
+			t.iov[n].Base = &b[0]
+			t.iov[n].SetLen(len(b))
+			asked += len(b)
+			if n++; n == iovSlots {
+				break
+			}
+		}
+		moved, errno := sendmsg(p.fd, t.iov[:n])
+		clear(t.iov[:n])
+		switch errno {
+		case 0:
+		case unix.EAGAIN:
+			return
+		case unix.EINTR:
+			continue
+		default:
+			t.fail(p, errno)
+			return
+		}
+		t.outcomes = p.out.advance(&t.spare, moved, t.outcomes)
+		if moved < asked {
+			return
+		}
+		turn -= moved
+	}
+}
+
+// fail remembers that a peer can not be written to. What it sent before may
+// still be read; the end of that is then reported with this error.
+func (t *Transport) fail(p *peer, err error) {
+	p.err = errors.Wrap(err, "send")
+	t.outcomes = p.out.fail(&t.spare, p.err, t.outcomes)
+	p.held = 0
+	if p.armed {
+		p.armed = false
+		t.queued--
+	}
+	_ = unix.Shutdown(p.fd, unix.SHUT_RDWR)
+}
+
+// lose ends the connection to a peer.
+func (t *Transport) lose(rank int, p *peer, err error) {
+	if p.err != nil {
+		err = p.err
+	}
+	t.outcomes = p.out.fail(&t.spare, err, t.outcomes)
+	p.held = 0
+	if p.armed {
+		p.armed = false
+		t.queued--
+	}
+	_ = unix.Close(p.fd) // leaves the epoll set by that
+	p.fd = -1
+	p.in.dst = nil
+	t.tell()
+	t.recv.Lost(rank, err)
+}

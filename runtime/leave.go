@@ -1,0 +1,148 @@
+package runtime
+
+import (
+	"context"
+	stderrors "errors"
+	"time"
+
+	"github.com/sspurn/sspurn/runtime/internal/wire"
+)
+
+// depart waits until the bodies of all ranks have returned, and then until no
+// frame is under way any more.
+func (e *engine) depart(ctx context.Context) error {
+	if err := e.assemble(ctx, wire.Leave); err != nil {
+		return err
+	}
+	// All that was sent to this rank's ports is here.
+	e.stopPorts()
+	if err := e.assemble(ctx, wire.Goodbye); err != nil {
+		return err
+	}
+	e.linger(farewell, func() bool { return !e.t.Pending() })
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, g := range e.groups {
+		e.breakGroup(g, ErrClosed)
+	}
+	return nil
+}
+
+// assemble sends all peers a frame and waits for theirs.
+func (e *engine) assemble(ctx context.Context, kind wire.Kind) error {
+	e.mu.Lock()
+	if e.failure != nil {
+		defer e.mu.Unlock()
+		return e.failure
+	}
+	if !e.leaving {
+		e.leaving = true
+		e.closeUnopened()
+	}
+	for peer := range e.peers {
+		if peer != e.rank {
+			e.out = wire.Header{Kind: kind}
+			e.transmit(peer, nil, nil)
+		}
+	}
+	r := &Request{e: e, kind: opLeave, peer: AnySource}
+	e.leave, e.parting = r, kind == wire.Goodbye
+	e.checkLeave()
+	e.mu.Unlock()
+	e.await(ctx, r)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.leave = nil
+	return r.err
+}
+
+// checkLeave ends the wait of assemble when all peers have been heard of.
+func (e *engine) checkLeave() {
+	if e.leave == nil {
+		return
+	}
+	for i := range e.peers {
+		if p := &e.peers[i]; i != e.rank && !(p.gone || p.left && !e.parting) {
+			return
+		}
+	}
+	r := e.leave
+	e.leave = nil
+	e.complete(r, nil)
+}
+
+// fall ends the whole job because this rank can not go on, and returns the
+// reason: err, unless the job had failed before.
+func (e *engine) fall(err error) error {
+	e.mu.Lock()
+	if e.fault != nil {
+		err = e.fault
+	} else if lost, ok := e.failure.(*RankError); ok && !stderrors.Is(err, ErrRankLost) {
+		// Whatever body says now, it says it because its calls failed.
+		err = &RankError{Rank: lost.Rank, Host: lost.Host, Op: err.Error(), Cause: lost.Cause}
+	}
+	rank, cause := e.rank, err
+	if lost, ok := stderrors.AsType[*RankError](err); ok {
+		rank, cause = lost.Rank, lost.Cause
+	}
+	word := encodeCause(rank, cause.Error())
+	for peer := range e.peers {
+		if p := &e.peers[peer]; peer != e.rank && p.lost == nil && !p.gone {
+			e.out = wire.Header{Kind: wire.Revoke, Length: uint64(len(word))}
+			e.transmit(peer, [][]byte{word}, nil)
+		}
+	}
+	e.over(ErrClosed)
+	e.mu.Unlock()
+	e.stopPorts()
+	// A connection that is closed with frames unread is reset, and the peers
+	// would not see the Revoke: read until they have
+	// gone, or know of it.
+	e.linger(revokeLimit, func() bool {
+		for i := range e.peers {
+			if p := &e.peers[i]; i != e.rank && !p.gone && !p.fell && p.lost == nil {
+				return false
+			}
+		}
+		return true
+	})
+	return err
+}
+
+// linger lets the service goroutine work until done, with the lock, is true.
+func (e *engine) linger(limit time.Duration, done func() bool) {
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for until := time.Now().Add(limit); ; {
+		e.mu.Lock()
+		for e.t.Poll(-1) {
+		}
+		ok := done()
+		e.mu.Unlock()
+		if ok || time.Now().After(until) {
+			return
+		}
+		<-ticker.C
+	}
+}
+
+// stopPorts closes all ports and waits for their handlers.
+func (e *engine) stopPorts() {
+	e.mu.Lock()
+	for _, d := range e.doors {
+		if d.port != nil {
+			d.closed = true
+			d.rouse()
+		}
+	}
+	e.mu.Unlock()
+	e.ports.Wait()
+}
+
+// panicked ends the job because a handler has panicked.
+func (e *engine) panicked(err error) {
+	if e.fault == nil {
+		e.fault = err
+	}
+	e.over(err)
+}
