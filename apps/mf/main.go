@@ -177,6 +177,9 @@ func (cfg *config) predict(ctx context.Context, job *apps.Job) error {
 	if err := collectives.Allreduce(ctx, job.Comm, sums[:], sums[:], collectives.Sum); err != nil {
 		return err
 	}
+	if sums[1]+sums[3] == 0 {
+		return &apps.InputError{File: job.Data[0], Err: errors.New(`expected ratings, "user item rating" a line, found none`)}
+	}
 	result := &apps.Result{}
 	result.Add("app", job.App)
 	result.Add("ranks", job.Comm.Size())

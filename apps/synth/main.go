@@ -38,7 +38,8 @@ func app(cfg *config) apps.App {
 		Text: `In each clock every worker reads -touch neighbouring rows at a random place of the table, computes (sleeps, so
 that ranks that share a core do not disturb each other), adds 1 to a column of its own in each of the rows, and
 ends the clock. The result says how many rows were read and fetched, and how stale the reads were: the age of the
-copy minus the reader's clock.
+copy minus the reader's clock. A worker that misses a row asks again for those of the clock before, too, so with
+-touch below -rows more rows may be fetched than read.
 
 With -check every read is tested: the worker's own updates must be exactly there, of every other worker those of
 at least clock-s and at most clock+s+1 clocks (bsp: exactly clock), the age of the copy at least clock-s; without
