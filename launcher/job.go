@@ -65,6 +65,14 @@ type Job struct {
 	Grace    time.Duration // 0: GraceAsked and GraceFailed
 	RunDir   string        // directory of the run's record; "" means a temporary one that only a failed job leaves
 
+	Record    Switch        // Off: ranks record nothing
+	Trace     string        // file for the timeline of all ranks; "": none
+	Metrics   string        // address that serves Prometheus metrics; "": none
+	Dashboard string        // address that serves the live page; "": none
+	Hold      time.Duration // how long the page is served after the end; 0: until pages that are open have the end, on a terminal until an interrupt
+	Setting   string        // when the job is one of several that are compared: its -sync
+	Repeat    int           // and which run of the setting it is, from 1
+
 	Tag       Switch // the rank before each line of output
 	Timestamp bool   // the time before each line of output
 	OutputDir string // directory for the output, a file for each rank and stream, instead of showing it
@@ -106,4 +114,15 @@ func (job *Job) checkSlowing(ranks int) error {
 		return err
 	}
 	return late.Validate(ranks)
+}
+
+// recording returns what ranks are to record.
+func (job *Job) recording() bootstrap.Recording {
+	switch {
+	case job.Record == Off:
+		return bootstrap.RecordOff
+	case job.Trace != "":
+		return bootstrap.RecordTrace
+	}
+	return bootstrap.RecordReport
 }

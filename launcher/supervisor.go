@@ -78,7 +78,7 @@ func newSupervisor(job *Job, plan *Layout, links []*link, std Streams, log *logg
 	}
 	s.info = telemetry.JobInfo{
 		Program: job.Program, Args: job.Args, Ranks: n, Start: time.Now(),
-		Settings: settings(job), Versions: versions(),
+		Settings: settings(job), Versions: versions(), Record: string(job.recording()), Setting: job.Setting, Repeat: job.Repeat,
 	}
 	s.record, err = newRecorder(job, n, s.printer, isTerminal(std.Stderr))
 	if err != nil {
@@ -120,7 +120,7 @@ func (s *supervisor) start(paths []string) error {
 	}
 	welcome := bootstrap.Welcome{
 		Job: hex.EncodeToString(random(8)), Size: s.plan.Ranks, Secret: random(32),
-		Ports: s.job.Ports, Emulate: s.job.Emulate, Straggle: s.job.Straggle,
+		Ports: s.job.Ports, Emulate: s.job.Emulate, Straggle: s.job.Straggle, Record: s.job.recording(),
 	}
 	s.info.Job = welcome.Job
 	dir := s.job.Dir

@@ -106,7 +106,13 @@ func (cfg Config) run(ctx context.Context, body func(context.Context, *Comm) err
 	defer watch.Wait()
 	defer close(e.stopped)
 	if cfg.Control != nil {
-		e.recorder = telemetry.NewRecorder(cfg.Rank, time.Now(), cfg.Control.Record)
+		if cfg.Record != bootstrap.RecordOff {
+			e.recorder = telemetry.NewRecorder(cfg.Rank, time.Now(), cfg.Control.Record)
+			e.recorder.SetTracing(cfg.Record == bootstrap.RecordTrace)
+			if _, local := cfg.Control.(inProcess); !local {
+				e.recorder.Describe()
+			}
+		}
 		watch.Go(func() { e.watch(cfg.Control.Losses()) })
 	}
 	t, err := cfg.join(ctx, e)

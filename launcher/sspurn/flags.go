@@ -48,6 +48,11 @@ func runFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "timeout", Usage: "end the job after this time; exit status 124", DefaultText: "D"},
 		&cli.DurationFlag{Name: "grace", Usage: "between asking ranks to end and killing them; default: 10s after an interrupt or timeout, 1s after a failure", DefaultText: "D"},
 		&cli.StringFlag{Name: "run-dir", Usage: "keep the record of the run here; default: a temporary directory that only a failed job leaves", DefaultText: "DIR"},
+		&cli.StringFlag{Name: "record", Usage: "off: ranks record nothing; default: what a report needs", DefaultText: "on|off"},
+		&cli.StringFlag{Name: "trace", Usage: "write a timeline of all ranks to FILE, which Perfetto (ui.perfetto.dev) opens; .gz compresses", DefaultText: "FILE"},
+		&cli.StringFlag{Name: "dashboard", Usage: "serve a live page about the job at this address, :8080 say, to its end and beyond", DefaultText: "ADDR"},
+		&cli.DurationFlag{Name: "hold", Usage: "serve the page so long after the end; default: on a terminal until Ctrl-C, else until open pages have it", DefaultText: "D"},
+		&cli.StringFlag{Name: "metrics", Usage: "serve Prometheus metrics of launcher and ranks at this address, under /metrics", DefaultText: "ADDR"},
 		&cli.StringFlag{Name: "emulate", Usage: "make the network slower: rate=100mbit,delay=2ms,jitter=1ms,pairs=0-3", DefaultText: "SPEC"},
 		&cli.StringFlag{Name: "straggle", Usage: "make ranks slower: rank=1,factor=4; rotate,delay=200ms; random,p=0.05,delay=200ms", DefaultText: "SPEC"},
 		&cli.StringFlag{Name: "progress", Usage: "live line with clock, loss, rate, waiting and the slowest rank; default: on a terminal", DefaultText: "auto|on|off"},
@@ -143,6 +148,9 @@ func jobOf(c *cli.Context) (launcher.Job, error) {
 	if err := oneOf(c, "progress", "auto", "on", "off"); err != nil {
 		return job, err
 	}
+	if err := oneOf(c, "record", "on", "off"); err != nil {
+		return job, err
+	}
 	job.Stage = launcher.Staging(c.String("stage"))
 	job.Progress = launcher.Switch(c.String("progress"))
 	if c.IsSet("ssh") {
@@ -179,14 +187,23 @@ func jobOf(c *cli.Context) (launcher.Job, error) {
 		}
 		job.Env = append(job.Env, x)
 	}
-	for _, name := range []string{"wdir", "output", "run-dir", "emulate", "straggle", "iface", "hosts", "host"} {
+	for _, name := range []string{"wdir", "output", "run-dir", "emulate", "straggle", "iface", "hosts", "host", "trace", "dashboard", "metrics"} {
 		if c.IsSet(name) && strings.TrimSpace(c.String(name)) == "" {
 			return job, fmt.Errorf("-%s: empty", name)
 		}
 	}
 	job.Dir, job.OutputDir, job.RunDir = c.String("wdir"), c.String("output"), c.String("run-dir")
 	job.Emulate, job.Straggle = c.String("emulate"), c.String("straggle")
-	for _, d := range []string{"timeout", "grace"} {
+	job.Record, job.Trace = launcher.Switch(c.String("record")), c.String("trace")
+	job.Dashboard, job.Hold, job.Metrics = c.String("dashboard"), c.Duration("hold"), c.String("metrics")
+	if job.Record == launcher.Off {
+		for _, name := range []string{"run-dir", "trace", "dashboard", "metrics"} {
+			if c.IsSet(name) {
+				return job, fmt.Errorf("-record off leaves nothing for -%s", name)
+			}
+		}
+	}
+	for _, d := range []string{"timeout", "grace", "hold"} {
 		if c.IsSet(d) && c.Duration(d) <= 0 {
 			return job, fmt.Errorf("-%s %v: want more than nothing", d, c.Duration(d))
 		}

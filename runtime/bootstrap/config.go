@@ -21,10 +21,21 @@ type Config struct {
 	Ports      [2]int        // first and last port to listen on; zero means any
 	Emulate    string        // what ParseEmulation reads; empty means none
 	Straggle   string        // what ParseStraggle reads; empty means none
+	Record     Recording     // what ranks record
 	Join       time.Duration // limit for joining; 60 s when zero
 	Control    Control       // channel to whoever started this rank; nil when alone
 	Logger     *slog.Logger  // discards when nil
 }
+
+// Recording says what a rank records of itself.
+type Recording string
+
+// Values of Recording.
+const (
+	RecordReport Recording = ""      // what a report needs
+	RecordOff    Recording = "off"   // nothing
+	RecordTrace  Recording = "trace" // and every span of time
+)
 
 // Peer is where a rank listens.
 type Peer struct {

@@ -55,6 +55,7 @@ type Welcome struct {
 	Ports     [2]int        `json:"ports"`
 	Emulate   string        `json:"emulate,omitempty"`
 	Straggle  string        `json:"straggle,omitempty"`
+	Record    Recording     `json:"record,omitempty"`
 	Join      time.Duration `json:"join,omitempty"`
 }
 

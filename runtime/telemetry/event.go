@@ -7,10 +7,17 @@ package telemetry
 // and seconds are totals since the rank started, so that a lost line loses
 // nothing but resolution.
 type Event struct {
-	Kind string  `json:"ev"`          // "clock", "loss", "bytes", "result", "note"
+	Kind string  `json:"ev"`          // "start", "plan", "clock", "spans", "loss", "bytes", "process", "result", "note"
 	Time float64 `json:"t"`           // seconds since the rank joined
 	Rank int     `json:"rank"`        // in the job
 	Text string  `json:"s,omitempty"` // note: free text
+
+	// start: the rank began to record.
+	Wall int64 `json:"wall,omitempty"` // then, in nanoseconds since 1970 by the clock of its host
+	Pid  int   `json:"pid,omitempty"`
+
+	// plan: how long the job is going to be, said by rank 0 before the first clock:
+	// Clocks of every worker.
 
 	// clock: a worker ended a clock.
 	Worker   int        `json:"w,omitempty"`
@@ -23,6 +30,13 @@ type Event struct {
 	Reads    int64      `json:"reads,omitempty"`
 	Fetches  int64      `json:"fetches,omitempty"` // row requests sent
 	Stale    [][2]int64 `json:"stale,omitempty"`   // histogram of (age of the copy − reader's clock, reads)
+	// On is Gate by the rank that was waited for: (rank, seconds), by rank.
+	On [][2]float64 `json:"on,omitempty"`
+
+	// spans: stretches of time, see Unpack. With -trace all, otherwise those of the
+	// slowest clocks of each worker.
+	Spans []byte   `json:"spans,omitempty"`
+	Names []string `json:"names,omitempty"`
 
 	// loss: a figure of merit, reported by rank 0.
 	Metric  string  `json:"metric,omitempty"` // "train_rmse", "test_rmse", "loglik"
@@ -34,8 +48,19 @@ type Event struct {
 	Rate    float64 `json:"rate,omitempty"`    // items a second since the previous loss event, all ranks
 	Goal    float64 `json:"goal,omitempty"`    // passes the job is going to make; 0 unknown
 
-	// bytes: traffic of the rank by class: "update", "fetch", "push", "control", "wire".
+	// bytes: what has left the rank, by class: "update", "fetch" (requests for rows
+	// and answers), "push", "control", each as it travelled; "raw", the first three
+	// before compression; "wire", all of the runtime's, headers included.
 	Bytes map[string]int64 `json:"bytes,omitempty"`
+	// To is the part of "wire" that went to each rank, by rank.
+	To []int64 `json:"to,omitempty"`
+
+	// process: what the operating system and Go say of the rank's process.
+	CPU        float64 `json:"cpu,omitempty"`        // seconds, user and system
+	RSS        int64   `json:"rss,omitempty"`        // bytes in memory now
+	Heap       int64   `json:"heap,omitempty"`       // bytes of Go's heap in use now
+	Goroutines int64   `json:"goroutines,omitempty"` // now
+	GCPause    float64 `json:"gc_pause,omitempty"`   // seconds that the collector stopped the program
 
 	// result: the keys and values of the app's result line, in order.
 	Result [][2]string `json:"result,omitempty"`

@@ -28,6 +28,11 @@ type JobInfo struct {
 	Settings map[string]string `json:"settings,omitempty"` // flags of the launcher that change what is measured: "emulate", "straggle"
 	Versions map[string]string `json:"versions,omitempty"` // "sspurn", "go", "platform"
 	Start    time.Time         `json:"start"`
+	Record   string            `json:"record,omitempty"` // "off": ranks recorded nothing; "trace": all their spans; "": what a report needs
+
+	// Of a run that is one of several that are compared.
+	Setting string `json:"setting,omitempty"` // its -sync
+	Repeat  int    `json:"repeat,omitempty"`  // from 1
 
 	Ended   bool    `json:"ended"`
 	Seconds float64 `json:"seconds,omitempty"` // from Start to the end of the last rank
@@ -40,6 +45,15 @@ type HostInfo struct {
 	Name  string `json:"name"`           // as the user wrote it
 	Addr  string `json:"addr,omitempty"` // where its ranks listen
 	Ranks []int  `json:"ranks"`          // ascending
+	// Clock compares the host's clock with the launcher's in the course of the job.
+	Clock []ClockOffset `json:"clock,omitempty"`
+}
+
+// ClockOffset is one comparison of a host's clock with the launcher's.
+type ClockOffset struct {
+	At     float64 `json:"at"`     // seconds since the job's Start
+	Offset float64 `json:"offset"` // seconds by which the host's clock is ahead
+	Error  float64 `json:"error"`  // at most, in seconds: half the round trip
 }
 
 // WriteJob writes the job's description into the run directory. A reader sees

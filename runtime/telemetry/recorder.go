@@ -2,19 +2,31 @@ package telemetry
 
 import (
 	"encoding/json"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Recorder turns events into record lines. A nil Recorder records nothing. It
 // is safe for concurrent use.
 type Recorder struct {
-	rank  int
-	start time.Time
-	sink  func(line []byte)
+	rank    int
+	start   time.Time
+	sink    func(line []byte)
+	tracing atomic.Bool
 
-	mu sync.Mutex // orders lines
+	mu        sync.Mutex // orders lines; guards what follows
+	announce  bool       // the start is to be told before anything else
+	processes bool       // the process is described now and then
+	described time.Time  // when it was last
+
+	traceMu sync.Mutex // guards spans
+	spans   []Span     // traced, not yet recorded
 }
+
+// traceBatch is how many traced spans make a record line.
+const traceBatch = 512
 
 // NewRecorder returns a recorder that hands each line, without newline, to
 // sink, which must not keep it.
@@ -22,8 +34,31 @@ func NewRecorder(rank int, start time.Time, sink func(line []byte)) *Recorder {
 	return &Recorder{rank: rank, start: start, sink: sink}
 }
 
+// Describe has the recorder tell, along with the first event, when it was
+// started by the clock of the host, and now and then how the process does.
+func (r *Recorder) Describe() {
+	r.mu.Lock()
+	r.announce, r.processes = true, true
+	r.mu.Unlock()
+}
+
 // Enabled reports whether events go anywhere.
 func (r *Recorder) Enabled() bool { return r != nil && r.sink != nil }
+
+// SetTracing says whether every span is wanted, not only those of the slowest
+// clocks.
+func (r *Recorder) SetTracing(on bool) { r.tracing.Store(on) }
+
+// Tracing reports whether every span is wanted.
+func (r *Recorder) Tracing() bool { return r.Enabled() && r.tracing.Load() }
+
+// At returns a moment as spans carry it: the time since the recorder was started.
+func (r *Recorder) At(t time.Time) time.Duration {
+	if r == nil {
+		return 0
+	}
+	return t.Sub(r.start)
+}
 
 // Record stamps the event with the rank and the time since start, unless it
 // carries a time, and hands it on.
@@ -31,9 +66,22 @@ func (r *Recorder) Record(e Event) {
 	if !r.Enabled() {
 		return
 	}
-	e.Rank = r.rank
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.announce {
+		r.announce = false
+		r.put(Event{Kind: "start", Wall: r.start.UnixNano(), Pid: os.Getpid()})
+	}
+	r.put(e)
+	if r.processes && time.Since(r.described) >= processEvery {
+		r.described = time.Now()
+		r.put(process())
+	}
+}
+
+// put makes a line, with mu.
+func (r *Recorder) put(e Event) {
+	e.Rank = r.rank
 	if e.Time == 0 {
 		e.Time = time.Since(r.start).Seconds()
 	}
@@ -42,4 +90,40 @@ func (r *Recorder) Record(e Event) {
 		line, _ = json.Marshal(Event{Kind: "note", Time: e.Time, Rank: e.Rank, Text: e.Kind + ": " + err.Error()})
 	}
 	r.sink(line)
+}
+
+// Spans records spans at once, as one event. The slice is the caller's again
+// on return.
+func (r *Recorder) Spans(spans []Span) {
+	if !r.Enabled() || len(spans) == 0 {
+		return
+	}
+	packed, names := packSpans(make([]byte, 0, 16*len(spans)), nil, spans)
+	r.Record(Event{Kind: "spans", Spans: packed, Names: names})
+}
+
+// Trace records a span when tracing, together with others: Flush brings out
+// those that wait.
+func (r *Recorder) Trace(s Span) {
+	if !r.Tracing() {
+		return
+	}
+	r.traceMu.Lock()
+	r.spans = append(r.spans, s)
+	full := len(r.spans) >= traceBatch
+	r.traceMu.Unlock()
+	if full {
+		r.Flush()
+	}
+}
+
+// Flush records the traced spans that wait.
+func (r *Recorder) Flush() {
+	if !r.Enabled() {
+		return
+	}
+	r.traceMu.Lock()
+	defer r.traceMu.Unlock() // batches leave in order
+	r.Spans(r.spans)
+	r.spans = r.spans[:0]
 }
