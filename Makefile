@@ -31,11 +31,11 @@ demo: build ## topics of Go's own comments, under four settings, on this machine
 	$(GO) run ./scripts/demo
 
 test: ## all tests; installs what they need (root, Debian), counts what was skipped
-	@sh scripts/install.sh sshd=openssh-server ssh=openssh-client ip=iproute2 ps=procps
+	@sh scripts/install.sh sshd=openssh-server ssh=openssh-client ip=iproute2 ps=procps chromium=chromium
 	@$(GO) run ./scripts/gotest $(if $(V),-v) -timeout=8m $(PROCESS_TESTS) ./...
 
 race: ## all tests under the race detector; installs gcc, which that needs
-	@sh scripts/install.sh -required gcc=gcc,libc6-dev sshd=openssh-server ssh=openssh-client ip=iproute2 ps=procps
+	@sh scripts/install.sh -required gcc=gcc,libc6-dev sshd=openssh-server ssh=openssh-client ip=iproute2 ps=procps chromium=chromium
 	@CGO_ENABLED=1 $(GO) run ./scripts/gotest $(if $(V),-v) -race -timeout=15m $(PROCESS_TESTS) ./...
 
 failures: ## FAILURES (20) jobs over ssh, each hit at a random moment; SEED repeats a run

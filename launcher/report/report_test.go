@@ -2,11 +2,11 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"image/png"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,138 +14,221 @@ import (
 	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
-// synthetic writes the record of a run of two ranks with two workers each whose
-// numbers follow simple rules, and returns the directory. The loss goes towards
-// limit with a speed of its own.
-func synthetic(t *testing.T, sync string, limit, speed float64) string {
-	t.Helper()
-	dir := t.TempDir()
-	err := telemetry.WriteJob(dir, telemetry.JobInfo{
-		Program: "app", Args: []string{"-k", "3", "-sync", sync}, Ranks: 2, Ended: true,
-		Settings: map[string]string{"straggle": "random,p=0.1,delay=80ms"},
-	})
-	if err != nil {
-		t.Fatal(err)
+func names(r *Report) string {
+	var out []string
+	for _, s := range r.Settings {
+		out = append(out, s.Name)
 	}
-	for rank := range 2 {
-		var text []byte
-		r := telemetry.NewRecorder(rank, time.Now(), func(line []byte) { text = append(append(text, line...), '\n') })
-		for clock := int64(1); clock <= 40; clock++ {
-			for w := range 2 {
-				x := float64(clock) * float64(1+rank+2*w) // 1, 2, 3, 4 times the clock
-				r.Record(telemetry.Event{Kind: "clock", Worker: w, Clock: clock, Compute: 3 * x, Straggle: x, Gate: x / 2, Miss: x / 4, Flush: x / 4})
-			}
-			r.Record(telemetry.Event{Kind: "bytes", Bytes: map[string]int64{"update": clock * 100, "wire": clock * int64(1000*(rank+1))}})
-			if rank == 0 && clock%4 == 0 {
-				pass := float64(clock / 4)
-				for _, metric := range []string{"other", "loglik"} {
-					r.Record(telemetry.Event{
-						Kind: "loss", Metric: metric, Better: "higher", Value: limit - math.Exp(-pass*speed),
-						Pass: pass, Seconds: pass / 2, Clocks: clock, Rate: 1e6, Goal: 10,
-					})
-				}
-			}
-		}
-		if err := os.WriteFile(filepath.Join(dir, telemetry.RankFile(rank)), text, 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
+	return strings.Join(out, " ")
 }
 
-// The numbers of a summary are recomputed from the text of the record.
-func TestSummaryNumbers(t *testing.T) {
-	dir := synthetic(t, "ssp:3", -7, 0.5)
-	runs, err := Read(dir)
+func TestSettingsAreSorted(t *testing.T) {
+	var dirs []string
+	for _, s := range []string{"async", "essp:3", "ssp:10", "ssp:3", "bsp", "other"} {
+		dirs = append(dirs, synthetic(t, made{sync: s, limit: -7, speed: 1}))
+	}
+	for order, want := range map[string]string{
+		"":             "bsp ssp:3 ssp:10 essp:3 async other",
+		"async,ssp:10": "async ssp:10 bsp ssp:3 essp:3 other",
+	} {
+		if got := names(read(t, Options{Order: strings.Split(order, ",")}, dirs...)); got != want {
+			t.Errorf("order %q: got %s, want %s", order, got, want)
+		}
+	}
+}
+
+// Runs of one setting that differ in anything else are not repeats of one another.
+func TestDifferentJobsStayApart(t *testing.T) {
+	a := synthetic(t, made{sync: "bsp", limit: -7, speed: 1})
+	b := synthetic(t, made{sync: "bsp", limit: -7, speed: 1, args: []string{"-rank", "8"}})
+	c := synthetic(t, made{sync: "bsp", limit: -7, speed: 1, emulate: "rate=1mbit"})
+	r := read(t, Options{}, a, b, c, a)
+	if len(r.Settings) != 3 || len(r.Settings[0].Runs) != 2 {
+		t.Errorf("settings %s", names(r))
+	}
+	if n := len(slices.Compact(strings.Fields(names(r)))); n < 2 {
+		t.Errorf("names do not tell apart: %s", names(r))
+	}
+}
+
+func TestFailedRunsDoNotCount(t *testing.T) {
+	good := synthetic(t, made{sync: "bsp", repeat: 1, limit: -7, speed: 1, slow: 2})
+	bad := synthetic(t, made{sync: "bsp", repeat: 2, limit: -7, speed: 1, slow: 50, exit: 3})
+	r := read(t, Options{}, good, bad)
+	row := r.Table("settings").Rows[0]
+	if row[1].Value != 1 || len(r.Table("runs").Rows) != 2 {
+		t.Errorf("got %v", row)
+	}
+	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "exit status 3") || !strings.Contains(r.Notes[0], "repeat 2") || !strings.Contains(r.Notes[0], "without it") {
+		t.Errorf("notes %q", r.Notes)
+	}
+	// Alone it is shown all the same, and the notes say what it is.
+	if r := read(t, Options{}, bad); len(r.Notes) != 1 || strings.Contains(r.Notes[0], "without it") || r.Table("settings").Rows[0][1].Value != 1 {
+		t.Errorf("notes %q", r.Notes)
+	}
+}
+
+func TestTornAndUnended(t *testing.T) {
+	dir := synthetic(t, made{sync: "ssp:1", limit: -7, speed: 1})
+	name := filepath.Join(dir, telemetry.RankFile(1))
+	text, err := os.ReadFile(name)
+	if err == nil {
+		err = os.WriteFile(name, text[:len(text)/2], 0o666)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := runs[0]
-	last := map[[2]float64]map[string]any{}
-	sent, curve := 0.0, 0
-	for rank := range 2 {
-		text, err := os.ReadFile(filepath.Join(dir, telemetry.RankFile(rank)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		wire := 0.0
-		for _, line := range bytes.Split(bytes.TrimSpace(text), []byte("\n")) {
-			var e map[string]any
-			if err := json.Unmarshal(line, &e); err != nil {
-				t.Fatal(err)
-			}
-			switch e["ev"] {
-			case "clock":
-				w, _ := e["w"].(float64)
-				last[[2]float64{float64(rank), w}] = e
-			case "bytes":
-				wire = e["bytes"].(map[string]any)["wire"].(float64)
-			case "loss":
-				if e["metric"] == "loglik" {
-					curve++
-				}
-			}
-		}
-		sent += wire
+	r := read(t, Options{}, dir)
+	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "torn") {
+		t.Errorf("notes %q", r.Notes)
 	}
-	sum := map[string]float64{}
-	for _, e := range last {
-		for _, key := range []string{"compute", "gate", "miss", "flush", "straggle"} {
-			sum[key] += e[key].(float64)
+	var b bytes.Buffer
+	if err := r.Page(&b, Live{}); err != nil || !strings.Contains(b.String(), "torn") {
+		t.Errorf("the page does not say it (%v)", err)
+	}
+}
+
+// A report of nothing, and of runs that recorded nothing, is a report.
+func TestNothing(t *testing.T) {
+	for _, runs := range [][]*Run{nil, {NewRun(telemetry.JobInfo{Program: "true", Ranks: 3})}, {NewRun(telemetry.JobInfo{Program: "true"})}} {
+		r := New(runs, Options{})
+		var page, table, data bytes.Buffer
+		if err := r.Page(&page, Live{}); err != nil {
+			t.Error(err)
+		}
+		if err := r.Terminal(&table); err != nil {
+			t.Error(err)
+		}
+		if err := r.JSON(&data); err != nil {
+			t.Error(err)
+		}
+		if err := r.WriteFile(filepath.Join(t.TempDir(), "x.png"), "png"); err == nil {
+			t.Error("a picture of nothing")
 		}
 	}
-	waited := (sum["gate"] + sum["miss"] + sum["flush"]) / (sum["compute"] + sum["gate"] + sum["miss"] + sum["flush"])
-	final, _ := s.Final()
-	for _, c := range []struct {
-		name      string
-		got, want float64
-	}{
-		{"compute", s.Split.Compute, sum["compute"]}, {"gate", s.Split.Gate, sum["gate"]},
-		{"straggle", s.Split.Straggle, sum["straggle"]}, {"waited", s.Split.Waited(), waited},
-		{"waited by hand", s.Split.Waited(), 0.25}, {"sent", float64(s.Sent()), sent}, {"sent by hand", float64(s.Sent()), 120000},
-		{"curve", float64(len(s.Curve)), float64(curve)}, {"passes", s.Passes, 10}, {"clocks", float64(s.Clocks), 40},
-		{"seconds", s.Seconds, 5}, {"rate", s.Rate, 1e6}, {"final", final, -7 - math.Exp(-5)}, {"workers", float64(s.Workers), 4},
-	} {
-		if math.Abs(c.got-c.want) > 1e-9*math.Abs(c.want) {
-			t.Errorf("%s: got %g, want %g", c.name, c.got, c.want)
-		}
+}
+
+func curve(metric, better string, values ...float64) *Run {
+	run := NewRun(telemetry.JobInfo{Ranks: 1, Ended: true})
+	for i, v := range values {
+		run.Add(0, &telemetry.Event{Kind: "loss", Metric: metric, Better: better, Value: v, Pass: float64(i), Seconds: 2 * float64(i), Clocks: int64(10 * i)})
 	}
-	if s.Name != "ssp:3" || s.Metric != "loglik" || !s.Higher || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "straggle") {
-		t.Errorf("got %+v", s)
-	}
+	return run
 }
 
 func TestTimeTo(t *testing.T) {
-	curve := []Point{{0, 0, -9}, {1, 2, -8}, {2, 4, -7}, {3, 6, -7.5}}
 	for _, c := range []struct {
-		higher       bool
+		better       string
 		target, want float64
 		ok           bool
 	}{
-		{true, -9, 0, true}, {true, -8.5, 1, true}, {true, -7, 4, true}, {true, -6, 0, false},
-		{false, -7.5, 0, true}, {false, -9.5, 0, false},
+		{"higher", -9, 0, true}, {"higher", -8.5, 1, true}, {"higher", -7, 4, true}, {"higher", -6, 0, false},
+		{"lower", -7.5, 0, true}, {"lower", -9.5, 0, false},
 	} {
-		got, ok := (&Summary{Curve: curve, Higher: c.higher}).TimeTo(c.target)
+		run := curve("m", c.better, -9, -8, -7, -7.5)
+		got, ok := run.TimeTo(c.target)
 		if got != c.want || ok != c.ok {
-			t.Errorf("higher %v, to %g: got %g, %v, want %g, %v", c.higher, c.target, got, ok, c.want, c.ok)
+			t.Errorf("%s is better, to %g: got %g, %v, want %g, %v", c.better, c.target, got, ok, c.want, c.ok)
 		}
+		if clocks, ok := run.ClocksTo(c.target); ok != c.ok || clocks != 5*got {
+			t.Errorf("%s is better, to %g: %g clocks, want %g", c.better, c.target, clocks, 5*got)
+		}
+	}
+	if got, ok := curve("m", "lower", 9, math.NaN(), 3).TimeTo(5); !ok || got != 4 {
+		t.Errorf("after a value that is no number: %g, %v", got, ok)
 	}
 }
 
 func TestCommonTarget(t *testing.T) {
-	a := &Summary{Metric: "m", Higher: true, Curve: []Point{{Value: -10}, {Value: -5}}}
-	b := &Summary{Metric: "m", Higher: true, Curve: []Point{{Value: -9}, {Value: -6}, {Value: -6.5}}}
-	if got, ok := CommonTarget([]*Summary{a, b}); !ok || math.Abs(got-(-10+0.98*4)) > 1e-12 {
+	a, b := curve("m", "higher", -10, -5), curve("m", "higher", -9, -6, -6.5)
+	if got, ok := CommonTarget([]*Run{a, b}); !ok || math.Abs(got-(-10+0.98*4)) > 1e-12 {
 		t.Errorf("got %g, %v", got, ok)
 	}
-	c := &Summary{Metric: "m", Curve: []Point{{Value: 3}, {Value: 1}}}
-	d := &Summary{Metric: "m", Curve: []Point{{Value: 2}, {Value: 2}}}
-	if got, ok := CommonTarget([]*Summary{c, d}); !ok || math.Abs(got-(3-0.98)) > 1e-12 {
+	c, d := curve("m", "lower", 3, 1), curve("m", "lower", 2, 2, math.NaN())
+	if got, ok := CommonTarget([]*Run{c, d}); !ok || math.Abs(got-(3-0.98)) > 1e-12 {
 		t.Errorf("lower is better: got %g, %v", got, ok)
 	}
-	for _, runs := range [][]*Summary{nil, {a, c}, {a, {Metric: "n", Higher: true, Curve: b.Curve}}, {a, {}}} {
+	for i, runs := range [][]*Run{nil, {a, c}, {a, curve("n", "higher", -9, -6)}, {a, curve("m", "higher")}, {a, curve("m", "higher", -3)}} {
 		if got, ok := CommonTarget(runs); ok {
-			t.Errorf("%v: got %g, want none", runs, got)
+			t.Errorf("case %d: got %g, want none", i, got)
+		}
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	run := func(sync string, repeat int, seconds float64) *Run {
+		r := NewRun(telemetry.JobInfo{Program: "p", Ranks: 1, Setting: sync, Repeat: repeat, Ended: true})
+		r.Add(0, &telemetry.Event{Kind: "clock", Clock: 1, Compute: seconds})
+		return r
+	}
+	for _, c := range []struct {
+		runs []*Run
+		want string
+	}{
+		{[]*Run{run("bsp", 1, 8), run("ssp:3", 1, 2)}, "ssp:3 was done first: after 2 s, 4 × as fast as bsp."},
+		{[]*Run{run("bsp", 1, 8), run("bsp", 2, 2), run("ssp:3", 1, 3), run("ssp:3", 2, 4)}, "ssp:3 was done first: after 3.50 s, 1.43 × as fast as bsp. Not told apart from it by these runs: bsp."},
+		{[]*Run{run("bsp", 1, 1), run("ssp:3", 1, 2)}, "bsp was done first: after 1 s."},
+		{[]*Run{run("bsp", 1, 1), run("ssp:3", 1, 1.01)}, "bsp was done first: after 1 s. Within 5 % of it: ssp:3."},
+		{[]*Run{run("bsp", 1, 1)}, ""},
+	} {
+		if got := New(c.runs, Options{}).Verdict(); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	var out bytes.Buffer
+	r := read(t, Options{Items: "tokens"}, several(t)...)
+	if err := r.Terminal(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"tokens/s", "25 %", "1 M", "s to -7.034", "staleness", "compression", "bsp", "ssp:3", "async", "speed-up", "s on the link"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	for _, line := range strings.Split(out.String(), "\n") {
+		if strings.TrimRight(line, " ") != line {
+			t.Errorf("blanks at the end of %q", line)
+		}
+		if strings.Contains(line, "\x1b") {
+			t.Errorf("an escape sequence in %q", line)
+		}
+	}
+}
+
+func TestFiles(t *testing.T) {
+	r := read(t, Options{}, several(t)...)
+	for _, format := range Formats() {
+		path := filepath.Join(t.TempDir(), "report."+format)
+		for range 2 { // the second replaces the first
+			if err := r.WriteFile(path, format); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	path := filepath.Join(t.TempDir(), "x.png")
+	if err := r.WriteFile(path, "png"); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if img, err := png.Decode(f); err != nil || img.Bounds().Dx() < 1000 {
+		t.Errorf("picture %v", err)
+	}
+	if err := r.WriteFile(path, "pdf"); err == nil || !strings.Contains(err.Error(), "html") {
+		t.Errorf("error %v, want one that lists the formats", err)
+	}
+	if err := r.WriteFile(filepath.Join(t.TempDir(), "absent", "x.html"), "html"); err == nil {
+		t.Error("no error for a folder that does not exist")
+	}
+	for name, want := range map[string]string{"a.html": "html", "a.htm": "html", "a.PNG": "", "a.svg": "svg", "a.csv": "", "a": "", "json": ""} {
+		if got := FormatOf(name); got != want {
+			t.Errorf("%s: format %q, want %q", name, got, want)
 		}
 	}
 }
@@ -161,40 +244,77 @@ func TestArgument(t *testing.T) {
 	}
 }
 
-func TestThousands(t *testing.T) {
-	for x, want := range map[float64]string{0: "0 B", 999: "999 B", 999.7: "1 kB", 1234567: "1.23 MB", 2e9: "2 GB", 4e13: "40 TB"} {
-		if got := thousands(x, "B"); got != want {
-			t.Errorf("%g: got %q, want %q", x, got, want)
+func TestFacts(t *testing.T) {
+	dir := synthetic(t, made{sync: "bsp", limit: -7, speed: 1, emulate: "delay=2ms", args: []string{"-data", "my file.tsv"}})
+	facts := map[string]string{}
+	for _, f := range read(t, Options{}, dir).Facts {
+		facts[f.Name] = f.Text
+	}
+	for name, want := range map[string]string{
+		"command": "bin/app -data 'my file.tsv'", "hosts": "hosta (1 rank), hostb (1 rank)", "versions": "sspurn devel, go1.26, linux/amd64",
+		"time": start().Format("2006-01-02 15:04:05 -0700"),
+	} {
+		if facts[name] != want {
+			t.Errorf("%s: got %q, want %q", name, facts[name], want)
+		}
+	}
+	for _, name := range []string{"emulated network", "stragglers", "target"} {
+		if facts[name] == "" {
+			t.Errorf("no fact %s", name)
 		}
 	}
 }
 
-func TestWriteTableAndPlot(t *testing.T) {
-	plot := filepath.Join(t.TempDir(), "loss.png")
-	var out bytes.Buffer
-	if err := Write(&out, plot, synthetic(t, "bsp", -7, 0.5), synthetic(t, "async", -7.1, 0.9)); err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(out.String(), "\n")
-	for i, want := range []string{"setting", "bsp", "async"} {
-		if got := strings.Fields(lines[i]); len(got) == 0 || got[0] != want {
-			t.Errorf("line %d: %q, want %s first", i+1, lines[i], want)
-		}
-	}
-	for _, want := range []string{"loglik", "25 %", "120 kB", "1 M", "-7.0067", plot} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in\n%s", want, out.String())
-		}
-	}
-	f, err := os.Open(plot)
+func TestSlowest(t *testing.T) {
+	skew := []float64{0, 3600} // the hosts' clocks are an hour apart
+	runs, err := Read(synthetic(t, made{sync: "bsp", ranks: 2, limit: -7, speed: 1, skew: skew}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	if img, err := png.Decode(f); err != nil || img.Bounds().Dx() < 1000 {
-		t.Errorf("picture %v, %v", img, err)
+	run := runs[0]
+	slow := run.Slowest(3)
+	if len(slow) != 3 {
+		t.Fatalf("got %v", slow)
 	}
-	if err := Write(&out, plot, filepath.Join(t.TempDir(), "absent")); err == nil {
-		t.Error("no error for a directory that does not exist")
+	c := slow[0]
+	if c.Rank != 0 || c.Worker != 0 || c.Clock != 19 || math.Abs(c.seconds()-0.35) > 1e-9 || math.Abs(c.Start-1.9) > 1e-6 || c.On != 1 || math.Abs(c.OnSeconds-0.275) > 1e-9 {
+		t.Errorf("got %+v", c)
+	}
+	if p := c.Split; math.Abs(p.Gate-0.275) > 1e-9 || math.Abs(p.Compute-0.05) > 1e-9 || math.Abs(p.Flush-0.025) > 1e-9 {
+		t.Errorf("got %+v", p)
+	}
+	w := run.around(c)
+	if len(w.rows) != 4 {
+		t.Fatalf("%d rows, want 4 workers", len(w.rows))
+	}
+	for _, r := range w.rows {
+		if len(r.bars) < 8 { // about 0.9 s of clocks of 0.1 s, three bars each, cut at the ends
+			t.Errorf("rank %d worker %d: %d bars: the ranks do not lie beside each other", r.rank, r.worker, len(r.bars))
+		}
+		for i, b := range r.bars {
+			if b.from < w.from || b.to > w.to || b.from >= b.to || i > 0 && b.from < r.bars[i-1].from {
+				t.Errorf("rank %d worker %d: bar %+v in %g to %g", r.rank, r.worker, b, w.from, w.to)
+			}
+		}
+	}
+}
+
+// Too many spans lose the short ones, not the slowest clocks.
+func TestSpansAreBounded(t *testing.T) {
+	var s spans
+	at := time.Duration(0)
+	for i := range 100000 {
+		d := time.Duration(i%97) * time.Microsecond
+		if i == 50000 {
+			d = time.Second
+		}
+		s.add([]telemetry.Span{{Kind: telemetry.Gate, On: 1, Start: at, End: at + d, Clock: int64(i)}}, 5000)
+		at += d
+		if len(s.all) > 5000 {
+			t.Fatalf("%d spans", len(s.all))
+		}
+	}
+	if !slices.ContainsFunc(s.all, func(x span) bool { return x.end-x.start == time.Second }) {
+		t.Error("the longest span is lost")
 	}
 }

@@ -2,56 +2,153 @@ package report
 
 import (
 	"fmt"
-	"io"
+	"math"
+	"strconv"
 	"strings"
-	"text/tabwriter"
-
-	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
-// Table writes the runs as a table, one line each, and below it where their
-// time went. items is what the rate counts, "tokens" say.
-func Table(w io.Writer, runs []*Summary, items string) error {
-	target, common := CommonTarget(runs)
-	metric := "loss"
-	if len(runs) > 0 && runs[0].Metric != "" {
-		metric = runs[0].Metric
+// Table holds numbers with what they mean. Everything that the terminal, the
+// page, CSV and JSON show comes from tables.
+type Table struct {
+	ID      string // names files and anchors: "settings"
+	Title   string
+	Note    string // what a reader must know; may be empty
+	Columns []Column
+	Rows    [][]Cell // as long as Columns
+}
+
+// Column is one of a table.
+type Column struct {
+	Key    string // snake case, with the unit: "compute_share"
+	Head   string // as it is shown
+	Text   bool   // holds text, not numbers
+	Spread bool   // its cells are medians with the range of several runs
+}
+
+// Cell is a number, exactly and as it is shown, or text.
+type Cell struct {
+	Text      string
+	Value     float64 // NaN for text and for what is not known
+	Low, High float64 // of a spread
+}
+
+// words is a cell of text.
+func words(s string) Cell { return Cell{Text: s, Value: math.NaN()} }
+
+// number shows a value with up to so many significant digits.
+func number(v float64, digits int) Cell {
+	if math.IsNaN(v) {
+		return unknown()
 	}
-	reach := "to target"
-	if common {
-		reach = fmt.Sprintf("s to %.4g", target)
+	return Cell{Text: significant(v, digits), Value: v}
+}
+
+// count shows a whole number.
+func count(n int64) Cell { return Cell{Text: strconv.FormatInt(n, 10), Value: float64(n)} }
+
+// percent shows a share.
+func percent(v float64) Cell {
+	if math.IsNaN(v) {
+		return unknown()
 	}
-	tab := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(tab, "setting\tranks\tpasses\tclocks\tseconds\t%s/s\t%s\t%s\twaited\tsent\t\n", items, metric, reach)
-	for _, s := range runs {
-		final, time := "-", "-"
-		if v, ok := s.Final(); ok {
-			final = fmt.Sprintf("%.4f", v)
+	switch p := 100 * v; {
+	case p != 0 && math.Abs(p) < 0.95:
+		return Cell{Text: fmt.Sprintf("%.1f %%", p), Value: v}
+	default:
+		return Cell{Text: fmt.Sprintf("%.0f %%", p), Value: v}
+	}
+}
+
+// octets shows a number of bytes.
+func octets(v float64) Cell {
+	if math.IsNaN(v) {
+		return unknown()
+	}
+	return Cell{Text: thousands(v, "B"), Value: v}
+}
+
+// rate shows a number of items.
+func rate(v float64) Cell {
+	if math.IsNaN(v) || v == 0 {
+		return unknown()
+	}
+	return Cell{Text: thousands(v, ""), Value: v}
+}
+
+// unknown is the cell of a number that is not known.
+func unknown() Cell { return Cell{Text: dash, Value: math.NaN()} }
+
+const dash = "–"
+
+// spreadCell shows a median, and the range where it can be seen.
+func spreadCell(s Spread, show func(float64) Cell) Cell {
+	c := show(s.Median)
+	c.Low, c.High = s.Low, s.High
+	if low, high := show(s.Low).Text, show(s.High).Text; s.N > 1 && low != high && !math.IsNaN(s.Median) {
+		if _, unit, ok := strings.Cut(c.Text, " "); ok && strings.HasSuffix(low, " "+unit) && strings.HasSuffix(high, " "+unit) {
+			low, high = strings.TrimSuffix(low, " "+unit), strings.TrimSuffix(high, " "+unit)
 		}
-		if t, ok := s.TimeTo(target); ok && common {
-			time = fmt.Sprintf("%.2f", t)
+		c.Text += " (" + low + "–" + high + ")"
+	}
+	return c
+}
+
+// exact prints a number with all its digits; "" for none.
+func exact(v float64) string {
+	if math.IsNaN(v) {
+		return ""
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+// Exact is the cell's content for machines: the value with all its digits, or
+// the text; "" for what is not known.
+func (c Cell) Exact() string {
+	if math.IsNaN(c.Value) && c.Text != dash {
+		return c.Text
+	}
+	return exact(c.Value)
+}
+
+// Keys returns the names of the columns as CSV and JSON have them: a spread is
+// three of them.
+func (t *Table) Keys() []string {
+	var keys []string
+	for _, c := range t.Columns {
+		keys = append(keys, c.Key)
+		if c.Spread {
+			keys = append(keys, c.Key+"_low", c.Key+"_high")
 		}
-		fmt.Fprintf(tab, "%s\t%d\t%.4g\t%d\t%.2f\t%s\t%s\t%s\t%.0f %%\t%s\t\n", s.Name, s.Ranks, s.Passes, s.Clocks, s.Seconds,
-			thousands(s.Rate, ""), final, time, 100*s.Split.Waited(), thousands(float64(s.Sent()), "B"))
 	}
-	fmt.Fprintf(tab, "\nseconds a worker\tcompute\tstraggling\tgate\tmiss\tflush\t\n")
-	for _, s := range runs {
-		n := float64(max(s.Workers, 1))
-		fmt.Fprintf(tab, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", s.Name, (s.Split.Compute-s.Split.Straggle)/n, s.Split.Straggle/n,
-			s.Split.Gate/n, s.Split.Miss/n, s.Split.Flush/n)
-	}
-	if err := tab.Flush(); err != nil {
-		return err
-	}
-	for _, s := range runs {
-		if len(s.Notes) == 0 {
-			continue
-		}
-		if _, err := fmt.Fprintf(w, "%s: %s\n", s.Name, strings.Join(s.Notes, "; ")); err != nil {
-			return err
+	return keys
+}
+
+// Values returns the cells of a row, as many as Keys, as numbers or text.
+func (t *Table) Values(row []Cell) []string {
+	var out []string
+	for i, c := range t.Columns {
+		out = append(out, row[i].Exact())
+		if c.Spread {
+			out = append(out, exact(row[i].Low), exact(row[i].High))
 		}
 	}
-	return nil
+	return out
+}
+
+// significant prints a number with so many significant digits and no exponent
+// where it can be read without.
+func significant(v float64, digits int) string {
+	if v == 0 || math.IsInf(v, 0) {
+		return strings.TrimPrefix(fmt.Sprint(v), "+")
+	}
+	if a := math.Abs(v); a < 1e-4 || a >= 1e9 {
+		return strconv.FormatFloat(v, 'e', digits-1, 64)
+	}
+	if v == math.Trunc(v) && math.Abs(v) < math.Pow10(digits) {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	before := int(math.Floor(math.Log10(math.Abs(v)))) + 1
+	return strconv.FormatFloat(v, 'f', max(0, digits-before), 64)
 }
 
 // thousands prints a number with three digits and a prefix of the SI.
@@ -65,42 +162,4 @@ func thousands(x float64, unit string) string {
 		}
 	}
 	return strings.TrimSpace(fmt.Sprintf("%.3g %s", x, unit))
-}
-
-// Read reads and summarises run directories.
-func Read(dirs ...string) ([]*Summary, error) {
-	runs := make([]*Summary, 0, len(dirs))
-	for _, dir := range dirs {
-		run, err := telemetry.ReadRun(dir)
-		if err != nil {
-			return nil, err
-		}
-		runs = append(runs, Summarise(run))
-	}
-	return runs, nil
-}
-
-// Write reports on run directories: a table to w, and the loss curves as a PNG
-// to the file named plot, unless that is empty. It says where the plot is, or
-// that there is none because the runs have no curve in common.
-func Write(w io.Writer, plot string, dirs ...string) error {
-	runs, err := Read(dirs...)
-	if err != nil {
-		return err
-	}
-	if err := Table(w, runs, "items"); err != nil {
-		return err
-	}
-	if plot == "" {
-		return nil
-	}
-	if !alike(runs) {
-		_, err := fmt.Fprintln(w, "no plot: the runs have no curve of one metric in common")
-		return err
-	}
-	if err := Plot(plot, "", runs); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "plot: %s\n", plot)
-	return err
 }

@@ -59,13 +59,6 @@ func runFlags() []cli.Flag {
 	)
 }
 
-// reportFlags are the flags of a report.
-func reportFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "out", Value: "report.png", Usage: "draw the loss curves into this PNG file; default: report.png", DefaultText: "FILE"},
-	}
-}
-
 // appHelp is the help of sspurn itself.
 func appHelp(flags []cli.Flag) string {
 	return `sspurn runs a program on many hosts: each copy of it is a rank.
@@ -73,7 +66,7 @@ func appHelp(flags []cli.Flag) string {
   sspurn [flags] PROGRAM [ARGS...]    run a job; what follows PROGRAM is the program's
   sspurn hosts [flags]                show where each rank would go, start nothing
   sspurn check [flags] [PROGRAM]      are all hosts reachable, able to run the program and to reach one another?
-  sspurn report [flags] RUNDIR...     compare recorded runs (-run-dir): a table, and the loss curves as a plot
+  sspurn report [flags] RUNDIR...     put recorded runs (-run-dir) side by side: tables, and a page with pictures
 
 Flags:
 ` + flagTable(flags) + `

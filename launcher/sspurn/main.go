@@ -76,7 +76,7 @@ func newApp() *cli.App {
 			{
 				Name: "report", Usage: "compare recorded runs", UsageText: "sspurn report [flags] RUNDIR...",
 				Flags: reportFlags(), Action: reportRuns, OnUsageError: usage, HideHelpCommand: true,
-				CustomHelpTemplate: commandHelp("sspurn report [flags] RUNDIR...", "Compare runs that were recorded with -run-dir: a table on standard output, and the\nloss curves over time and over passes as a plot.", reportFlags()),
+				CustomHelpTemplate: commandHelp("sspurn report [flags] RUNDIR...", reportText, reportFlags()),
 			},
 		},
 	}
@@ -138,7 +138,11 @@ func reportRuns(c *cli.Context) error {
 			return fmt.Errorf("report: %s comes after a RUNDIR: flags come first", dir)
 		}
 	}
-	if err := report.Write(c.App.Writer, c.String("out"), c.Args().Slice()...); err != nil {
+	files, err := reportFiles(c)
+	if err != nil {
+		return err
+	}
+	if err := makeReport(c.App.Writer, files, report.Options{Target: c.Float64("target")}, c.Args().Slice()); err != nil {
 		return &launcher.Failure{Code: launcher.ExitLaunch, Cause: "report: " + oneLine(err)}
 	}
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"image/png"
 	"io"
@@ -757,11 +758,28 @@ func TestReport(t *testing.T) {
 	plot := filepath.Join(dir, "plot.png")
 	l := start(t, nil, append([]string{"report", "-out", plot}, dirs...)...)
 	l.expect(0)
-	for i, want := range []string{"setting ranks passes clocks seconds items/s rmse s to", "bsp 2 11 11 5.50 1 k 1.5833 ", "ssp:3 2 11 11 5.50 1 k 1.3333 "} {
-		lines := strings.Split(l.stdout.String(), "\n")
-		if got := strings.Join(strings.Fields(lines[i]), " "); !strings.HasPrefix(got, want) || i > 0 && !strings.Contains(got, "25 %") {
+	lines := strings.Split(l.stdout.String(), "\n")
+	for i, want := range map[int]string{1: "setting runs s to 1.602 clocks to it final rmse seconds items/s waited speed-up", 3: "bsp 1 ", 4: "ssp:3 1 "} {
+		if got := strings.Join(strings.Fields(lines[i]), " "); !strings.HasPrefix(got, want) || i > 1 && !strings.Contains(got, " 5.50 1 k 25 % ") {
 			t.Errorf("line %d: %q, want %q", i+1, got, want)
 		}
+	}
+	for _, args := range [][]string{{"-format", "html,png,svg,csv,json", "-out", filepath.Join(dir, "all.html")}, {"-target", "1.7", "-out", filepath.Join(dir, "one.json")}} {
+		start(t, nil, append(append([]string{"report"}, args...), dir)...).expect(0) // the directory of the runs' directories
+	}
+	for _, name := range []string{"all.html", "all.png", "all.svg", "all-csv/settings.csv", "all.json", "one.json"} {
+		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	l = start(t, nil, "report", "-target", "1.7", "-format", "json", "-out", "-", dir)
+	l.expect(0)
+	var numbers struct {
+		Target float64
+		Tables map[string][]map[string]any
+	}
+	if err := json.Unmarshal([]byte(l.stdout.String()), &numbers); err != nil || numbers.Target != 1.7 || len(numbers.Tables["settings"]) != 2 {
+		t.Errorf("%+v (%v)", numbers, err)
 	}
 	f, err := os.Open(plot)
 	if err != nil {
@@ -792,12 +810,15 @@ func TestReport(t *testing.T) {
 		want string
 	}{
 		{nil, "no RUNDIR"},
-		{[]string{filepath.Join(dir, "absent")}, "sspurn: report: run directory: open " + filepath.Join(dir, "absent", "job.json") + ": no such file"},
-		{[]string{dirs[0], empty}, "sspurn: report: run directory: open " + filepath.Join(empty, "job.json") + ": no such file"},
+		{[]string{filepath.Join(dir, "absent")}, "sspurn: report: run directory: stat " + filepath.Join(dir, "absent") + ": no such file"},
+		{[]string{dirs[0], empty}, "sspurn: report: " + empty + " holds no record of a run"},
 		{[]string{torn}, "sspurn: report: run directory: " + filepath.Join(torn, "job.json") + ": unexpected end"},
 		{[]string{dirs[0], "-out", plot}, "flags come first"},
 		{[]string{"-bogus", dirs[0]}, "-bogus"},
-		{[]string{"-out", filepath.Join(dir, "absent", "plot.png"), dirs[0]}, "sspurn: report: plot: open "},
+		{[]string{"-out", filepath.Join(dir, "absent", "plot.png"), dirs[0]}, "sspurn: report: write: open "},
+		{[]string{"-format", "pdf", dirs[0]}, "-format pdf: want html, png, svg, csv, json"},
+		{[]string{"-out", "x.pdf", dirs[0]}, "no ending that says a format"},
+		{[]string{"-out", "-", "-format", "csv", dirs[0]}, "want one format"},
 	} {
 		l := start(t, nil, append([]string{"report"}, tt.args...)...)
 		l.expect(125, tt.want)
@@ -805,9 +826,9 @@ func TestReport(t *testing.T) {
 			t.Errorf("%v: %d lines, want one: %s", tt.args, n, l.stderr.String())
 		}
 	}
-	l = start(t, nil, "report", other)
+	l = start(t, nil, "report", "-out", filepath.Join(dir, "other.html"), other)
 	l.expect(0)
-	for _, want := range []string{"the record is torn", "no plot: the runs have no curve"} {
+	for _, want := range []string{"the record is torn", "app"} {
 		if !strings.Contains(l.stdout.String(), want) {
 			t.Errorf("no %q in\n%s", want, l.stdout.String())
 		}

@@ -86,7 +86,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	d.explain()
-	var runs []*report.Summary
+	var runs []*report.Run
 	for _, s := range settings() {
 		if err := d.train(ctx, s); err != nil {
 			return errors.WithMessage(err, s)
@@ -96,23 +96,23 @@ func (d *demo) run(ctx context.Context) error {
 			return err
 		}
 		r := read[0]
-		r.Notes = nil // said once, above
 		runs = append(runs, r)
 		if final, ok := r.Final(); ok {
-			fmt.Fprintf(d.w, "  %g passes in %.1f s, log-likelihood per token %.4f\n", r.Passes, r.Seconds, final)
+			fmt.Fprintf(d.w, "  %g passes in %.1f s, log-likelihood per token %.4f\n", r.Passes(), r.Seconds(), final)
 		}
 	}
 	fmt.Fprintf(d.w, "\nlog-likelihood (loglik) is ln p(w, z) per token; waited is the share of their time that workers waited.\n\n")
-	if err := report.Table(d.w, runs, "tokens"); err != nil {
+	r := report.New(runs, report.Options{Title: "Topics of Go's own comments", Items: "tokens", Order: settings()})
+	if err := r.Terminal(d.w); err != nil {
 		return err
 	}
-	plot := filepath.Join(d.out, "likelihood.png")
-	if err := report.Plot(plot, "log-likelihood per token", runs); err != nil {
+	plot, page := filepath.Join(d.out, "report.png"), filepath.Join(d.out, "report.html")
+	if err := stderrors.Join(r.WriteFile(plot, "png"), r.WriteFile(page, "html")); err != nil {
 		return err
 	}
-	best, _ := report.Best(runs)
+	best, _ := r.Best()
 	enough, err := d.topicsOf(c, settings()[best])
-	fmt.Fprintf(d.w, "\nplot: %s\n%.0f s in all\n", plot, time.Since(d.start).Seconds())
+	fmt.Fprintf(d.w, "\npage: %s\nplot: %s\n%.0f s in all\n", page, plot, time.Since(d.start).Seconds())
 	if err == nil && !enough {
 		err = errors.New("the topics do not follow the packages: expected at least twice the agreement of shuffled labels")
 	}
