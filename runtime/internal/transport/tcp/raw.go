@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/pkg/errors"
 	"golang.org/x/sys/unix"
@@ -45,7 +44,6 @@ type Transport struct {
 	recv     transport.Receiver
 	limit    uint64
 	budget   time.Duration
-	pwait2   bool // the kernel has epoll_pwait2
 	start    time.Time
 
 	// Guarded by the engine's lock.
@@ -65,7 +63,7 @@ type Transport struct {
 	buf            [bufferSize]byte                  // what a read returns; empty between calls
 	small          [wire.HeaderSize + smallSize]byte // a small frame on its way out
 
-	epoll, bell int // descriptors; the bell is an eventfd in the epoll set
+	epoll, bell, timer int // descriptors; the bell is an eventfd in the epoll set, the timer a timerfd
 
 	woken   atomic.Bool // Wake was called since the last Wait ended
 	rested  atomic.Bool // a Wait has ended by time: look at the clock
@@ -102,6 +100,7 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (t
 		peers:    make([]peer, len(conns)),
 		epoll:    -1,
 		bell:     -1,
+		timer:    -1,
 	}
 	if l.cfg.HostRanks > crowded*goruntime.NumCPU() {
 		t.budget = 0
@@ -125,6 +124,12 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (t
 	if err = t.watch(unix.EPOLL_CTL_ADD, t.bell, bellEvent, unix.EPOLLIN); err != nil {
 		return t, errors.Wrap(err, "epoll: eventfd")
 	}
+	if t.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
+		return t, errors.Wrap(err, "timerfd")
+	}
+	if err = t.watch(unix.EPOLL_CTL_ADD, t.timer, timerEvent, unix.EPOLLIN); err != nil {
+		return t, errors.Wrap(err, "epoll: timerfd")
+	}
 	for i, c := range conns {
 		if c == nil {
 			continue
@@ -136,10 +141,6 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (t
 			return t, errors.Wrapf(err, "epoll: rank %d", i)
 		}
 	}
-	var now unix.Timespec
-	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(t.epoll), uintptr(unsafe.Pointer(&t.events[0])), 1,
-		uintptr(unsafe.Pointer(&now)), 0, 0)
-	t.pwait2 = errno == 0
 	return t, nil
 }
 
@@ -164,8 +165,11 @@ func detach(c *net.TCPConn) (fd int, err error) {
 	return fd, nil
 }
 
-// bellEvent stands for the bell where a rank stands for its connection.
-const bellEvent = -1
+// These stand for bell and timer where a rank stands for its connection.
+const (
+	bellEvent  = -1
+	timerEvent = -2
+)
 
 func (t *Transport) watch(op, fd, who int, events uint32) error {
 	return unix.EpollCtl(t.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: int32(who)})
@@ -226,7 +230,7 @@ func (t *Transport) closeDescriptors() {
 		p.out, p.armed = queue{}, false
 	}
 	t.queued = 0
-	for _, fd := range [...]*int{&t.epoll, &t.bell} {
+	for _, fd := range [...]*int{&t.epoll, &t.bell, &t.timer} {
 		if *fd >= 0 {
 			_ = unix.Close(*fd)
 			*fd = -1

@@ -88,8 +88,8 @@ func (t *Transport) sweep() (progress bool) {
 	}
 	for i := range int(r) {
 		ev := t.events[i]
-		if ev.Fd == bellEvent {
-			continue
+		if ev.Fd < 0 {
+			continue // bell or timer
 		}
 		rank := int(ev.Fd)
 		p := &t.peers[rank]
@@ -182,26 +182,36 @@ func (t *Transport) Wait(d time.Duration) {
 	t.waiting.Store(false)
 	t.woken.Store(false)
 	if t.rung.Swap(false) {
-		var b [8]byte
-		unix.RawSyscall(unix.SYS_READ, uintptr(t.bell), uintptr(unsafe.Pointer(&b[0])), 8)
+		drain(t.bell)
 	}
 }
 
-// sleep blocks in the kernel and returns how many descriptors are ready.
+// drain reads a counter, so that it is not ready any more.
+func drain(fd int) {
+	var b [8]byte
+	unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), 8)
+}
+
+// sleep blocks in the kernel and returns how many connections are ready, the
+// bell included.
+//
+// A short sleep is an emulated network's and ends by the timer: a time limit of
+// epoll is in milliseconds, and the kernel adds its slack to one of epoll_pwait2,
+// 50 µs or a thousandth.
 func (t *Transport) sleep(d time.Duration) int {
 	var ev [1]unix.EpollEvent
-	var n uintptr
-	var errno syscall.Errno
-	if t.pwait2 {
-		ts := unix.NsecToTimespec(int64(d))
-		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(t.epoll), uintptr(unsafe.Pointer(&ev[0])), 1,
-			uintptr(unsafe.Pointer(&ts)), 0, 0)
-	} else {
-		ms := (d + time.Millisecond - 1) / time.Millisecond
-		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(t.epoll), uintptr(unsafe.Pointer(&ev[0])), 1, uintptr(ms), 0, 0)
+	if d < patrolEvery {
+		in := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(d, 1)))} // zero would disarm
+		unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(t.timer), 0, uintptr(unsafe.Pointer(&in)), 0, 0, 0)
 	}
-	if errno != 0 {
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(t.epoll), uintptr(unsafe.Pointer(&ev[0])), 1,
+		uintptr(patrolEvery/time.Millisecond), 0, 0)
+	switch {
+	case errno != 0:
 		return -1
+	case n > 0 && ev[0].Fd == timerEvent:
+		drain(t.timer) // only here: it must wake who sleeps, not who polls meanwhile
+		return 0
 	}
 	return int(n)
 }

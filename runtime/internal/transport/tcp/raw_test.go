@@ -51,20 +51,24 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestCoarseWait waits as on a kernel without epoll_pwait2.
-func TestCoarseWait(t *testing.T) {
+// TestShortWait waits by the timer, after which a frame and a Wake end a Wait
+// as ever, and one that ends early leaves the timer to the next.
+func TestShortWait(t *testing.T) {
 	ts := mesh(t, []transport.Receiver{&echo{}, &echo{}})
 	defer ts[0].Close()
 	defer ts[1].Close()
-	ts[0].pwait2 = false
-	start := time.Now()
-	ts[0].Wait(1500 * time.Microsecond)
-	if d := time.Since(start); d < 1500*time.Microsecond {
-		t.Errorf("Wait(1.5ms) ended after %v", d)
+	for _, d := range []time.Duration{0, time.Microsecond, 1500 * time.Microsecond, patrolEvery - 1, patrolEvery} {
+		start := time.Now()
+		ts[0].Wait(d)
+		if got := time.Since(start); got < d {
+			t.Errorf("Wait(%v) ended after %v", d, got)
+		}
 	}
+	ts[0].Wake()
+	ts[0].Wait(time.Millisecond)
 	h := wire.Header{Kind: wire.Eager}
 	ts[1].Send(0, &h, nil, nil)
-	ts[0].Wait(-1)
+	ts[0].Wait(time.Minute)
 	for !ts[0].Poll(-1) {
 		ts[0].Wait(-1)
 	}
