@@ -62,6 +62,7 @@ type engine struct {
 	mu sync.Mutex // guards all below and the transport
 
 	t       transport.Transport
+	lag     func() time.Duration // of an emulated network: until what was sent has left; nil: none
 	peers   []peer
 	queues  map[uint32]*queues // by context
 	shut    map[uint32]bool    // communicators that have been closed

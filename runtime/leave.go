@@ -19,7 +19,13 @@ func (e *engine) depart(ctx context.Context) error {
 	if err := e.assemble(ctx, wire.Goodbye); err != nil {
 		return err
 	}
-	e.linger(farewell, func() bool { return !e.t.Pending() })
+	limit := farewell
+	e.mu.Lock()
+	if e.lag != nil {
+		limit += e.lag() // an emulated link loses nothing, however slow it is
+	}
+	e.mu.Unlock()
+	e.linger(limit, func() bool { return !e.t.Pending() })
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, g := range e.groups {

@@ -120,7 +120,8 @@ func (cfg Config) run(ctx context.Context, body func(context.Context, *Comm) err
 		return errors.WithMessagef(err, "join: rank %d of %d on host %s", cfg.Rank, cfg.Size, cfg.Host)
 	}
 	if cfg.Emulate != "" {
-		t = emulate.Wrap(t, slow, cfg.Rank, cfg.Size)
+		network := emulate.Wrap(t, slow, cfg.Rank, cfg.Size)
+		t, e.lag = network, network.Lag
 	}
 	return e.run(ctx, t, body)
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
@@ -85,29 +83,4 @@ func TestJob(t *testing.T) {
 			}
 		}
 	}
-}
-
-// TestEmulate: a job over a slow network takes as long as its round trips.
-func TestEmulate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const delay, rounds = 10 * time.Millisecond, 10
-		cl := runtimetest.NewCluster(2)
-		cl.Edit = func(cfg *runtime.Config) { cfg.Emulate = "delay=10ms" }
-		err := stderrors.Join(cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
-			start := time.Now()
-			buf := make([]int8, 1)
-			for range rounds {
-				if _, err := runtime.SendRecv(ctx, c, 1-c.Rank(), []int8{1}, 1-c.Rank(), buf, 0); err != nil {
-					return err
-				}
-			}
-			if d := time.Since(start); d < rounds*delay || d > rounds*delay+delay {
-				return fmt.Errorf("%d exchanges took %v", rounds, d)
-			}
-			return nil
-		})...)
-		if err != nil {
-			t.Error(err)
-		}
-	})
 }

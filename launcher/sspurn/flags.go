@@ -53,8 +53,8 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "dashboard", Usage: "serve a live page about the job at this address, :8080 say, to its end and beyond", DefaultText: "ADDR"},
 		&cli.DurationFlag{Name: "hold", Usage: "serve the page so long after the end; default: on a terminal until Ctrl-C, else until open pages have it", DefaultText: "D"},
 		&cli.StringFlag{Name: "metrics", Usage: "serve Prometheus metrics of launcher and ranks at this address, under /metrics", DefaultText: "ADDR"},
-		&cli.StringFlag{Name: "emulate", Usage: "make the network slower: rate=100mbit,delay=2ms,jitter=1ms,pairs=0-3", DefaultText: "SPEC"},
-		&cli.StringFlag{Name: "straggle", Usage: "make ranks slower: rank=1,factor=4; rotate,delay=200ms; random,p=0.05,delay=200ms", DefaultText: "SPEC"},
+		&cli.StringFlag{Name: "emulate", Usage: "make the network slower: 'rate=1gbit,delay=1ms;pairs=0-3,2-*,rate=100mbit,delay=5ms,jitter=1ms,down=5s+2s/30s' (clauses; a later one replaces the first for its pairs; * is any other rank; down: after 5 s for 2 s, every 30 s again)", DefaultText: "SPEC"},
+		&cli.StringFlag{Name: "straggle", Usage: "make ranks slower: 'rank=1+3,factor=4', 'rank=1,delay=200ms', 'rotate,delay=200ms', 'random,p=0.05,delay=200ms', 'exp,mean=20ms', or several with ; between, whose delays add", DefaultText: "SPEC"},
 		&cli.StringFlag{Name: "progress", Usage: "live line with clock, loss, rate, waiting and the slowest rank; default: on a terminal", DefaultText: "auto|on|off"},
 	)
 }

@@ -15,8 +15,9 @@ import (
 
 // Transport delays and paces what it hands to another transport. It follows
 // the rules of transport.Transport, over any transport that does. It copies
-// payloads; with a rate, a completion is told when the link would have taken
-// all but what a socket's buffer holds.
+// payloads; a completion is told when the link would have taken all but what a
+// socket's buffer holds. The word that the job has failed is not slowed, and
+// ends the slowing of what was sent to the same peer before.
 type Transport struct {
 	transport.Transport // what really moves the frames
 
@@ -30,6 +31,10 @@ type Transport struct {
 }
 
 const never = int64(1<<63 - 1)
+
+// nap is the end of a long Wait that is slept apart: out of a deep sleep a
+// processor wakes late.
+const nap = 250 * time.Microsecond
 
 // line is one slowed link in the direction to a peer.
 type line struct {
@@ -55,8 +60,8 @@ func Wrap(t transport.Transport, spec bootstrap.Emulation, rank, size int) *Tran
 	w := &Transport{Transport: t, start: time.Now(), lines: make([]*line, size)}
 	w.next.Store(never)
 	for peer := range w.lines {
-		if spec.Slows(rank, peer) {
-			w.lines[peer] = &line{link: link{spec: spec, random: rand.New(rand.NewPCG(uint64(rank), uint64(peer)))}}
+		if s := spec.Link(rank, peer); s != (bootstrap.Link{}) {
+			w.lines[peer] = &line{link: link{spec: s, random: rand.New(rand.NewPCG(uint64(rank), uint64(peer)))}}
 		}
 	}
 	return w
@@ -68,6 +73,13 @@ func (t *Transport) Send(peer int, h *wire.Header, payload [][]byte, done transp
 	if l == nil || t.closed {
 		return t.Transport.Send(peer, h, payload, done)
 	}
+	now := time.Since(t.start)
+	// A rank that sends and sends leaves nobody else the time to poll.
+	t.deliver(peer, l, now)
+	if h.Kind == wire.Revoke {
+		t.deliver(peer, l, forever)
+		return t.Transport.Send(peer, h, payload, done)
+	}
 	n := 0
 	for _, b := range payload {
 		n += len(b)
@@ -76,7 +88,6 @@ func (t *Transport) Send(peer int, h *wire.Header, payload [][]byte, done transp
 	for _, p := range payload {
 		b = append(b, p...)
 	}
-	now := time.Since(t.start)
 	ready, due := l.link.add(now, wire.HeaderSize+n)
 	l.frames = append(l.frames, delayed{due, *h, b})
 	t.queued++
@@ -122,23 +133,11 @@ func (t *Transport) release() (progress bool) {
 	if now < next {
 		return false
 	}
-	t.next.Store(never) // what completions send from here on counts too
 	for peer, l := range t.lines {
 		if l == nil {
 			continue
 		}
-		k := 0
-		for k < len(l.frames) && l.frames[k].due <= now {
-			f := &l.frames[k]
-			t.Transport.Send(peer, &f.head, [][]byte{f.payload}, nil)
-			f.payload = nil
-			k++
-		}
-		if k > 0 {
-			progress = true
-			t.queued -= k
-			l.frames = l.frames[k:]
-		}
+		progress = t.deliver(peer, l, now) || progress
 		for len(l.waiting) > 0 && l.waiting[0].ready <= now {
 			done := l.waiting[0].done
 			l.waiting = l.waiting[1:]
@@ -147,22 +146,59 @@ func (t *Transport) release() (progress bool) {
 				done.Sent(nil)
 			}
 		}
-		first := never
+	}
+	// What completions have sent counts too, whomever to. A Wait may look at
+	// next at any time, so that it is never later than what is due first.
+	first := never
+	for _, l := range t.lines {
+		if l == nil {
+			continue
+		}
 		if len(l.frames) > 0 {
-			first = int64(l.frames[0].due)
+			first = min(first, int64(l.frames[0].due))
 		}
 		if len(l.waiting) > 0 {
 			first = min(first, int64(l.waiting[0].ready))
 		}
-		t.next.Store(min(first, t.next.Load()))
 	}
+	t.next.Store(first)
 	return progress
 }
 
-// Wait waits until a frame is due at the latest.
+// deliver hands over what is due to a peer.
+func (t *Transport) deliver(peer int, l *line, now time.Duration) bool {
+	k := 0
+	for k < len(l.frames) && l.frames[k].due <= now {
+		f := &l.frames[k]
+		t.Transport.Send(peer, &f.head, [][]byte{f.payload}, nil)
+		f.payload = nil
+		k++
+	}
+	t.queued -= k
+	l.frames = l.frames[k:]
+	return k > 0
+}
+
+// Lag is how long what has been sent is still under way, at most. The engine's
+// lock is held.
+func (t *Transport) Lag() time.Duration {
+	now := time.Since(t.start)
+	last := now
+	for _, l := range t.lines {
+		if l != nil && len(l.frames) > 0 {
+			last = max(last, l.frames[len(l.frames)-1].due)
+		}
+	}
+	return last - now
+}
+
+// Wait waits until a frame is due at the latest, or nearly.
 func (t *Transport) Wait(d time.Duration) {
 	if next := t.next.Load(); next != never {
 		until := max(time.Duration(next)-time.Since(t.start), 0)
+		if until > 4*nap {
+			until -= nap
+		}
 		if d < 0 || until < d {
 			d = until
 		}

@@ -2,7 +2,7 @@ package emulate
 
 import (
 	"context"
-	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,7 +14,6 @@ import (
 	"github.com/sspurn/sspurn/runtime/internal/transport/tcp"
 	"github.com/sspurn/sspurn/runtime/internal/transport/transporttest"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
-	"github.com/sspurn/sspurn/runtime/runtimetest/seeds"
 )
 
 // overMem connects ranks in memory through the network of spec.
@@ -69,7 +68,7 @@ func overTCP(t testing.TB, text string, recv []transport.Receiver) []transport.T
 }
 
 func TestTransport(t *testing.T) {
-	for _, text := range []string{"delay=2ms,jitter=1ms", "rate=800mbit,delay=3ms,pairs=0-1"} {
+	for _, text := range []string{"delay=2ms,jitter=1ms", "rate=800mbit,delay=3ms,pairs=0-1", "delay=1ms,down=0s+5ms/8ms;pairs=1-*,rate=1gbit,down=1ms+1ms"} {
 		t.Run("mem/"+text, func(t *testing.T) {
 			transporttest.Run(t, transporttest.Suite{
 				Connect: func(t *testing.T, recv []transport.Receiver) []transport.Transport {
@@ -192,45 +191,80 @@ func TestBackPressure(t *testing.T) {
 	})
 }
 
-// TestLink checks, over random frames, order, bounds of the delay and the rate.
-func TestLink(t *testing.T) {
-	spec := bootstrap.Emulation{Rate: 8e9, Delay: time.Millisecond, Jitter: 400 * time.Microsecond} // a byte a nanosecond
-	for seed := range seeds.Count(t, 50) {
-		random := rand.New(rand.NewPCG(seed, 0))
-		l := link{spec: spec, random: rand.New(rand.NewPCG(seed, 1))}
-		var now, before, first time.Duration
-		var bytes int
-		for i := range 200 {
-			now += time.Duration(random.Int64N(20_000))
-			n := 1 + random.IntN(15_000)
-			if bytes += n; i == 0 {
-				first = now
+// TestOutage cuts a link: its frames wait in both directions and come in order
+// when it is back, those of another do not wait, and a send has to only for
+// what a socket's buffer would not take.
+func TestOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		recv := []*clocked{{start: start}, {start: start}, {start: start}}
+		ts := overMem(t, "delay=1ms;pairs=0-1,delay=1ms,down=10ms+20ms", []transport.Receiver{recv[0], recv[1], recv[2]})
+		run := func(until time.Duration) {
+			for time.Since(start) < until {
+				if !ts[0].Poll(-1) && !ts[1].Poll(-1) && !ts[2].Poll(-1) {
+					for _, tr := range ts {
+						tr.Wait(100 * time.Microsecond)
+					}
+				}
 			}
-			ready, arrival := l.add(now, n)
-			if ready < now {
-				t.Fatalf("seed %d: ready before it was given", seed)
-			}
-			if arrival < before {
-				t.Fatalf("seed %d: frame %d overtakes", seed, i)
-			}
-			if arrival < now+time.Duration(n)+spec.Delay-spec.Jitter {
-				t.Fatalf("seed %d: frame %d arrives %v after it was given", seed, i, arrival-now)
-			}
-			if arrival < first+time.Duration(bytes)+spec.Delay-spec.Jitter && now == first {
-				t.Fatalf("seed %d: frame %d beats the rate", seed, i)
-			}
-			before = arrival
 		}
-		spread := map[bool]int{} // of frames too far apart to overtake
-		for range 50 {
-			now += 10 * time.Millisecond
-			_, arrival := l.add(now, 1)
-			spread[arrival > l.free+spec.Delay]++
+		send := func(from, to, n int, done transport.Completion) bool {
+			h := wire.Header{Kind: wire.Data, Tag: uint32(len(recv[to].at)), Length: uint64(n)}
+			return ts[from].Send(to, &h, [][]byte{make([]byte, n)}, done)
 		}
-		if spread[true] == 0 || spread[false] == 0 {
-			t.Errorf("seed %d: jitter goes one way only: %v", seed, spread)
+		run(12 * time.Millisecond)
+		held := &stopwatch{start: start}
+		if !send(0, 1, 100<<10, held) || !send(1, 0, 0, nil) || !send(0, 2, 1<<20, nil) {
+			t.Error("a send waits for the link although a buffer is free")
 		}
-	}
+		if send(0, 1, 200<<10, held) {
+			t.Error("a send does not wait for the link although the buffer is full")
+		}
+		if lag := ts[0].(*Transport).Lag(); lag < 18*time.Millisecond || lag > 19*time.Millisecond {
+			t.Errorf("what has been sent is still under way for %v", lag)
+		}
+		run(28 * time.Millisecond)
+		if len(recv[0].at) != 0 || len(recv[1].at) != 0 || held.told != 0 {
+			t.Errorf("%d and %d frames come over a link that is down, %d sends return", len(recv[0].at), len(recv[1].at), held.told)
+		}
+		if len(recv[2].at) != 1 || recv[2].at[0] > 14*time.Millisecond {
+			t.Errorf("another link's frame comes at %v", recv[2].at)
+		}
+		run(33 * time.Millisecond)
+		for rank, want := range []int{1, 2, 1} {
+			if got := recv[rank].at; len(got) != want || rank < 2 && (got[0] < 31*time.Millisecond || got[want-1] > 32*time.Millisecond) {
+				t.Errorf("rank %d: frames come at %v", rank, got)
+			}
+		}
+		if held.told != 1 || held.at < 30*time.Millisecond || held.at > 31*time.Millisecond {
+			t.Errorf("the send returns %d times, at %v", held.told, held.at)
+		}
+		for _, tr := range ts {
+			tr.Close()
+		}
+	})
+}
+
+// TestRevoke: the word that the job has failed comes at once, after all that
+// was sent before.
+func TestRevoke(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		recv := &clocked{start: time.Now()}
+		ts := overMem(t, "rate=1kbit,delay=1s,down=0s+1h", []transport.Receiver{&clocked{}, recv})
+		for i, kind := range []wire.Kind{wire.Eager, wire.Eager, wire.Revoke} {
+			ts[0].Send(1, &wire.Header{Kind: kind, Tag: uint32(i)}, nil, nil)
+		}
+		for ts[1].Poll(-1) {
+		}
+		if want := []uint32{0, 1, 2}; !slices.Equal(recv.tags, want) || time.Since(recv.start) > 0 {
+			t.Errorf("frames %v come after %v", recv.tags, time.Since(recv.start))
+		}
+		if lag := ts[0].(*Transport).Lag(); lag != 0 || ts[0].Pending() {
+			t.Errorf("something is under way for %v", lag)
+		}
+		ts[0].Close()
+		ts[1].Close()
+	})
 }
 
 // BenchmarkDelay reports by how much frames over sockets come later than asked
