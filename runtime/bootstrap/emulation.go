@@ -105,6 +105,9 @@ func ParseEmulation(text string) (Emulation, error) {
 }
 
 func parseClause(text string) (c Clause, err error) {
+	if text == "" {
+		return c, errors.New("empty")
+	}
 	seen := map[string]bool{}
 	key := ""
 	for part := range strings.SplitSeq(text, ",") {

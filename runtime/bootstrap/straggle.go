@@ -62,6 +62,9 @@ func ParseStraggle(text string) (Straggle, error) {
 
 // parseStraggler returns why text is none.
 func parseStraggler(text string) (s Straggler, why string) {
+	if text == "" {
+		return s, "empty"
+	}
 	seen := map[string]bool{}
 	for i, part := range strings.Split(text, ",") {
 		key, value, has := strings.Cut(part, "=")

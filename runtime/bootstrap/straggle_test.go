@@ -44,7 +44,7 @@ func TestParseStraggleErrors(t *testing.T) {
 		{"random,delay=1s", "no p"}, {"random,p=2,delay=1s", `p "2" is not from 0 to 1`}, {"random,p=0.5", "no delay"},
 		{"delay=1s", `"delay=1s" is not known here`}, {"rotate=1,delay=1s", `"rotate=1" is not known`}, {"rotate,delay=1s,", `"" is not known`}, {"x", `"x" is not known`},
 		{"exp", "no mean"}, {"exp,delay=1s", `"delay=1s" is not known`}, {"exp,mean=25h", `mean "25h" is not a duration`}, {"rotate,mean=1s", `"mean=1s" is not known`},
-		{"exp,mean=1s;", `straggle "": "" is not known`}, {"exp,mean=1s;rotate", `straggle "rotate": no delay`},
+		{"exp,mean=1s;", `straggle "": empty; expected`}, {"exp,mean=1s;rotate", `straggle "rotate": no delay`},
 	}
 	for _, test := range tests {
 		if s, err := ParseStraggle(test.text); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -84,11 +84,14 @@ func (t *Transport) Send(peer int, h *wire.Header, payload [][]byte, done transp
 	for _, b := range payload {
 		n += len(b)
 	}
+	ready, due := l.link.add(now, wire.HeaderSize+n)
+	if due == now && len(l.frames) == 0 {
+		return t.Transport.Send(peer, h, payload, done) // a link with outages that is up
+	}
 	b := make([]byte, 0, n)
 	for _, p := range payload {
 		b = append(b, p...)
 	}
-	ready, due := l.link.add(now, wire.HeaderSize+n)
 	l.frames = append(l.frames, delayed{due, *h, b})
 	t.queued++
 	at := due
@@ -103,18 +106,18 @@ func (t *Transport) Send(peer int, h *wire.Header, payload [][]byte, done transp
 	return done == nil || ready == now
 }
 
-// Detach gives a sender its payload back, which has been copied.
+// Detach gives a sender its payload back, which has been copied if it waits
+// here.
 func (t *Transport) Detach(peer int, done transport.Completion) {
-	l := t.lines[peer]
-	if l == nil {
-		t.Transport.Detach(peer, done)
-		return
-	}
-	for i := range l.waiting {
-		if l.waiting[i].done == done {
-			l.waiting[i].done = nil
+	if l := t.lines[peer]; l != nil {
+		for i := range l.waiting {
+			if l.waiting[i].done == done {
+				l.waiting[i].done = nil
+				return
+			}
 		}
 	}
+	t.Transport.Detach(peer, done)
 }
 
 // Poll hands over what is due and polls.
