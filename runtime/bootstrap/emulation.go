@@ -33,9 +33,10 @@ const AnyRank = -1
 // slowed, nor is the word that the job has failed. All is on top of the network
 // there is, which takes its own time.
 //
-// Where ranks have a core to run on and the network below is fast enough, rates
-// up to 1 Gbit/s are met within 5 % and delays within 0.3 ms: a frame is late
-// by what it takes to wake its sender, never early.
+// On Linux, where ranks have a core to run on and the network below is fast
+// enough, rates up to 1 Gbit/s are met within 5 % and delays within 0.3 ms, as
+// messages see them: a frame is late by what it takes to wake its sender, never
+// early.
 type Emulation struct {
 	Clauses []Clause // of those that hold for a link, the last counts
 }

@@ -22,6 +22,7 @@ type Transport struct {
 	transport.Transport // what really moves the frames
 
 	start time.Time
+	far   bool         // nothing comes from any peer within the time of a nap
 	next  atomic.Int64 // when something is due, since start; never: no
 
 	// Guarded by the engine's lock.
@@ -32,8 +33,8 @@ type Transport struct {
 
 const never = int64(1<<63 - 1)
 
-// nap is the end of a long Wait that is slept apart: out of a deep sleep a
-// processor wakes late.
+// nap is the end of a long Wait that is slept apart, because out of a deep sleep
+// a processor wakes late. It is much longer than waking a goroutine takes.
 const nap = 250 * time.Microsecond
 
 // line is one slowed link in the direction to a peer.
@@ -59,9 +60,14 @@ type waiting struct {
 func Wrap(t transport.Transport, spec bootstrap.Emulation, rank, size int) *Transport {
 	w := &Transport{Transport: t, start: time.Now(), lines: make([]*line, size)}
 	w.next.Store(never)
+	w.far = size > 1
 	for peer := range w.lines {
-		if s := spec.Link(rank, peer); s != (bootstrap.Link{}) {
+		s := spec.Link(rank, peer)
+		if s != (bootstrap.Link{}) {
 			w.lines[peer] = &line{link: link{spec: s, random: rand.New(rand.NewPCG(uint64(rank), uint64(peer)))}}
+		}
+		if peer != rank && s.Delay-s.Jitter < nap {
+			w.far = false
 		}
 	}
 	return w
@@ -207,6 +213,15 @@ func (t *Transport) Wait(d time.Duration) {
 		}
 	}
 	t.Transport.Wait(d)
+}
+
+// PollBudget is nothing where all peers are far: a caller that polls yields its
+// core to whoever computes, and gets it back later than a timer wakes it.
+func (t *Transport) PollBudget() time.Duration {
+	if t.far {
+		return 0
+	}
+	return t.Transport.PollBudget()
 }
 
 // Pending reports whether frames are on their way.
