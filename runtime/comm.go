@@ -38,6 +38,10 @@ func (c *Comm) Name() string { return c.group.name }
 // Host names the host of a rank, as the user wrote it.
 func (c *Comm) Host(rank int) string { return c.e.hosts[c.group.ranks[rank]] }
 
+// JobRank is the place in the job of a rank of this communicator: what record
+// events call it.
+func (c *Comm) JobRank(rank int) int { return c.group.ranks[rank] }
+
 // Recorder is where this rank records what it does. It may be nil, which
 // records nothing.
 func (c *Comm) Recorder() *telemetry.Recorder { return c.e.recorder }
@@ -47,11 +51,28 @@ func (c *Comm) Recorder() *telemetry.Recorder { return c.e.recorder }
 func (c *Comm) Straggle() string { return c.e.straggle }
 
 // Traffic returns the bytes that this rank has sent and received on the wire
-// since it joined, headers included, messages to itself not.
+// since it joined, headers included, messages to itself not. Those that an
+// emulated network still holds back count as sent.
 func (c *Comm) Traffic() (sent, received uint64) {
 	c.e.mu.Lock()
 	defer c.e.mu.Unlock()
-	return c.e.t.Bytes()
+	for i := range c.e.peers {
+		sent += c.e.peers[i].sent
+	}
+	_, received = c.e.t.Bytes()
+	return sent, received
+}
+
+// TrafficTo returns the bytes sent, as Traffic counts them, to each rank of the
+// job, by its place there.
+func (c *Comm) TrafficTo() []uint64 {
+	to := make([]uint64, c.e.size)
+	c.e.mu.Lock()
+	defer c.e.mu.Unlock()
+	for i := range to {
+		to[i] = c.e.peers[i].sent
+	}
+	return to
 }
 
 // Computing adds n, which may be negative, to the number of goroutines of this

@@ -102,6 +102,7 @@ type peer struct {
 	owed    [windows]int       // of its credits, to be returned
 	cur     arrival
 	inbound map[uint64]*arrival // cleared large messages, by ID
+	sent    uint64              // bytes handed to the transport for it, headers included
 }
 
 // arrival is where a frame's payload goes: to a request, a message, or nowhere.

@@ -109,6 +109,7 @@ func (cfg Config) run(ctx context.Context, body func(context.Context, *Comm) err
 		if cfg.Record != bootstrap.RecordOff {
 			e.recorder = telemetry.NewRecorder(cfg.Rank, time.Now(), cfg.Control.Record)
 			e.recorder.SetTracing(cfg.Record == bootstrap.RecordTrace)
+			defer e.recorder.Flush() // of spans that libraries have traced last
 			if _, local := cfg.Control.(inProcess); !local {
 				e.recorder.Describe()
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	stderrors "errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,6 +69,10 @@ func TestJob(t *testing.T) {
 			if sent-before < 8000 || sent-before > 8200 || received < 8000 {
 				return fmt.Errorf("traffic %d, %d", sent-before, received)
 			}
+			to := c.TrafficTo()
+			if len(to) != 3 || to[c.Rank()] != 0 || to[0]+to[1]+to[2] < sent || to[(c.Rank()+1)%3] < 8000 || to[(c.Rank()+2)%3] > 200 {
+				return fmt.Errorf("traffic %v, %d in all", to, sent)
+			}
 			c.Recorder().Record(telemetry.Event{Kind: "note", Text: "hello"})
 			return nil
 		})
@@ -78,7 +83,8 @@ func TestJob(t *testing.T) {
 			if v, ok := cl.Verdict(rank); !ok || !v.OK {
 				t.Errorf("rank %d: verdict %+v", rank, v)
 			}
-			if lines := cl.Lines(rank); len(lines) != 1 || !strings.Contains(lines[0], `"hello"`) || !strings.Contains(lines[0], fmt.Sprintf(`"rank":%d`, rank)) {
+			lines := slices.DeleteFunc(cl.Lines(rank), func(l string) bool { return !strings.Contains(l, `"ev":"note"`) })
+			if len(lines) != 1 || !strings.Contains(lines[0], `"hello"`) || !strings.Contains(lines[0], fmt.Sprintf(`"rank":%d`, rank)) {
 				t.Errorf("rank %d: lines %q", rank, lines)
 			}
 		}

@@ -37,6 +37,14 @@ func (e *engine) transmit(peer int, payload [][]byte, done transport.Completion)
 		}
 	}
 	e.repay(p, window)
+	return e.hand(peer, payload, done)
+}
+
+// hand hands e.out to the transport, and counts it.
+func (e *engine) hand(peer int, payload [][]byte, done transport.Completion) bool {
+	if p := &e.peers[peer]; p.lost == nil {
+		p.sent += uint64(wire.HeaderSize + e.out.Payload())
+	}
 	return e.t.Send(peer, &e.out, payload, done)
 }
 
@@ -252,6 +260,6 @@ func (e *engine) consumed(peer, window, size int) {
 	if p.owed[window] >= e.window/4 && p.lost == nil {
 		e.out = wire.Header{Kind: wire.Credit}
 		e.repay(p, window)
-		e.t.Send(peer, &e.out, nil, nil)
+		e.hand(peer, nil, nil)
 	}
 }
