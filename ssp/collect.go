@@ -75,6 +75,7 @@ func (s *Store) answerScan(m *runtime.Message, d *codec.Decoder) error {
 	tail := codec.Encoder{}
 	tail.Begin(nil, codec.Header{Kind: codec.Ack, Rank: s.rank, Version: uint64(next + 1), ID: uint64(len(out))})
 	head := tail.End()
+	s.links[m.Source].fetched(1 + len(head) + len(out))
 	return m.Reply([]byte{byte(len(head))}, head, out)
 }
 
@@ -164,7 +165,9 @@ func (t *Table[T]) advance(ctx context.Context, c *stream[T]) error {
 			e.Begin(nil, codec.Header{Kind: codec.Request, Flags: codec.More, Rank: s.rank})
 			e.Table(codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.spec.Width})
 			e.Want(c.next)
-			reply, err := s.data.Call(ctx, c.owner, e.End())
+			ask := e.End()
+			s.links[c.owner].fetched(len(ask))
+			reply, err := s.data.Call(ctx, c.owner, ask)
 			if err != nil {
 				return err
 			}

@@ -141,6 +141,7 @@ func (s *Store) postAll(ctx context.Context, encs []codec.Encoder, marked []bool
 			}
 			continue
 		}
+		s.links[o].raw.Add(int64(len(msg)))
 		msg = s.links[o].squeeze(msg)
 		s.links[o].updates.Add(int64(len(msg)))
 		if err := s.data.Post(ctx, o, msg); err != nil {

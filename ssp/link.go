@@ -15,6 +15,13 @@ type link struct {
 	est codec.Estimator // guarded by mu
 
 	updates, fetches, pushed, control atomic.Int64 // bytes sent
+	raw                               atomic.Int64 // the first three before compression
+}
+
+// fetched counts a request or an answer that travels as it is.
+func (l *link) fetched(bytes int) {
+	l.fetches.Add(int64(bytes))
+	l.raw.Add(int64(bytes))
 }
 
 // squeeze returns the message as it should travel.

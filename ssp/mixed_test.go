@@ -184,7 +184,7 @@ func TestEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 			for rank := range 2 {
-				last, bytes := map[int]telemetry.Event{}, map[string]int64{}
+				last, bytes, to := map[int]telemetry.Event{}, map[string]int64{}, []int64{}
 				for _, line := range cluster.Lines(rank) {
 					var e telemetry.Event
 					if err := json.Unmarshal([]byte(line), &e); err != nil {
@@ -197,7 +197,7 @@ func TestEvents(t *testing.T) {
 								t.Errorf("rank %d: %s fell from %d to %d", rank, class, n, e.Bytes[class])
 							}
 						}
-						bytes = e.Bytes
+						bytes, to = e.Bytes, e.To
 					case e.Kind != "clock":
 					case e.Rank != rank || e.Clock < was.Clock || e.Reads < was.Reads || e.Fetches < was.Fetches ||
 						e.Compute < was.Compute || e.Gate < was.Gate || e.Miss < was.Miss || e.Flush < was.Flush:
@@ -228,11 +228,17 @@ func TestEvents(t *testing.T) {
 				if st.Reads != reads || st.Fetches != fetches || st.Clocks != 2*clocks*workers {
 					t.Errorf("rank %d: %+v", rank, st)
 				}
-				if classes := slices.Sorted(maps.Keys(bytes)); !slices.Equal(classes, []string{"control", "fetch", "push", "update", "wire"}) {
+				if classes := slices.Sorted(maps.Keys(bytes)); !slices.Equal(classes, []string{"control", "fetch", "push", "raw", "update", "wire"}) {
 					t.Errorf("rank %d: classes %v", rank, classes)
 				}
 				if pushed := bytes["push"] > 0; pushed != (p.String()[0] == 'e' || p == ssp.Async()) || bytes["update"] == 0 || bytes["fetch"] == 0 {
 					t.Errorf("rank %d: bytes %v", rank, bytes)
+				}
+				if raw := bytes["update"] + bytes["fetch"] + bytes["push"]; bytes["raw"] != raw { // too little to compress
+					t.Errorf("rank %d: %d bytes before compression, %d after", rank, bytes["raw"], raw)
+				}
+				if len(to) != 2 || to[rank] != 0 || to[1-rank] != bytes["wire"] {
+					t.Errorf("rank %d: %v of %d bytes", rank, to, bytes["wire"])
 				}
 				if bytes["wire"] < bytes["update"]+bytes["fetch"]+bytes["push"]+bytes["control"] {
 					t.Errorf("rank %d: the wire has less than the store sent: %v", rank, bytes)

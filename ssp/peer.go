@@ -18,6 +18,7 @@ type peer[T Elem] struct {
 	cache  *rowcache.Cache[T]
 	notify chan struct{} // closed at news; nil when nobody waits
 	parked bool          // the last answer waited for the owner's clock
+	last   int           // the rank that raised the clock of the last answer or push; negative: none
 }
 
 // install takes the rows of a block.
@@ -41,7 +42,7 @@ func (t *Table[T]) install(owner int, d *codec.Decoder) error {
 			}
 			more = d.NextRow()
 		}
-		p.parked = h.Flags&codec.Parked != 0
+		p.parked, p.last = h.Flags&codec.Parked != 0, h.Last-1
 		if !more {
 			p.wake()
 		}
@@ -57,6 +58,7 @@ const lockRows = 128
 func (t *Table[T]) told(owner int, h codec.Header) {
 	p := &t.peers[owner]
 	p.mu.Lock()
+	p.last = h.Last - 1
 	p.cache.Pushed(h.Epoch, h.Clock, h.Version, h.ID)
 	p.wake()
 	p.mu.Unlock()
@@ -105,7 +107,7 @@ func (t *Table[T]) fetch(owner int, rows []int64, age int64) {
 		}
 		msg := e.End()
 		rows = rows[n:]
-		link.fetches.Add(int64(len(msg)))
+		link.fetched(len(msg))
 		s.spawn(func(ctx context.Context) {
 			start := time.Now()
 			reply, err := s.data.Call(ctx, owner, msg)

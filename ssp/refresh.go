@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
 // need is what a read wants of one owner.
@@ -134,7 +136,11 @@ func (v *View[T]) refreshOwn(ctx context.Context, wanted int64) error {
 			s.mu.Unlock()
 			start := time.Now()
 			err := s.wait(ctx, a.wake)
-			v.w.blocked(&v.w.totals.Gate, start)
+			on := telemetry.NoRank
+			if err == nil {
+				on = a.last
+			}
+			v.w.blocked(telemetry.Gate, on, start)
 			if err != nil {
 				return err
 			}
@@ -154,13 +160,6 @@ func (v *View[T]) refreshOwn(ctx context.Context, wanted int64) error {
 		}
 	}
 	return nil
-}
-
-// blocked adds a wait to one of the worker's totals.
-func (w *Worker) blocked(total *time.Duration, start time.Time) {
-	d := time.Since(start)
-	*total += d
-	w.waited += d
 }
 
 // refreshFar copies rows of other ranks: v.far[owner].slots.
@@ -197,11 +196,15 @@ func (v *View[T]) refreshFar(ctx context.Context, wanted Clock) error {
 			err := v.w.s.wait(ctx, news)
 			p.mu.Lock()
 			gated := p.parked || v.t.spec.Policy.pushes() && p.cache.Find(v.rows[f.waiting[0]]) >= 0
+			last := p.last
 			p.mu.Unlock()
-			if gated {
-				v.w.blocked(&v.w.totals.Gate, start)
-			} else {
-				v.w.blocked(&v.w.totals.Miss, start)
+			switch {
+			case !gated:
+				v.w.blocked(telemetry.Miss, o, start)
+			case err != nil: // nobody has come
+				v.w.blocked(telemetry.Gate, telemetry.NoRank, start)
+			default:
+				v.w.blocked(telemetry.Gate, last, start)
 			}
 			if err != nil {
 				return err

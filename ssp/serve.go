@@ -8,6 +8,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/runtime/telemetry"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 	"github.com/sspurn/sspurn/ssp/internal/shard"
 )
@@ -18,6 +19,7 @@ type ask struct {
 	msg   []byte
 	since time.Time
 	wake  chan struct{} // of a worker of this rank
+	last  int           // good once wake is closed: the rank that was waited for, or a negative number
 }
 
 // handle serves the shard's port.
@@ -72,6 +74,7 @@ func (s *Store) reply(m *runtime.Message, out []byte, waited time.Duration) erro
 	var head [binary.MaxVarintLen64]byte
 	n := binary.PutUvarint(head[:], uint64(waited.Microseconds()))
 	l := &s.links[m.Source]
+	l.raw.Add(int64(n + len(out)))
 	out = l.squeeze(out)
 	l.fetches.Add(int64(n + len(out)))
 	return m.Reply(head[:n], out)
@@ -111,6 +114,7 @@ func (s *Store) release(rose bool) (ready []answer, err error) {
 			break
 		}
 		if a.wake != nil {
+			a.last = s.shard.Last()
 			close(a.wake)
 			continue
 		}
@@ -163,8 +167,10 @@ func (s *Store) push(ctx context.Context, rank int) {
 			continue
 		}
 		buf = out
-		msg := s.links[rank].squeeze(out)
-		s.links[rank].pushed.Add(int64(len(msg)))
+		link := &s.links[rank]
+		link.raw.Add(int64(len(out)))
+		msg := link.squeeze(out)
+		link.pushed.Add(int64(len(msg)))
 		start := time.Now()
 		_, err := s.news.Call(ctx, rank, msg)
 		switch {
@@ -174,7 +180,14 @@ func (s *Store) push(ctx context.Context, rank int) {
 			s.fail(errors.WithMessagef(err, "push to rank %d", rank))
 			return
 		}
-		s.links[rank].took(len(msg), time.Since(start))
+		end := time.Now()
+		link.took(len(msg), end.Sub(start))
+		if r := s.c.Recorder(); r.Tracing() {
+			on := s.c.JobRank(rank)
+			r.Trace(telemetry.Span{
+				Kind: telemetry.Push, Lane: telemetry.LanePush + on, On: on, Start: r.At(start), End: r.At(end), Bytes: int64(len(msg)),
+			})
+		}
 		select { // more may have come meanwhile
 		case s.wakers[rank] <- struct{}{}:
 		default:

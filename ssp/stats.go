@@ -1,6 +1,8 @@
 package ssp
 
 import (
+	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"time"
@@ -15,7 +17,7 @@ type Stats struct {
 	Compute  time.Duration // outside the store, straggling included
 	Gate     time.Duration // waiting because other workers are behind
 	Miss     time.Duration // waiting for rows to arrive
-	Flush    time.Duration // in Clock
+	Flush    time.Duration // in Clock and Close, without what is in Gate
 	Straggle time.Duration // slept for Config.Straggle, part of Compute
 	Reads    int64         // rows read
 	Fetches  int64         // rows asked for at other ranks
@@ -23,7 +25,8 @@ type Stats struct {
 	// Stale counts reads by the age of the copy minus the reader's clock.
 	Stale map[Clock]int64
 	// Bytes that left this rank, by class: update, fetch (requests for rows and
-	// the answers to others'), push, control; and wire, all of the runtime's.
+	// the answers to others'), push, control; raw, the first three before
+	// compression; and wire, all of the runtime's.
 	Bytes map[string]int64
 
 	near [nearAges]int64 // Stale of 0, -1, …; not in Reads
@@ -69,8 +72,7 @@ const recordEvery = 50 * time.Millisecond
 
 // record publishes the worker's totals and, not too often unless it is the
 // last, writes an event.
-func (w *Worker) record(last bool) {
-	now := time.Now()
+func (w *Worker) record(now time.Time, last bool) {
 	if !last && now.Sub(w.recorded) < recordEvery {
 		return
 	}
@@ -92,7 +94,17 @@ func (w *Worker) record(last bool) {
 	for _, k := range slices.Sorted(maps.Keys(t.Stale)) {
 		e.Stale = append(e.Stale, [2]int64{int64(k), t.Stale[k]})
 	}
+	for rank, d := range w.gates {
+		if d > 0 {
+			e.On = append(e.On, [2]float64{float64(w.s.c.JobRank(rank)), d.Seconds()})
+		}
+	}
+	slices.SortFunc(e.On, func(a, b [2]float64) int { return cmp.Compare(a[0], b[0]) })
 	r.Record(e)
+	w.line.flush()
+	if last {
+		r.Flush()
+	}
 	if w.index == 0 {
 		w.s.record()
 	}
@@ -101,22 +113,51 @@ func (w *Worker) record(last bool) {
 // record writes the bytes that have left.
 func (s *Store) record() {
 	if r := s.c.Recorder(); r.Enabled() {
-		r.Record(telemetry.Event{Kind: "bytes", Bytes: s.bytes()})
+		s.recording.Lock()
+		defer s.recording.Unlock()
+		s.recorded.Store(int64(time.Since(s.start)))
+		b, to := s.bytes()
+		r.Record(telemetry.Event{Kind: "bytes", Bytes: b, To: to})
 	}
 }
 
-func (s *Store) bytes() map[string]int64 {
-	b := map[string]int64{"update": 0, "fetch": 0, "push": 0, "control": 0}
+// beatEvery is how long a rank is silent at most, whatever its workers wait for.
+const beatEvery = time.Second
+
+// beat records the bytes while no worker does.
+func (s *Store) beat(ctx context.Context) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if time.Since(s.start)-time.Duration(s.recorded.Load()) >= beatEvery {
+				s.record()
+			}
+		case <-ctx.Done():
+			return
+		case <-s.c.Done():
+			return
+		}
+	}
+}
+
+// bytes returns what has left by class, and by the rank of the job it went to.
+func (s *Store) bytes() (b map[string]int64, to []int64) {
+	b = map[string]int64{"update": 0, "fetch": 0, "push": 0, "control": 0, "raw": 0, "wire": 0}
 	for i := range s.links {
 		l := &s.links[i]
 		b["update"] += l.updates.Load()
 		b["fetch"] += l.fetches.Load()
 		b["push"] += l.pushed.Load()
 		b["control"] += l.control.Load()
+		b["raw"] += l.raw.Load()
 	}
-	sent, _ := s.c.Traffic()
-	b["wire"] = int64(sent)
-	return b
+	for _, n := range s.c.TrafficTo() {
+		to = append(to, int64(n))
+		b["wire"] += int64(n)
+	}
+	return b, to
 }
 
 // Stats returns the totals of this rank. It may be called at any time.
@@ -131,6 +172,6 @@ func (s *Store) Stats() Stats {
 	for _, t := range tables {
 		out.Evicted += t.evicted()
 	}
-	out.Bytes = s.bytes()
+	out.Bytes, _ = s.bytes()
 	return out
 }

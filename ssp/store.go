@@ -3,6 +3,7 @@ package ssp
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pkg/errors"
@@ -34,6 +35,9 @@ type Store struct {
 
 	failOnce sync.Once
 	failed   chan struct{} // closed by fail
+
+	recording sync.Mutex   // bytes are sampled and recorded by one at a time: totals never fall
+	recorded  atomic.Int64 // when they were last, since start
 	failure  error         // good once failed is closed
 
 	mu     sync.Mutex // guards shard and round; held for one batch or answer
@@ -127,7 +131,9 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		}
 	}
 	for i := range cfg.Workers {
-		s.workers = append(s.workers, &Worker{s: s, index: i, totals: newStats()})
+		s.workers = append(s.workers, &Worker{
+			s: s, index: i, totals: newStats(), gates: make([]time.Duration, n), line: timeline{rec: c.Recorder(), lane: i},
+		})
 	}
 	setup := uint64(cfg.Workers)<<32 | uint64(cfg.Policy.kind)<<56 ^ uint64(cfg.Policy.staleness)
 	if _, err := s.meet(ctx, meeting{mark: setup}); err != nil {
@@ -135,6 +141,10 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		s.wg.Wait()
 		return nil, errors.WithMessage(err, "open store")
 	}
+	if c.Recorder().Enabled() {
+		s.spawn(s.beat)
+	}
+	s.traced("open", s.start)
 	return s, nil
 }
 
@@ -170,6 +180,7 @@ func (s *Store) Close(ctx context.Context) error {
 	}
 	s.closed = true
 	s.wmu.Unlock()
+	defer s.traced("close", time.Now())
 	err := s.settle(ctx)
 	s.stop()
 	s.wg.Wait()
@@ -181,5 +192,6 @@ func (s *Store) Close(ctx context.Context) error {
 			err = e
 		}
 	}
+	s.record() // all that it has sent
 	return errors.WithMessage(err, "close store")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	stderrors "errors"
 	"sync"
+	"time"
 
 	"github.com/pkg/errors"
 
@@ -80,7 +81,10 @@ func (s *Store) arrive(rank int, m meeting, answer func([]byte) error) error {
 	var e codec.Encoder
 	e.Begin(nil, codec.Header{Kind: codec.Ack, Flags: flags, Rank: s.rank, Clock: int64(done.at)})
 	out := e.End()
-	for _, f := range done.answers {
+	for r, f := range done.answers {
+		if r != s.rank {
+			s.links[r].control.Add(int64(len(out)))
+		}
 		if err := f(out); err != nil {
 			return err
 		}
@@ -151,6 +155,7 @@ func (s *Store) Sync(ctx context.Context) error {
 	if closed {
 		return errors.New("sync: the store is closed")
 	}
+	defer s.traced("sync", time.Now())
 	return errors.WithMessage(s.settle(ctx), "sync")
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/linalg"
+	"github.com/sspurn/sspurn/runtime/telemetry"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 	"github.com/sspurn/sspurn/ssp/internal/slab"
 )
@@ -232,7 +233,7 @@ func (v *View[T]) awaitAck(ctx context.Context) error {
 		if news != nil {
 			start := time.Now()
 			err := v.w.s.wait(ctx, news)
-			v.w.blocked(&v.w.totals.Gate, start)
+			v.w.blocked(telemetry.Gate, o, start)
 			return err
 		}
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/pkg/errors"
 
+	"github.com/sspurn/sspurn/runtime/bootstrap"
+	"github.com/sspurn/sspurn/runtime/telemetry"
 	"github.com/sspurn/sspurn/ssp/internal/clock"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 )
@@ -35,6 +37,8 @@ type Worker struct {
 	waited    time.Duration
 	recorded  time.Time
 	totals    Stats
+	gates     []time.Duration // totals.Gate by the rank that was waited for
+	line      timeline
 	published Stats // guarded by Store.wmu
 }
 
@@ -131,6 +135,7 @@ func (s *Store) NewWorker() (*Worker, error) {
 	w.open = true
 	w.turn++
 	w.since, w.waited = time.Now(), 0
+	w.line.begin(w.clock, w.since)
 	return w, nil
 }
 
@@ -146,16 +151,19 @@ func (w *Worker) end(ctx context.Context, failed bool) error {
 		return nil
 	}
 	w.open = false
-	w.account()
-	w.record(true)
-	if failed {
-		return nil
+	start := w.account()
+	var err error
+	if !failed {
+		if err = w.handOver(ctx); err == nil {
+			w.leave()
+			err = w.s.flush(ctx)
+		}
 	}
-	if err := w.handOver(ctx); err != nil {
-		return errors.WithMessagef(err, "close worker %d", w.index)
-	}
-	w.leave()
-	return errors.WithMessagef(w.s.flush(ctx), "close worker %d", w.index)
+	now := time.Now()
+	w.totals.Flush += now.Sub(start)
+	w.line.end(now)
+	w.record(now, true)
+	return errors.WithMessagef(err, "close worker %d", w.index)
 }
 
 // leave takes the worker out of the rank's minimum.
@@ -221,19 +229,42 @@ func (w *Worker) Clock(ctx context.Context) error {
 		}
 	}
 	now := time.Now()
-	w.totals.Flush += now.Sub(start)
+	w.totals.Flush += now.Sub(start) - w.waited
 	w.totals.Clocks++
 	w.since, w.waited = now, 0
-	w.record(false)
+	w.line.end(now)
+	w.line.begin(w.clock, now)
+	w.record(now, false)
 	return nil
 }
 
-// account ends a stretch of computing and returns the time.
+// account ends the computing of a clock and returns the time.
 func (w *Worker) account() time.Time {
 	now := time.Now()
 	w.totals.Compute += now.Sub(w.since) - w.waited
 	w.since, w.waited = now, 0
+	w.line.finish(now)
 	return now
+}
+
+// blocked adds a wait that ends now to the worker's totals: a Miss on the owner
+// of rows, or a Gate on the rank that was behind.
+func (w *Worker) blocked(kind telemetry.SpanKind, on int, start time.Time) {
+	now := time.Now()
+	d := now.Sub(start)
+	w.waited += d
+	if kind == telemetry.Miss {
+		w.totals.Miss += d
+	} else {
+		w.totals.Gate += d
+	}
+	if on >= 0 {
+		if kind == telemetry.Gate {
+			w.gates[on] += d
+		}
+		on = w.s.c.JobRank(on)
+	}
+	w.line.note(kind, on, start, now)
 }
 
 func (w *Worker) reset(at Clock) {
@@ -253,11 +284,19 @@ func (w *Worker) reset(at Clock) {
 // straggle sleeps as the experiment wants; it counts as computing.
 func (w *Worker) straggle(ctx context.Context) error {
 	s := w.s
+	if s.straggle.Kind == bootstrap.Nobody {
+		return nil
+	}
 	d := delay(s.straggle, s.rank, s.size, w.clock, s.cfg.Seed, time.Since(w.since)-w.waited)
 	if d <= 0 {
 		return nil
 	}
-	w.totals.Straggle += d
+	start := time.Now()
+	defer func() {
+		end := time.Now()
+		w.totals.Straggle += end.Sub(start)
+		w.line.note(telemetry.Straggle, telemetry.NoRank, start, end)
+	}()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

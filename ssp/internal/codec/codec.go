@@ -11,7 +11,7 @@
 //
 // Layout, integers as unsigned varints unless said otherwise:
 //
-//	message  kind byte, flags byte, rank, incarnation, version, clock, epoch, branch, id, block..., 0
+//	message  kind byte, flags byte, rank, incarnation, version, clock, epoch, branch, id, last, block..., 0
 //	block    table+1, coding byte (low half: element type, high half: value coding, 0 = full width), width, age, row..., 0
 //	row      (gap<<3 | aged<<2 | shape), age when aged, payload; gap = row - the row before (-1 at first)
 //
@@ -128,6 +128,7 @@ type Header struct {
 	Epoch       uint32 // of the member set the clock is meant for
 	Branch      uint32 // 0
 	ID          uint64 // Rows: how many batches the owner had applied, which orders copies of a row
+	Last        int    // Rows: 1 + the rank whose batch made the owner's clock what it is, in [0, 1<<31); 0: none
 }
 
 // Block opens the rows of one table.

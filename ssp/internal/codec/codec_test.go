@@ -70,7 +70,7 @@ func testRoundTrip[T Elem](t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	h := Header{
 		Kind: Rows, Flags: Push | More, Rank: rng.IntN(1 << 20), Incarnation: rng.Uint32(), Version: rng.Uint64(),
-		Clock: rng.Int64(), Epoch: rng.Uint32(), Branch: rng.Uint32(), ID: rng.Uint64(),
+		Clock: rng.Int64(), Epoch: rng.Uint32(), Branch: rng.Uint32(), ID: rng.Uint64(), Last: rng.IntN(1 << 31),
 	}
 	blocks := make([]Block, rng.IntN(4))
 	rows := make([][]entry[T], len(blocks))

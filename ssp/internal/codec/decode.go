@@ -63,6 +63,7 @@ func (d *Decoder) Reset(msg []byte) error {
 	h.Epoch = uint32(d.bounded(math.MaxUint32, "epoch"))
 	h.Branch = uint32(d.bounded(math.MaxUint32, "branch"))
 	h.ID = d.uvarint()
+	h.Last = int(d.bounded(math.MaxInt32, "last"))
 	return d.err
 }
 

@@ -27,7 +27,7 @@ const trustDense = 7
 
 // Begin starts a message that is appended to dst.
 func (e *Encoder) Begin(dst []byte, h Header) {
-	if h.Kind == 0 || h.Kind >= kindEnd || h.Rank < 0 || h.Rank > math.MaxInt32 || h.Clock < 0 || h.Flags >= flagsEnd {
+	if h.Kind == 0 || h.Kind >= kindEnd || h.Rank < 0 || h.Rank > math.MaxInt32 || h.Clock < 0 || h.Last < 0 || h.Last > math.MaxInt32 || h.Flags >= flagsEnd {
 		panic(fmt.Sprintf("codec: invalid header %+v", h))
 	}
 	dst = append(dst, byte(h.Kind), byte(h.Flags))
@@ -38,6 +38,7 @@ func (e *Encoder) Begin(dst []byte, h Header) {
 	dst = appendUvarint(dst, uint64(h.Epoch))
 	dst = appendUvarint(dst, uint64(h.Branch))
 	dst = appendUvarint(dst, h.ID)
+	dst = appendUvarint(dst, uint64(h.Last))
 	*e = Encoder{buf: dst, kind: h.Kind}
 }
 

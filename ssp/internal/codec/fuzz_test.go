@@ -20,7 +20,7 @@ func samples() [][]byte {
 	Dense(&e, 0, []int32{0, 0, 0, 0, -1, 0, 0, 0, 0})
 	Dense(&e, 1, []int32{1, 2, 3, 4, 5, 6, 7, 8, 9})
 	out = append(out, e.End())
-	e.Begin(nil, Header{Kind: Rows, Flags: Push, Clock: Forever})
+	e.Begin(nil, Header{Kind: Rows, Flags: Push, Clock: Forever, Last: 300})
 	e.Table(Block{Type: Int64, Width: 2, Age: 1})
 	e.Age(8)
 	Sparse(&e, 1<<50, []int32{1}, []int64{-1 << 60})

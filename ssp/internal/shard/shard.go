@@ -23,6 +23,7 @@ type Shard[R any] struct {
 	order   *clock.Order[held]
 	parked  clock.Parking[R]
 	count   uint64 // batches applied, to order copies of a row
+	last    int    // the rank whose batch made the minimum rise last, or -1
 	enc     codec.Encoder
 	eager   bool // some table is
 }
@@ -44,7 +45,7 @@ type held struct {
 // New returns the shard of a rank, without tables.
 func New[R any](rank, ranks int) *Shard[R] {
 	return &Shard[R]{
-		rank: rank, clocks: clock.NewVector(ranks), senders: make([]sender, ranks), order: clock.NewOrder[held](ranks),
+		rank: rank, last: -1, clocks: clock.NewVector(ranks), senders: make([]sender, ranks), order: clock.NewOrder[held](ranks),
 	}
 }
 
@@ -57,6 +58,10 @@ func (s *Shard[R]) AddTable(t Table) {
 // Min returns the clock of the slowest rank: everything with a smaller
 // timestamp is applied.
 func (s *Shard[R]) Min() int64 { return s.clocks.Min() }
+
+// Last returns the rank that all others had to wait for: its batch made the
+// minimum what it is. It is -1 when no batch did.
+func (s *Shard[R]) Last() int { return s.last }
 
 // Clocks returns the clocks of the ranks.
 func (s *Shard[R]) Clocks() *clock.Vector { return s.clocks }
@@ -122,6 +127,7 @@ func (s *Shard[R]) Batch(rank int, msg []byte) (rose, push bool, err error) {
 	s.order.Hold(rank, s.clocks.At(rank), held{h.Version, append([]byte(nil), keep...)})
 	rose = s.clocks.Step(h.Epoch, rank, h.Clock)
 	if rose {
+		s.last = rank
 		if err := s.settle(); err != nil {
 			return false, false, err
 		}
@@ -220,7 +226,7 @@ func (s *Shard[R]) Answer(dst []byte, rank int, msg []byte, waited bool) ([]byte
 func (s *Shard[R]) begin(dst []byte, rank int, flags codec.Flags, ordered bool) {
 	s.enc.Begin(dst, codec.Header{
 		Kind: codec.Rows, Flags: flags, Rank: s.rank, Version: s.Applied(rank, ordered), Clock: s.clocks.Min(),
-		Epoch: s.clocks.Epoch(), ID: s.count,
+		Epoch: s.clocks.Epoch(), ID: s.count, Last: s.last + 1,
 	})
 }
 

@@ -235,6 +235,12 @@ func (w *world) deliver(kind, from, to int) bool {
 				break
 			}
 			w.answer(to, w.parked[i].rank, w.parked[i].msg, true)
+			sent := w.answers[to][w.parked[i].rank]
+			var d codec.Decoder
+			w.must(d.Reset(sent[len(sent)-1].msg))
+			if last := d.Header().Last - 1; last != from {
+				w.fail("an answer that the batch of rank %d releases names rank %d", from, last)
+			}
 		}
 	case 1:
 		at, err := shard.Wanted(m.msg)

@@ -1,0 +1,149 @@
+package ssp
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sspurn/sspurn/runtime/telemetry"
+)
+
+// spansOf returns a recorder and a function that returns the spans it has got.
+func spansOf(t testing.TB, start time.Time) (*telemetry.Recorder, func() []telemetry.Span) {
+	var spans []telemetry.Span
+	r := telemetry.NewRecorder(0, start, func(line []byte) {
+		var e telemetry.Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatal(err)
+		}
+		s, err := e.Unpack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		spans = append(spans, s...)
+	})
+	return r, func() []telemetry.Span { return spans }
+}
+
+// TestTimeline: whatever a worker waits for in its clocks, the spans follow one
+// another and have all of the time of each kind.
+func TestTimeline(t *testing.T) {
+	type clockTime struct {
+		length time.Duration
+		kinds  [8]time.Duration
+	}
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		start := time.Now()
+		rec, spans := spansOf(t, start)
+		tracing, clocks := seed%2 == 0, 1+rng.IntN(60)
+		rec.SetTracing(tracing)
+		l := timeline{rec: rec, lane: 3}
+		now := start.Add(time.Second)
+		want := make([]clockTime, clocks)
+		for c := range clocks {
+			l.begin(Clock(c), now)
+			began := now
+			pass := func(kind telemetry.SpanKind) (from time.Time) {
+				from = now
+				d := leastWait + time.Duration(rng.IntN(1e6))
+				want[c].kinds[kind] += d
+				now = now.Add(d)
+				return from
+			}
+			for range rng.IntN(12) {
+				if rng.IntN(3) > 0 {
+					pass(telemetry.Compute)
+				}
+				kind := telemetry.Gate + telemetry.SpanKind(rng.IntN(2))
+				l.note(kind, rng.IntN(4), pass(kind), now)
+			}
+			pass(telemetry.Compute)
+			if rng.IntN(3) == 0 {
+				l.note(telemetry.Straggle, telemetry.NoRank, pass(telemetry.Straggle), now)
+			}
+			l.finish(now)
+			for range rng.IntN(5) {
+				pass(telemetry.Flush)
+				l.note(telemetry.Gate, 2, pass(telemetry.Gate), now)
+			}
+			pass(telemetry.Flush)
+			l.end(now)
+			want[c].length = now.Sub(began)
+		}
+		l.flush()
+		rec.Flush()
+		got := make([]clockTime, clocks)
+		var last telemetry.Span
+		for _, s := range spans() {
+			if s.Lane != 3 || s.Start < last.End || s.End <= s.Start || s.Clock < last.Clock {
+				t.Fatalf("seed %d: %+v after %+v", seed, s, last)
+			}
+			if last.End > 0 && s.Start > last.End && (tracing || s.Clock == last.Clock) {
+				t.Fatalf("seed %d: a gap between %+v and %+v", seed, last, s)
+			}
+			got[s.Clock].length += s.End - s.Start
+			got[s.Clock].kinds[s.Kind] += s.End - s.Start
+			last = s
+		}
+		limit := time.Duration(0) // of clocks that are not kept
+		if !tracing && clocks > keptClocks {
+			var all []time.Duration
+			for _, w := range want {
+				all = append(all, w.length)
+			}
+			slices.Sort(all)
+			limit = all[clocks-keptClocks]
+		}
+		for c := range want {
+			if want[c].length >= limit && got[c] != want[c] {
+				t.Fatalf("seed %d: clock %d: %+v, want %+v", seed, c, got[c], want[c])
+			}
+			if want[c].length < limit && got[c].length > 0 {
+				t.Fatalf("seed %d: clock %d of %v is kept, but not one of %v", seed, c, want[c].length, limit)
+			}
+		}
+	}
+}
+
+// A clock costs no allocation, whatever the worker waits for.
+func TestTimelineAllocs(t *testing.T) {
+	start := time.Now()
+	l := timeline{rec: telemetry.NewRecorder(0, start, func([]byte) {})}
+	at := func(n int) time.Time { return start.Add(time.Duration(n) * time.Millisecond) }
+	clock := func() {
+		l.begin(4, at(0))
+		for i := range 20 {
+			l.note(telemetry.Gate, i%3, at(2*i+1), at(2*i+2))
+		}
+		l.finish(at(50))
+		l.end(at(51))
+	}
+	clock()
+	if n := testing.AllocsPerRun(100, clock); n != 0 {
+		t.Errorf("%v allocations a clock", n)
+	}
+	none := timeline{}
+	none.begin(1, start)
+	none.note(telemetry.Gate, 1, start, at(1))
+	none.end(at(2))
+	none.flush()
+}
+
+func BenchmarkTimeline(b *testing.B) {
+	start := time.Now()
+	l := timeline{rec: telemetry.NewRecorder(0, start, func([]byte) {})}
+	at := [5]time.Time{}
+	for i := range at {
+		at[i] = start.Add(time.Duration(i) * time.Millisecond)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		l.begin(4, at[0])
+		l.note(telemetry.Miss, 2, at[1], at[2])
+		l.finish(at[3])
+		l.end(at[4])
+	}
+}
