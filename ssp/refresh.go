@@ -186,6 +186,7 @@ func (v *View[T]) refreshFar(ctx context.Context, wanted Clock) error {
 			p := &v.t.peers[o]
 			p.mu.Lock()
 			news := p.news()
+			pushed := v.t.spec.Policy.pushes() && p.cache.Find(v.rows[f.waiting[0]]) >= 0
 			p.mu.Unlock()
 			// What came between the look and the channel is seen by a second look.
 			n := len(f.waiting)
@@ -195,8 +196,7 @@ func (v *View[T]) refreshFar(ctx context.Context, wanted Clock) error {
 			start := time.Now()
 			err := v.w.s.wait(ctx, news)
 			p.mu.Lock()
-			gated := p.parked || v.t.spec.Policy.pushes() && p.cache.Find(v.rows[f.waiting[0]]) >= 0
-			last := p.last
+			gated, last := pushed || p.parked, p.last
 			p.mu.Unlock()
 			switch {
 			case !gated:
