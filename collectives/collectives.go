@@ -3,9 +3,11 @@ package collectives
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/sspurn/sspurn/collectives/schedule"
 	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
 // noRoot in a fingerprint stands for calls without one.
@@ -122,7 +124,18 @@ func call[T runtime.Elem](ctx context.Context, c *runtime.Comm, f *fingerprint, 
 	if ctx.Err() != nil {
 		return s.broken(ctx, context.Cause(ctx))
 	}
-	return execute(ctx, s, f, s.plan(f, sizeOf[T](), o), dst, src, k)
+	p := s.plan(f, sizeOf[T](), o)
+	rec := c.Recorder()
+	if !rec.Tracing() {
+		return execute(ctx, s, f, p, dst, src, k)
+	}
+	start := time.Now()
+	err := execute(ctx, s, f, p, dst, src, k)
+	rec.Trace(telemetry.Span{
+		Kind: telemetry.Collective, Lane: telemetry.LaneRank, On: telemetry.NoRank, Name: f.verb.String() + " " + p.Name,
+		Start: rec.At(start), End: rec.At(time.Now()), Bytes: int64(p.Sends() * sizeOf[T]()),
+	})
+	return err
 }
 
 // The machine that algorithms are chosen for, in nanoseconds a message and a

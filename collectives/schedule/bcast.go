@@ -4,7 +4,7 @@ package schedule
 // rank tells the one 2^k ahead and hears from the one 2^k behind (Hensgen,
 // Finkel and Manber, 1988). Messages are empty.
 func BarrierDissemination(rank, size, _, _ int) Schedule {
-	var s Schedule
+	s := Schedule{Name: "dissemination"}
 	for d := 1; d < size; d *= 2 {
 		s.net(send((rank+d)%size, Range{}), recv((rank-d+size)%size, Range{}))
 	}
@@ -14,7 +14,7 @@ func BarrierDissemination(rank, size, _, _ int) Schedule {
 // BcastBinomial sends Output of the root to Output of all along a binomial
 // tree: the ranks that have it double in every round.
 func BcastBinomial(rank, size, root, count int) Schedule {
-	var s Schedule
+	s := Schedule{Name: "binomial"}
 	all := Range{Output, 0, count}
 	v := (rank - root + size) % size
 	top := 1
@@ -41,7 +41,7 @@ func BcastBinomial(rank, size, root, count int) Schedule {
 // the vector however many there are (van de Geijn; Thakur, Rabenseifner and
 // Gropp 2005, section 4.2).
 func BcastScatterAllgather(rank, size, root, count int) Schedule {
-	var s Schedule
+	s := Schedule{Name: "scatter-allgather"}
 	v := (rank - root + size) % size
 	off := offsets(Blocks(size, count)) // of blocks by v
 	span := func(from, to int) Range { return Range{Output, off[from], off[min(to, size)] - off[from]} }

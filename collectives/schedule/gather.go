@@ -3,7 +3,7 @@ package schedule
 // GatherBinomial brings Input of all ranks to Output of the root, in rank
 // order, along a binomial tree: few messages, but blocks travel several times.
 func GatherBinomial(rank, size, root int, counts []int) Schedule {
-	var s Schedule
+	s := Schedule{Name: "binomial"}
 	v := (rank - root + size) % size
 	off := treeOffsets(size, root, counts)
 	in := Range{Input, 0, counts[rank]}
@@ -44,7 +44,7 @@ func GatherBinomial(rank, size, root int, counts []int) Schedule {
 // GatherLinear brings Input of all ranks to Output of the root directly: every
 // block travels once.
 func GatherLinear(rank, size, root int, counts []int) Schedule {
-	var s Schedule
+	s := Schedule{Name: "linear"}
 	in := Range{Input, 0, counts[rank]}
 	if rank != root {
 		s.net(send(root, in))
@@ -67,7 +67,7 @@ func GatherLinear(rank, size, root int, counts []int) Schedule {
 // ScatterBinomial brings block r of the root's Input to Output of rank r along
 // a binomial tree.
 func ScatterBinomial(rank, size, root int, counts []int) Schedule {
-	var s Schedule
+	s := Schedule{Name: "binomial"}
 	v := (rank - root + size) % size
 	off := treeOffsets(size, root, counts)
 	out := Range{Output, 0, counts[rank]}
@@ -111,7 +111,7 @@ func ScatterBinomial(rank, size, root int, counts []int) Schedule {
 // ScatterLinear brings block r of the root's Input to Output of rank r
 // directly.
 func ScatterLinear(rank, size, root int, counts []int) Schedule {
-	var s Schedule
+	s := Schedule{Name: "linear"}
 	out := Range{Output, 0, counts[rank]}
 	if rank != root {
 		s.net(recv(root, out))
@@ -135,7 +135,7 @@ func ScatterLinear(rank, size, root int, counts []int) Schedule {
 // AllgatherBruck brings Input of all ranks to Output of all in as few rounds as
 // there can be, doubling what a rank holds (Bruck et al. 1997).
 func AllgatherBruck(rank, size, _ int, counts []int) Schedule {
-	var s Schedule
+	s := Schedule{Name: "bruck"}
 	to := offsets(counts)
 	in := Range{Input, 0, counts[rank]}
 	if size == 1 {
@@ -160,7 +160,7 @@ func AllgatherBruck(rank, size, _ int, counts []int) Schedule {
 // AllgatherRing brings Input of all ranks to Output of all, each block once
 // around the ring.
 func AllgatherRing(rank, size, _ int, counts []int) Schedule {
-	var s Schedule
+	s := Schedule{Name: "ring"}
 	off := offsets(counts)
 	block := func(r int) Range {
 		r = (r%size + size) % size

@@ -6,7 +6,7 @@ package schedule
 // tree ends at rank 0, which passes the result on when it is not the root.
 // Output of other ranks is not touched.
 func ReduceBinomial(rank, size, root, count int) Schedule {
-	var s Schedule
+	s := Schedule{Name: "binomial"}
 	in := Range{Input, 0, count}
 	sum, other := Range{Scratch, 0, count}, Range{Scratch, count, count}
 	cur := in
@@ -44,7 +44,7 @@ func ReduceBinomial(rank, size, root, count int) Schedule {
 // Runs of neighbouring ranks are combined in order, and by all that combine
 // them alike, so that results are bit-equal.
 func AllreduceDoubling(rank, size, _, count int) Schedule {
-	var s Schedule
+	s := Schedule{Name: "doubling"}
 	cur, other := Range{Output, 0, count}, Range{Scratch, 0, count}
 	s.local(copyStep(cur, Range{Input, 0, count}))
 	if size == 1 {
@@ -100,7 +100,7 @@ func AllreduceDoubling(rank, size, _, count int) Schedule {
 // is combined from the rank behind its own around to its own, so the operation
 // must commute; each is finished by one rank, so results are bit-equal.
 func AllreduceRing(rank, size, _, count int) Schedule {
-	var s Schedule
+	s := Schedule{Name: "ring"}
 	counts := Blocks(size, count)
 	off := offsets(counts)
 	most := 0

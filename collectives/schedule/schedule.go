@@ -51,8 +51,22 @@ type Round struct {
 
 // Schedule is the whole part of one rank.
 type Schedule struct {
+	Name    string // of the algorithm: "ring"
 	Rounds  []Round
 	Scratch int // elements
+}
+
+// Sends returns the number of elements that the rank sends.
+func (s *Schedule) Sends() int {
+	n := 0
+	for _, r := range s.Rounds {
+		for _, step := range r.Net {
+			if step.Kind == Send {
+				n += step.Src.Len
+			}
+		}
+	}
+	return n
 }
 
 // Algorithm builds the part of one rank in a collective over a vector of count
