@@ -30,11 +30,23 @@ type Point struct {
 	Figures    []Figure
 }
 
+// Plan puts on record how many clocks every worker is going to end, those
+// before the training included; a negative number or 0 says nothing. It comes
+// before the first clock. Only rank 0 does anything; the others may call it.
+func (j *Job) Plan(clocks int64) {
+	if j.Comm.Rank() == 0 && clocks > 0 {
+		j.Comm.Recorder().Record(telemetry.Event{Kind: "plan", Clocks: clocks})
+	}
+}
+
 // Report puts the point on record and prints it as a line on standard error.
 // Only rank 0 does anything; the others may call it.
 func (j *Job) Report(p Point) {
 	if j.Comm.Rank() != 0 {
 		return
+	}
+	if math.IsInf(p.Rate, 0) || math.IsNaN(p.Rate) { // no time at all; a record can not hold it
+		p.Rate = 0
 	}
 	text := make([]string, 0, len(p.Figures))
 	for _, f := range p.Figures {

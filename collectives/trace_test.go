@@ -2,7 +2,6 @@ package collectives_test
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
@@ -54,11 +53,7 @@ func TestTrace(t *testing.T) {
 		}
 		for rank := range n {
 			names, ring := map[string]int{}, int64(0)
-			for _, line := range cluster.Lines(rank) {
-				var e telemetry.Event
-				if err := json.Unmarshal([]byte(line), &e); err != nil {
-					t.Fatal(err)
-				}
+			for _, e := range cluster.Events(t, rank) {
 				spans, err := e.Unpack()
 				if err != nil {
 					t.Fatal(err)

@@ -2,7 +2,6 @@ package ssp_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"testing"
@@ -15,20 +14,6 @@ import (
 	"github.com/sspurn/sspurn/runtime/telemetry"
 	"github.com/sspurn/sspurn/ssp"
 )
-
-// events are those of a rank of the cluster.
-func events(t *testing.T, cluster *runtimetest.Cluster, rank int) []telemetry.Event {
-	t.Helper()
-	var out []telemetry.Event
-	for _, line := range cluster.Lines(rank) {
-		var e telemetry.Event
-		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, e)
-	}
-	return out
-}
 
 // slowed runs clocks of 5 ms on three ranks in no time, those of one rank of the
 // job 10 ms longer, in a store whose ranks are numbered the other way round.
@@ -87,7 +72,7 @@ func TestGatesByRank(t *testing.T) {
 				cluster := slowed(t, p, bootstrap.RecordReport, slow, 2, 40)
 				for rank := range 3 {
 					last := map[int]telemetry.Event{}
-					for _, e := range events(t, cluster, rank) {
+					for _, e := range cluster.Events(t, rank) {
 						if e.Kind == "clock" {
 							last[e.Worker] = e
 						}
@@ -134,7 +119,7 @@ func TestSpans(t *testing.T) {
 					end, last := map[int]telemetry.Span{}, map[int]telemetry.Event{}
 					sums, seen := map[int]map[telemetry.SpanKind]time.Duration{}, map[int]int64{}
 					gates := map[int]map[int]float64{}
-					for _, e := range events(t, cluster, rank) {
+					for _, e := range cluster.Events(t, rank) {
 						if e.Kind == "clock" {
 							last[e.Worker] = e
 						}
@@ -240,7 +225,7 @@ func TestSilence(t *testing.T) {
 		}
 		for rank := range 2 {
 			last, n := telemetry.Event{}, 0
-			for _, e := range events(t, cluster, rank) {
+			for _, e := range cluster.Events(t, rank) {
 				if e.Kind == "bytes" {
 					if e.Time-last.Time > 2 {
 						t.Errorf("rank %d: nothing between %v s and %v s", rank, last.Time, e.Time)

@@ -38,7 +38,7 @@ type Store struct {
 
 	recording sync.Mutex   // bytes are sampled and recorded by one at a time: totals never fall
 	recorded  atomic.Int64 // when they were last, since start
-	failure  error         // good once failed is closed
+	failure   error        // good once failed is closed
 
 	mu     sync.Mutex // guards shard and round; held for one batch or answer
 	shard  *shard.Shard[*ask]

@@ -75,6 +75,7 @@ func newTrainer(ctx context.Context, job *apps.Job, cfg *config, bag *apps.Bag, 
 	if t.totals, err = ssp.CreateTable(ctx, t.store, ssp.TableSpec[int32]{Name: "totals", Rows: 1, Width: cfg.topics}); err != nil {
 		return nil, err
 	}
+	job.Plan(1 + int64(job.Epochs)*int64(t.chunks)) // the first one counts
 	if err := t.store.Work(ctx, t.count); err != nil {
 		return nil, err
 	}

@@ -261,6 +261,7 @@ func (f fit) figures() []apps.Figure {
 // run trains until the epochs are over or the target is reached.
 func (t *trainer) run(ctx context.Context) error {
 	before := time.Duration(0)
+	t.job.Plan(int64(t.job.Epochs) * int64(t.plan.blocks))
 	for t.epoch < t.job.Epochs {
 		if err := t.pass(ctx); err != nil {
 			return err

@@ -49,6 +49,7 @@ func (b *bench) run(ctx context.Context) error {
 	if err := collectives.Barrier(ctx, b.job.Comm); err != nil {
 		return err
 	}
+	b.job.Plan(b.cfg.clocks)
 	start := time.Now()
 	if err := b.store.Work(ctx, b.work); err != nil {
 		return err

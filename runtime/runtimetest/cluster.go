@@ -2,15 +2,18 @@ package runtimetest
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/bootstrap"
 	"github.com/sspurn/sspurn/runtime/internal/transport/mem"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
+	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
 // Cluster is a job whose surroundings a test controls: it plays launcher and
@@ -113,6 +116,20 @@ func (c *Cluster) Lines(rank int) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.ranks[rank].lines)
+}
+
+// Events are the record lines of a rank so far, decoded.
+func (c *Cluster) Events(t testing.TB, rank int) []telemetry.Event {
+	t.Helper()
+	var out []telemetry.Event
+	for _, line := range c.Lines(rank) {
+		var e telemetry.Event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("record line %q: %v", line, err)
+		}
+		out = append(out, e)
+	}
+	return out
 }
 
 // control is a rank's channel to the test.
