@@ -15,8 +15,12 @@ import (
 )
 
 const (
-	recordQueue  = 512             // record lines that may wait for the agent
-	finishWithin = 2 * time.Second // for the last lines to reach the agent
+	// Record lines travel together: to write one wakes a goroutine and a thread
+	// here, in the agent and in the launcher, which costs more than what is in it.
+	gatherFor    = 100 * time.Millisecond // the first of them waits
+	gatherBytes  = 64 << 10               // of them do not wait any longer
+	recordQueue  = 2 * MaxLine            // bytes of them that may wait for the agent
+	finishWithin = 2 * time.Second        // for the last lines to reach the agent
 )
 
 // ErrClosed is returned by a Control whose channel to the agent has ended.
@@ -40,7 +44,11 @@ type control struct {
 	ended  chan struct{} // closed when the reader returns
 
 	rank    int
-	records chan []byte // whole lines for the writer, see recordQueue
+	queue   sync.Mutex
+	records []byte        // whole lines for the writer, see recordQueue; guarded by queue
+	lines   int64         // in records; guarded by queue
+	first   chan struct{} // size 1: there are records
+	full    chan struct{} // size 1: there are gatherBytes of them
 	dropped atomic.Int64
 	stop    chan struct{} // closed by Finish: the writer drains and returns
 	drained chan struct{} // closed by the writer when it returns
@@ -59,8 +67,9 @@ func newControl(conn net.Conn, in *MessageReader, rank, size int) *control {
 		roster:  make(chan []Peer, 1),
 		early:   make(chan Loss, 1),
 		ended:   make(chan struct{}),
-		records: make(chan []byte, recordQueue),
 		rank:    rank,
+		first:   make(chan struct{}, 1),
+		full:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		drained: make(chan struct{}),
 	}
@@ -122,18 +131,31 @@ func (c *control) Record(line []byte) {
 		c.dropped.Add(1)
 		return
 	}
-	out := make([]byte, 0, len(line)+32)
-	out = append(out, `{"k":"record","record":`...)
-	out = append(out, line...)
-	out = append(out, "}\n"...)
-	if len(out) > MaxLine {
+	const before, after = `{"k":"record","record":`, "}\n"
+	size := len(before) + len(line) + len(after)
+	c.queue.Lock()
+	defer c.queue.Unlock()
+	if size > MaxLine || len(c.records)+size > recordQueue {
 		c.dropped.Add(1)
 		return
 	}
+	had := len(c.records)
+	c.records = append(c.records, before...)
+	c.records = append(c.records, line...)
+	c.records = append(c.records, after...)
+	c.lines++
+	if had == 0 {
+		signal(c.first)
+	}
+	if had < gatherBytes && len(c.records) >= gatherBytes {
+		signal(c.full)
+	}
+}
+
+func signal(c chan struct{}) {
 	select {
-	case c.records <- out:
-	default:
-		c.dropped.Add(1)
+	case c <- struct{}{}:
+	default: // it has been told already
 	}
 }
 
@@ -141,29 +163,42 @@ func (c *control) Record(line []byte) {
 // still queued.
 func (c *control) writeRecords() {
 	defer close(c.drained)
-	for {
+	late := time.NewTimer(gatherFor)
+	defer late.Stop()
+	var spare []byte
+	for more := true; more; {
 		select {
-		case line := <-c.records:
-			c.put(line)
-		case <-c.stop:
-			for {
-				select {
-				case line := <-c.records:
-					c.put(line)
-				default:
-					return
-				}
+		case <-c.first:
+			late.Reset(gatherFor)
+			select {
+			case <-late.C:
+			case <-c.full:
+			case <-c.stop:
+				more = false
 			}
+		case <-c.stop:
+			more = false
+		}
+		c.queue.Lock()
+		out, lines := c.records, c.lines
+		c.records, c.lines = spare[:0], 0
+		c.queue.Unlock()
+		c.put(out, lines)
+		if spare = out; cap(spare) > 4*gatherBytes {
+			spare = nil
 		}
 	}
 }
 
-// put writes a record line; one that can not be written is counted.
-func (c *control) put(line []byte) {
+// put writes record lines; those that can not be written are counted.
+func (c *control) put(out []byte, lines int64) {
+	if len(out) == 0 {
+		return
+	}
 	c.write.Lock()
 	defer c.write.Unlock()
-	if _, err := c.conn.Write(line); err != nil {
-		c.dropped.Add(1)
+	if _, err := c.conn.Write(out); err != nil {
+		c.dropped.Add(lines)
 	}
 }
 

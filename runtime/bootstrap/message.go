@@ -122,7 +122,7 @@ type MessageReader struct {
 
 // NewMessageReader returns a reader of messages.
 func NewMessageReader(r io.Reader) *MessageReader {
-	return &MessageReader{in: bufio.NewReaderSize(r, 4096)}
+	return &MessageReader{in: bufio.NewReaderSize(r, 16<<10)}
 }
 
 // Read returns the next message. At the end of the channel it returns io.EOF
