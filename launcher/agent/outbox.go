@@ -51,7 +51,11 @@ func (o *Outbox) SendJSON(k Kind, rank int, v any) {
 // SendBulk queues a frame behind all control frames and all earlier bulk. The
 // payload is copied.
 func (o *Outbox) SendBulk(f Frame) {
-	b := AppendFrame(make([]byte, 0, headerLen+len(f.Payload)), f)
+	o.SendFrames(AppendFrame(make([]byte, 0, headerLen+len(f.Payload)), f))
+}
+
+// SendFrames is SendBulk for encoded frames, which are the outbox's from now on.
+func (o *Outbox) SendFrames(b []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {

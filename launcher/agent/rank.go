@@ -114,7 +114,15 @@ func (s *server) awaitInput(r *rank, f *os.File, read func() error) error {
 // listen follows the rank's control channel to its end.
 func (s *server) listen(r *rank) (info ExitInfo) {
 	in := bootstrap.NewMessageReader(r.control)
+	var records []byte // frames that leave together
+	size := 0          // bytes of the lines in them
 	for {
+		if size > 0 && (size >= MaxChunk || !in.Ready()) {
+			if r.credits[Record].TakeAll(size) {
+				s.out.SendFrames(records)
+			}
+			records, size = nil, 0
+		}
 		var m bootstrap.Message
 		err := s.awaitInput(r, r.control, func() (err error) {
 			m, err = in.Read()
@@ -133,9 +141,8 @@ func (s *server) listen(r *rank) (info ExitInfo) {
 			m.Self.Rank = r.number
 			s.out.SendJSON(Joined, r.number, m.Self)
 		case bootstrap.KindRecord:
-			if r.credits[Record].TakeAll(len(m.Record)) {
-				s.out.SendBulk(Frame{Kind: Output, Stream: Record, Rank: r.number, Payload: m.Record})
-			}
+			records = AppendFrame(records, Frame{Kind: Output, Stream: Record, Rank: r.number, Payload: m.Record})
+			size += len(m.Record)
 		case bootstrap.KindVerdict:
 			info.Verdict = m.Verdict
 			if !m.Verdict.OK {

@@ -333,6 +333,38 @@ func TestReaderKeepsAPartOverATimeout(t *testing.T) {
 	}
 }
 
+// TestRecordLines: lines that look like those of a record are one, or refused.
+func TestRecordLines(t *testing.T) {
+	for line, want := range map[string]string{
+		`{"k":"record","record":{"ev":"note"}}`:                `{"ev":"note"}`,
+		`{"k":"record","record":7}`:                            `7`,
+		`{"k":"record","record":{"a":1},"k":"record"}`:         `{"a":1}`,
+		`{"record":{"a":1},"k":"record"}`:                      `{"a":1}`,
+		`{"k":"record","record":}`:                             "",
+		`{"k":"record","record":{"a":1}`:                       "",
+		`{"k":"record","record":{"a":1}}}`:                     "",
+		`{"k":"record","record":{"a":1},"k":"verdict"}`:        "",
+		`{"k":"record","record":{"a":1}} {"k":"record","r":1}`: "",
+	} {
+		m, err := NewMessageReader(strings.NewReader(line + "\n")).Read()
+		if (err == nil) != (want != "") || string(m.Record) != want {
+			t.Errorf("%s: %q, %v, want %q", line, m.Record, err, want)
+		}
+	}
+}
+
+func TestReady(t *testing.T) {
+	in := NewMessageReader(strings.NewReader(strings.Repeat(`{"k":"record","record":1}`+"\n", 3) + `{"k":`))
+	for i, want := range []bool{false, true, true, false} {
+		if got := in.Ready(); got != want {
+			t.Errorf("after %d messages: ready %v", i, got)
+		}
+		if _, err := in.Read(); (err == nil) != (i < 3) {
+			t.Errorf("message %d: %v", i, err)
+		}
+	}
+}
+
 func FuzzMessage(f *testing.F) {
 	for _, m := range []Message{
 		welcome(1, 2),

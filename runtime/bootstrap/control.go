@@ -131,8 +131,7 @@ func (c *control) Record(line []byte) {
 		c.dropped.Add(1)
 		return
 	}
-	const before, after = `{"k":"record","record":`, "}\n"
-	size := len(before) + len(line) + len(after)
+	size := len(recordBefore) + len(line) + len(recordAfter)
 	c.queue.Lock()
 	defer c.queue.Unlock()
 	if size > MaxLine || len(c.records)+size > recordQueue {
@@ -140,9 +139,9 @@ func (c *control) Record(line []byte) {
 		return
 	}
 	had := len(c.records)
-	c.records = append(c.records, before...)
+	c.records = append(c.records, recordBefore...)
 	c.records = append(c.records, line...)
-	c.records = append(c.records, after...)
+	c.records = append(c.records, recordAfter...)
 	c.lines++
 	if had == 0 {
 		signal(c.first)

@@ -152,8 +152,27 @@ func (r *MessageReader) Read() (Message, error) {
 	}
 }
 
+// Ready reports whether the next message has come already, so that Read will
+// not wait.
+func (r *MessageReader) Ready() bool {
+	b, _ := r.in.Peek(r.in.Buffered())
+	return bytes.IndexByte(b, '\n') >= 0
+}
+
+// A record line as Control writes it. Most lines are such.
+const (
+	recordBefore = `{"k":"record","record":`
+	recordAfter  = "}\n"
+)
+
 // parseMessage decodes a line. The result does not refer to it.
 func parseMessage(line []byte) (Message, error) {
+	if record, ok := bytes.CutPrefix(line, []byte(recordBefore)); ok {
+		record, ok = bytes.CutSuffix(record, []byte(recordAfter))
+		if ok && json.Valid(record) {
+			return Message{Kind: KindRecord, Record: bytes.Clone(record)}, nil
+		}
+	}
 	var m Message
 	if err := json.Unmarshal(line, &m); err != nil {
 		return Message{}, errors.Wrap(err, "control channel")
