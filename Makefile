@@ -6,6 +6,7 @@ BENCH    ?= .
 COUNT    ?= 1
 FAILURES ?= 20
 SIM      ?= 50
+PAIRS    ?= 20
 SHELL    := /bin/sh
 
 # Programs are staged to other hosts, so they must not need this machine's libc.
@@ -15,7 +16,7 @@ APPS = $(shell $(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./ap
 # Tests of real processes: alone, since they measure how fast a job ends.
 PROCESS_TESTS = -alone ./launcher/sspurn -alone ./scripts/testbed/...
 
-.PHONY: help build testbed test race failures fuzz sim bench check experiments demo clean
+.PHONY: help build testbed test race failures fuzz sim bench check experiments overhead demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -53,6 +54,9 @@ bench: ## benchmarks that match BENCH (.), COUNT (1) times
 
 experiments: build ## the papers' experiments, each figure beside what is expected
 	$(GO) run ./scripts/experiments -bin bin
+
+overhead: build ## what records, metrics and traces cost: CPU of PAIRS (20) runs with and without
+	$(GO) run ./scripts/overhead -bin bin -pairs $(PAIRS)
 
 check: bin/staticcheck ## formatting, vet, staticcheck, go.mod, other systems
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "gofmt -w:" $$bad; exit 1; fi

@@ -250,7 +250,7 @@ func TestRosterFails(t *testing.T) {
 
 func TestRecordNeverWaits(t *testing.T) {
 	cfg, _, _ := attach(t, 0, 1)
-	line := []byte(`"` + strings.Repeat("x", 1<<20) + `"`)
+	line := []byte(`{"x":"` + strings.Repeat("x", 1<<20) + `"}`)
 	const lines = 4 * recordQueue >> 20
 	for range lines { // nobody reads
 		cfg.Control.Record(line)

@@ -25,7 +25,7 @@ type workload struct {
 // wait: there are far more events for the work. Two workers a rank, since ranks
 // with one poll while they wait, which takes processor time for no work.
 func workloads(bin, data string) []workload {
-	mf := []string{filepath.Join(bin, "mf"), "-sync", "ssp:3", "-workers", "2", "-epochs", "25", "-rank", "32"}
+	mf := []string{filepath.Join(bin, "mf"), "-sync", "ssp:3", "-workers", "2", "-epochs", "15", "-rank", "32"}
 	if data != "" {
 		mf = append(mf, "-data", data)
 	}

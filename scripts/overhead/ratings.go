@@ -10,9 +10,9 @@ import (
 	"github.com/pkg/errors"
 )
 
-// A matrix of rank 3 with noise, of which one entry in ten is known.
+// A matrix of rank 3 with noise, of which some entries are known.
 const (
-	users, items, known = 2500, 1200, 0.1
+	users, items, known = 12_000, 2000, 0.06
 	latent              = 3
 )
 
