@@ -68,7 +68,7 @@ type Control interface {
 	// Losses yields ranks as they are lost. It is closed when the channel to
 	// the agent breaks: then the job is over.
 	Losses() <-chan Loss
-	// Record hands on one line of the run record (without newline). It never
+	// Record hands on one line of the run record, a JSON object without newline. It never
 	// blocks for long: lines that do not fit are dropped and counted.
 	Record(line []byte)
 	// Finish reports the verdict. No other call follows.
