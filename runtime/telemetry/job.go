@@ -38,6 +38,8 @@ type JobInfo struct {
 	Seconds float64 `json:"seconds,omitempty"` // from Start to the end of the last rank
 	Exit    int     `json:"exit"`              // the launcher's exit status; counts when Ended
 	Cause   string  `json:"cause,omitempty"`   // the first failure; empty after success
+	// Partial says why the record lacks what came last, a full disk say; empty: it does not.
+	Partial string `json:"partial,omitempty"`
 }
 
 // HostInfo is a host of a job and the ranks on it.
@@ -64,8 +66,12 @@ func WriteJob(dir string, info JobInfo) error {
 		return errors.Wrap(err, "run directory")
 	}
 	name := filepath.Join(dir, JobFile)
-	if err := os.WriteFile(name+".new", append(text, '\n'), 0o666); err != nil {
-		return errors.Wrap(err, "run directory")
+	err = os.WriteFile(name+".new", append(text, '\n'), 0o666)
+	if err == nil {
+		err = os.Rename(name+".new", name)
 	}
-	return errors.Wrap(os.Rename(name+".new", name), "run directory")
+	if err != nil {
+		_ = os.Remove(name + ".new") // what is left of it, if anything
+	}
+	return errors.Wrap(err, "run directory")
 }

@@ -73,6 +73,17 @@ func readFile(name string) ([]Event, bool, error) {
 // a whole one; torn says which it was. An error is one of r. Fields and kinds
 // that this version does not know are no fault.
 func ReadEvents(r io.Reader) (events []Event, torn bool, err error) {
+	torn, err = EachEvent(r, func(e *Event) error {
+		events = append(events, *e)
+		return nil
+	})
+	return events, torn, err
+}
+
+// EachEvent is ReadEvents for records that are not to be in memory at once: it
+// calls f with each event in turn, which f may keep. An error of f ends it and
+// is returned as it is.
+func EachEvent(r io.Reader, f func(e *Event) error) (torn bool, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxRecord)
 	for lines.Scan() {
@@ -81,14 +92,16 @@ func ReadEvents(r io.Reader) (events []Event, torn bool, err error) {
 		}
 		var e Event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return events, true, nil
+			return true, nil
 		}
-		events = append(events, e)
+		if err := f(&e); err != nil {
+			return false, err
+		}
 	}
 	if err := lines.Err(); err == bufio.ErrTooLong {
-		return events, true, nil
+		return true, nil
 	} else if err != nil {
-		return events, false, errors.Wrap(err, "read records")
+		return false, errors.Wrap(err, "read records")
 	}
-	return events, false, nil
+	return false, nil
 }
