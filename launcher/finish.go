@@ -22,6 +22,9 @@ func (s *supervisor) finish(launch error) error {
 	}
 	wg.Wait()
 	s.readers.Wait()
+	for i := range s.info.Hosts {
+		s.info.Hosts[i].Clock = s.links[i].clock.offsets()
+	}
 	f := s.failure(launch)
 	if f != nil {
 		s.info.Exit, s.info.Cause = f.Code, f.Cause

@@ -45,6 +45,8 @@ type link struct {
 	gone    bool          // owned by the supervisor: nothing more is expected
 	read    chan struct{} // closed when its reader has returned; nil before there is one
 
+	clock clockMeter // owned by the reader, later by who waited for it
+
 	watch *time.Timer // kills the process while it is being set up; nil later
 }
 
@@ -129,10 +131,36 @@ func (l *link) beat() {
 		select {
 		case <-tick.C:
 			l.out.Send(agent.Frame{Kind: agent.Ping})
+			l.askTime()
 		case <-l.exited:
 			return
 		}
 	}
+}
+
+// askTime asks the agent what its host's clock shows.
+func (l *link) askTime() {
+	l.out.Send(agent.Frame{Kind: agent.Clock, Payload: agent.Times(int64(time.Since(l.epoch)))})
+}
+
+// quickTimes is how many answers at the start are followed by another question
+// at once.
+const quickTimes = 8
+
+// told takes the answer to askTime, which has just arrived, for a job that
+// started at start.
+func (l *link) told(f agent.Frame, start time.Time) error {
+	arrived := time.Since(l.epoch)
+	var ns [3]int64
+	if err := f.Times(ns[:]); err != nil {
+		return err
+	}
+	since := l.epoch.Sub(start) // what is the same for both clocks makes no difference
+	l.clock.add(time.Duration(ns[0])+since, time.Duration(ns[1]-start.UnixNano()), time.Duration(ns[2]-start.UnixNano()), arrived+since)
+	if l.clock.answers <= quickTimes {
+		l.askTime()
+	}
+	return nil
 }
 
 // alive pushes the deadline of the set-up back.

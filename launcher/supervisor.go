@@ -147,6 +147,7 @@ func (s *supervisor) start(paths []string) error {
 		l.watch.Stop()
 		l.heard.Store(int64(time.Since(l.epoch)))
 		l.read = make(chan struct{})
+		l.askTime()
 		s.readers.Go(func() {
 			defer close(l.read)
 			s.read(l)
@@ -180,6 +181,12 @@ func (s *supervisor) read(l *link) {
 		}
 		switch f.Kind {
 		case agent.Ping, agent.Suspended:
+			continue
+		case agent.Clocked:
+			if err := l.told(f, s.info.Start); err != nil {
+				send(event{err: err})
+				return
+			}
 			continue
 		case agent.Output:
 			data := append([]byte(nil), f.Payload...)

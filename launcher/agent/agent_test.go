@@ -35,6 +35,13 @@ func TestFrames(t *testing.T) {
 			t.Errorf("got kind %d of rank %d, %d bytes; want kind %d of rank %d, %d bytes", got.Kind, got.Rank, len(got.Payload), want.Kind, want.Rank, len(want.Payload))
 		}
 	}
+	times := Frame{Payload: Times(-1, 0, 1<<62)}
+	for n := range 5 {
+		got := make([]int64, n)
+		if err := times.Times(got); (err == nil) != (n == 3) || n == 3 && !reflect.DeepEqual(got, []int64{-1, 0, 1 << 62}) {
+			t.Errorf("%d times: %v, %v", n, got, err)
+		}
+	}
 	if n, err := frames[2].Number(); n != 1<<20 || err != nil {
 		t.Errorf("number %d, %v", n, err)
 	}

@@ -11,7 +11,7 @@ import (
 
 // Version of the protocol between launcher and agent. Both ends are the same
 // binary as a rule; a host on which staging is off may have another one.
-const Version = 1
+const Version = 2
 
 // Kind says what a frame is.
 type Kind uint8
@@ -45,6 +45,8 @@ const (
 	Dialed                    // A→L: DialedInfo, answers Dial
 	Bye                       // L→A: the job has ended, end
 	Fatal                     // A→L: text, the agent gives up
+	Clock                     // L→A: the launcher's time, of whatever clock
+	Clocked                   // A→L: answers Clock: that time, and those of its arrival and of the answer by the host's clock, ns since 1970
 	kinds                     // number of kinds, and one
 )
 
@@ -107,6 +109,26 @@ func (f Frame) Number() (int, error) {
 		return 0, errors.Errorf("frame %d: %d bytes where a number was expected", f.Kind, len(f.Payload))
 	}
 	return int(binary.LittleEndian.Uint32(f.Payload)), nil
+}
+
+// Times returns times in nanoseconds as a payload.
+func Times(ns ...int64) []byte {
+	b := make([]byte, 0, 8*len(ns))
+	for _, t := range ns {
+		b = binary.LittleEndian.AppendUint64(b, uint64(t))
+	}
+	return b
+}
+
+// Times fills ns with the payload as written by the function Times.
+func (f Frame) Times(ns []int64) error {
+	if len(f.Payload) != 8*len(ns) {
+		return errors.Errorf("frame %d: %d bytes where %d times were expected", f.Kind, len(f.Payload), len(ns))
+	}
+	for i := range ns {
+		ns[i] = int64(binary.LittleEndian.Uint64(f.Payload[8*i:]))
+	}
+	return nil
 }
 
 // Decode parses the payload as JSON into v.

@@ -34,7 +34,7 @@ type server struct {
 	heard     atomic.Int64 // when the launcher last said anything, in ns since start
 	busy      atomic.Bool  // a frame is being handled
 	suspended atomic.Bool
-	start     time.Time
+	start     time.Time // its wall time and what has passed since are the host's clock, which nobody sets
 
 	mu    sync.Mutex // guards ranks and what is marked so in rank
 	ranks []*rank
@@ -146,7 +146,8 @@ func (s *server) giveUp(err error) {
 	}
 }
 
-// read hands frames to the loop, one at a time.
+// read hands frames to the loop, one at a time. It answers itself when it is
+// asked for the time: the loop may be busy.
 func (s *server) read(in io.Reader, frames chan<- Frame, handled <-chan struct{}) {
 	r := NewFrameReader(in)
 	for {
@@ -162,10 +163,31 @@ func (s *server) read(in io.Reader, frames chan<- Frame, handled <-chan struct{}
 			s.giveUp(err)
 			return
 		}
+		if f.Kind == Clock {
+			if err := s.tellTime(f); err != nil {
+				s.giveUp(err)
+				return
+			}
+			continue
+		}
 		frames <- f
 		<-handled
 	}
 }
+
+// tellTime answers a Clock frame that has just arrived.
+func (s *server) tellTime(f Frame) error {
+	arrived := s.now()
+	var sent [1]int64
+	if err := f.Times(sent[:]); err != nil {
+		return err
+	}
+	s.out.Send(Frame{Kind: Clocked, Payload: Times(sent[0], arrived, s.now())})
+	return nil
+}
+
+// now is the time by the host's clock in nanoseconds since 1970.
+func (s *server) now() int64 { return s.start.UnixNano() + int64(time.Since(s.start)) }
 
 var errKeeper = stderrors.New("the keeper has ended")
 

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sort"
@@ -17,15 +18,16 @@ type Timeline struct {
 // rankStart is when a rank's recorder was started.
 type rankStart struct {
 	known bool
-	at    float64 // ns since the job's Start, by the clock of the host
-	host  int     // in Timeline.hosts; -1: of no host
+	at    time.Duration // since the job's Start, by the clock of the host
+	host  int           // in Timeline.hosts; -1: of no host
 }
 
-// hostClock is how far a host's clock is ahead of the launcher's: samples in
-// the order of at, the same for both arrays.
+// hostClock is how far a host's clock is ahead of the launcher's: by base and,
+// to lose nothing where that is years, by what changes in the course of the job.
 type hostClock struct {
-	at    []float64 // ns since the job's Start, by the host's clock
-	ahead []float64 // ns
+	base  time.Duration
+	at    []float64 // ns since the job's Start, by the host's clock without base; ascending
+	ahead []float64 // then, in ns without base
 }
 
 // NewTimeline returns the timeline of a job whose ranks began to record at
@@ -36,7 +38,7 @@ func NewTimeline(job *JobInfo, walls []int64) *Timeline {
 	for rank, wall := range walls {
 		s := rankStart{host: -1}
 		if wall != 0 && !job.Start.IsZero() {
-			s.known, s.at = true, float64(wall-job.Start.UnixNano())
+			s.known, s.at = true, time.Duration(wall-job.Start.UnixNano())
 		}
 		t.starts[rank] = s
 	}
@@ -46,23 +48,27 @@ func NewTimeline(job *JobInfo, walls []int64) *Timeline {
 				t.starts[rank].host = i
 			}
 		}
-		samples := slices.Clone(h.Clock)
-		slices.SortStableFunc(samples, func(a, b ClockOffset) int {
-			switch x, y := a.At+a.Offset, b.At+b.Offset; {
-			case x < y:
-				return -1
-			case x > y:
-				return 1
-			}
-			return 0
-		})
-		for _, c := range samples {
-			t.hosts[i].at = append(t.hosts[i].at, (c.At+c.Offset)*1e9)
-			t.hosts[i].ahead = append(t.hosts[i].ahead, c.Offset*1e9)
-		}
+		t.hosts[i] = newHostClock(h.Clock)
 	}
 	return t
 }
+
+func newHostClock(samples []ClockOffset) (c hostClock) {
+	if len(samples) == 0 {
+		return c
+	}
+	c.base = nanoseconds(samples[0].Offset)
+	shows := func(s ClockOffset) float64 { return s.At + (s.Offset - samples[0].Offset) }
+	sorted := slices.Clone(samples)
+	slices.SortStableFunc(sorted, func(a, b ClockOffset) int { return cmp.Compare(shows(a), shows(b)) })
+	for _, s := range sorted {
+		c.at = append(c.at, shows(s)*1e9)
+		c.ahead = append(c.ahead, (s.Offset-samples[0].Offset)*1e9)
+	}
+	return c
+}
+
+func nanoseconds(s float64) time.Duration { return time.Duration(math.Round(s * 1e9)) }
 
 // Align returns the timeline of the run.
 func (r *Run) Align() *Timeline {
@@ -87,19 +93,21 @@ func (t *Timeline) At(rank int, at time.Duration) time.Duration {
 		return at
 	}
 	s := t.starts[rank]
-	here := s.at + float64(at)
+	here := s.at + at
 	if s.host >= 0 {
-		here -= t.hosts[s.host].aheadAt(here)
+		c := &t.hosts[s.host]
+		here -= c.base
+		here -= time.Duration(math.Round(c.aheadAt(float64(here))))
 	}
-	return time.Duration(math.Round(here))
+	return here
 }
 
 // Seconds is At for times in seconds, as events carry them.
 func (t *Timeline) Seconds(rank int, at float64) float64 {
-	return t.At(rank, time.Duration(math.Round(at*1e9))).Seconds()
+	return t.At(rank, nanoseconds(at)).Seconds()
 }
 
-// aheadAt returns by how many ns the clock is ahead when it shows at: on a
+// aheadAt returns by how many ns, base apart, the clock is ahead when it shows at: on a
 // straight line between two samples, and as the nearest one outside of them.
 func (c *hostClock) aheadAt(at float64) float64 {
 	n := len(c.at)
