@@ -30,11 +30,16 @@ func (s *supervisor) finish(launch error) error {
 		s.info.Exit, s.info.Cause = f.Code, f.Cause
 	}
 	s.info.Ended, s.info.Seconds = true, time.Since(s.info.Start).Seconds()
-	kept, err := s.record.finish(s.info, f != nil)
+	s.record.finish(s.info)
+	var err error
 	if s.impatient {
-		err = stderrors.Join(s.printer.closeWithin(agent.PingEvery), err)
+		err = s.printer.closeWithin(agent.PingEvery)
 	} else {
-		err = stderrors.Join(s.printer.close(), err)
+		err = s.printer.close()
+	}
+	kept, left := s.record.leave(f != nil)
+	if left != nil {
+		fmt.Fprintf(s.std.Stderr, "sspurn: %s\n", oneLine(left))
 	}
 	switch {
 	case f == nil && stderrors.Is(err, syscall.EPIPE):

@@ -3,6 +3,7 @@ package launcher
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -67,6 +68,17 @@ func (w *lineWriter) put(rank int, stream agent.Stream, data []byte) error {
 		return nil
 	}
 	return w.write(stream, w.buf)
+}
+
+// say writes a line that is of no rank.
+func (w *lineWriter) say(line []byte) error {
+	w.buf = w.buf[:0]
+	if w.open != nil {
+		w.buf = append(w.buf, '\n')
+		w.open = nil
+	}
+	w.buf = append(w.buf, line...)
+	return w.write(agent.Stderr, w.buf)
 }
 
 // start appends what comes before text of src at the present place.
@@ -137,6 +149,7 @@ func (w *lineWriter) close() error {
 type fileWriter struct {
 	dir    string
 	format format
+	diag   io.Writer // for lines of the launcher
 	files  map[source]*outputFile
 }
 
@@ -165,6 +178,11 @@ func (w *fileWriter) put(rank int, stream agent.Stream, data []byte) error {
 		w.files[src] = f
 	}
 	return f.lines.put(rank, stream, data)
+}
+
+func (w *fileWriter) say(line []byte) error {
+	_, err := w.diag.Write(line)
+	return err
 }
 
 func (w *fileWriter) waiting() bool    { return false } // parts of lines wait for the rest

@@ -18,6 +18,9 @@ const (
 	tailLines = 5                      // of a failed rank
 )
 
+// nobody is the rank of a chunk that is a line of the launcher's own.
+const nobody = -1
+
 // chunk is output of a rank, on its way to where it is shown.
 type chunk struct {
 	rank   int
@@ -29,8 +32,9 @@ type chunk struct {
 // display is where a sink writes. All calls come from one goroutine.
 type display interface {
 	put(rank int, stream agent.Stream, data []byte) error
-	waiting() bool // a part of a line is held back
-	flush() error  // write such parts
+	say(line []byte) error // to standard error, whatever becomes of the ranks' output
+	waiting() bool         // a part of a line is held back
+	flush() error          // write such parts
 	ended(rank int) error
 	unfinished() bool // the last thing written is a part of a line
 	close() error
@@ -98,7 +102,10 @@ func (s *sink) run() {
 		}
 		for _, c := range queue {
 			s.do(func() error {
-				if len(c.data) == 0 {
+				switch {
+				case c.rank == nobody:
+					return s.to.say(c.data)
+				case len(c.data) == 0:
 					return s.to.ended(c.rank)
 				}
 				return s.to.put(c.rank, c.stream, c.data)
@@ -189,7 +196,7 @@ func newPrinter(job *Job, ranks int, std Streams) (*printer, error) {
 			return nil, errors.Wrap(err, "output directory")
 		}
 		f := format{timestamp: job.Timestamp, now: time.Now}
-		s := newSink(&fileWriter{dir: job.OutputDir, format: f, files: make(map[source]*outputFile)}, false, term, gone)
+		s := newSink(&fileWriter{dir: job.OutputDir, format: f, diag: std.Stderr, files: make(map[source]*outputFile)}, false, term, gone)
 		p.sinks = [2]*sink{s, s}
 		return p, nil
 	}
@@ -231,6 +238,11 @@ func (p *printer) put(c chunk) {
 
 // drained tells that the rank prints no more.
 func (p *printer) drained(rank int) { p.each(func(s *sink) { s.put(chunk{rank: rank}) }) }
+
+// say shows a line of the launcher's own among the ranks' on standard error.
+func (p *printer) say(text string) {
+	p.sinks[agent.Stderr].put(chunk{rank: nobody, stream: agent.Stderr, data: []byte("sspurn: " + text + "\n")})
+}
 
 // progress sets the progress line.
 func (p *printer) progress(text string) { p.sinks[agent.Stderr].progress(text) }

@@ -2,27 +2,45 @@ package launcher
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
-
-	stderrors "errors"
 
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
-// recorder writes the run directory and feeds the progress line. A temporary
-// directory is made for the first line only: most programs record nothing.
+// observer follows what ranks record while the job runs.
+type observer interface {
+	// event takes an event of a rank. It is called by one goroutine, which must
+	// not be held up. The event may be kept and must not be changed: others get it
+	// too.
+	event(rank int, e *telemetry.Event)
+}
+
+// recorder takes the record lines of all ranks to the run directory and to the
+// observers. A temporary directory is made for the first line only: most
+// programs record nothing. What can not be written costs the record, not the
+// job.
 type recorder struct {
+	off       bool   // nothing is recorded
 	dir       string // "" until there is one
 	temporary bool
 	info      telemetry.JobInfo
-	progress  *progress // nil: not shown
-	printer   *printer
+	say       func(text string) // tells the user, at once
+	create    func(name string) (io.WriteCloser, error)
+
+	observers []observer // of all events but spans
+	spans     []observer // of those too
+	progress  *progress  // nil: not shown
+	show      func(line string)
 
 	mu     sync.Mutex
 	queue  []chunk       // guarded by mu
@@ -31,19 +49,28 @@ type recorder struct {
 	wg     sync.WaitGroup
 
 	files []*recordFile // owned by run, then by finish
-	err   error         // owned by run, then by finish: first failure
+	err   error         // owned by run, then by finish: the first failure, after which nothing is written
 }
 
 type recordFile struct {
-	file *os.File
+	file io.WriteCloser
 	buf  *bufio.Writer
 }
 
 // newRecorder returns a recorder that has not started.
 func newRecorder(job *Job, ranks int, p *printer, terminal bool) (*recorder, error) {
-	r := &recorder{dir: job.RunDir, temporary: job.RunDir == "", printer: p, wake: make(chan struct{}, 1), files: make([]*recordFile, ranks)}
+	r := &recorder{
+		off: job.Record == Off, dir: job.RunDir, temporary: job.RunDir == "", say: p.say, show: p.progress,
+		create: func(name string) (io.WriteCloser, error) { return os.Create(name) },
+		wake:   make(chan struct{}, 1), files: make([]*recordFile, ranks),
+	}
+	if r.off {
+		r.dir = ""
+		return r, nil
+	}
 	if job.Progress == On || job.Progress != Off && terminal {
 		r.progress = newProgress(ranks, !terminal)
+		r.observe(progressObserver{r.progress}, false)
 	}
 	if r.dir != "" {
 		if err := os.MkdirAll(r.dir, 0o777); err != nil {
@@ -55,6 +82,11 @@ func newRecorder(job *Job, ranks int, p *printer, terminal bool) (*recorder, err
 	}
 	return r, nil
 }
+
+// progressObserver has the progress line observe.
+type progressObserver struct{ p *progress }
+
+func (o progressObserver) event(rank int, e *telemetry.Event) { o.p.event(rank, *e) }
 
 // removeOld removes what an earlier run has left in a directory: it would pass
 // for a part of this one where there are fewer ranks now.
@@ -77,6 +109,15 @@ func removeOld(dir string, patterns ...string) error {
 	return nil
 }
 
+// observe has o told of events from the start of the recorder on, of spans only
+// when it wants them: they are most of what there is.
+func (r *recorder) observe(o observer, spans bool) {
+	r.observers = append(r.observers, o)
+	if spans {
+		r.spans = append(r.spans, o)
+	}
+}
+
 // started writes the job's description and starts the goroutine that writes
 // records.
 func (r *recorder) started(info telemetry.JobInfo) error {
@@ -90,6 +131,10 @@ func (r *recorder) started(info telemetry.JobInfo) error {
 
 // put takes over a record line; it does not wait.
 func (r *recorder) put(c chunk) {
+	if r.off {
+		c.taken(len(c.data))
+		return
+	}
 	r.mu.Lock()
 	r.queue = append(r.queue, c)
 	r.mu.Unlock()
@@ -103,11 +148,11 @@ func (r *recorder) signal() {
 	}
 }
 
-// progressEvery is how often the progress line changes at most.
+// progressEvery is how often the progress line changes at most, and how old
+// what a reader of the run directory finds is at most.
 const progressEvery = 200 * time.Millisecond
 
-// run writes records until finish. What can not be written is dropped, and
-// the first failure reported at the end.
+// run takes lines until finish.
 func (r *recorder) run() {
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
@@ -117,38 +162,86 @@ func (r *recorder) run() {
 		r.queue = nil
 		r.mu.Unlock()
 		for _, c := range queue {
-			if r.err == nil {
-				r.err = r.write(c)
-			}
+			r.tell(c)
+			r.keep(func() error { return r.write(c) })
 			c.taken(len(c.data))
 		}
 		if closed && len(queue) == 0 {
 			return
 		}
-		if len(queue) > 0 {
+		if len(queue) > 0 { // more may have come
+			select {
+			case <-tick.C:
+				r.refresh()
+			default:
+			}
 			continue
 		}
 		select {
 		case <-r.wake:
 		case <-tick.C:
-			r.flush()
-			if r.progress != nil {
-				if text, ok := r.progress.line(); ok {
-					r.printer.progress(text)
-				}
-			}
+			r.refresh()
 		}
 	}
 }
 
-// write appends a line to the rank's file.
-func (r *recorder) write(c chunk) error {
+// refresh brings what was written to the files, for those who read along, and
+// the progress line up to date.
+func (r *recorder) refresh() {
+	r.keep(r.flush)
 	if r.progress != nil {
-		var e telemetry.Event
-		if err := json.Unmarshal(c.data, &e); err == nil { // a line of another version is kept, not shown
-			r.progress.event(c.rank, e)
+		if text, ok := r.progress.line(); ok {
+			r.show(text)
 		}
 	}
+}
+
+// spansPrefix is how a line of spans starts, as the ranks' recorders write it.
+const spansPrefix = `{"ev":"spans"`
+
+// tell decodes a line, once and if anybody wants it, for the observers. A line
+// of another version is kept, but nobody told.
+func (r *recorder) tell(c chunk) {
+	who := r.observers
+	if bytes.HasPrefix(c.data, []byte(spansPrefix)) {
+		who = r.spans
+	}
+	if len(who) == 0 {
+		return
+	}
+	e := new(telemetry.Event)
+	if json.Unmarshal(c.data, e) != nil {
+		return
+	}
+	if e.Kind == "spans" {
+		who = r.spans
+	}
+	for _, o := range who {
+		o.event(c.rank, e)
+	}
+}
+
+// keep does what writes to the run directory, unless that has failed before. The
+// first failure is told at once, and nothing written from then on: what is
+// there ends at the same time for all ranks.
+func (r *recorder) keep(write func() error) {
+	if r.err != nil {
+		return
+	}
+	if r.err = write(); r.err != nil {
+		dir := r.dir
+		if dir == "" {
+			dir = os.TempDir()
+		}
+		r.say(fmt.Sprintf("the record of the run in %s is incomplete: %s", dir, r.cause()))
+	}
+}
+
+// cause words the first failure where it is clear that it is one of the record.
+func (r *recorder) cause() string { return strings.TrimPrefix(oneLine(r.err), "run directory: ") }
+
+// write appends a line to the rank's file.
+func (r *recorder) write(c chunk) error {
 	if r.dir == "" {
 		dir, err := os.MkdirTemp("", "sspurn-run-")
 		if err != nil {
@@ -161,7 +254,7 @@ func (r *recorder) write(c chunk) error {
 	}
 	f := r.files[c.rank]
 	if f == nil {
-		file, err := os.Create(filepath.Join(r.dir, telemetry.RankFile(c.rank)))
+		file, err := r.create(filepath.Join(r.dir, telemetry.RankFile(c.rank)))
 		if err != nil {
 			return errors.Wrap(err, "run directory")
 		}
@@ -172,37 +265,55 @@ func (r *recorder) write(c chunk) error {
 	return errors.Wrap(f.buf.WriteByte('\n'), "run directory")
 }
 
-// flush brings what was written to the files, for those who read along.
-func (r *recorder) flush() {
+// flush brings what was written to the files.
+func (r *recorder) flush() error {
 	for _, f := range r.files {
-		if f != nil && r.err == nil {
-			r.err = errors.Wrap(f.buf.Flush(), "run directory")
+		if f == nil {
+			continue
+		}
+		if err := f.buf.Flush(); err != nil {
+			return errors.Wrap(err, "run directory")
 		}
 	}
+	return nil
 }
 
-// finish ends the goroutine and completes the directory. It returns the path
-// of a temporary directory that stays because the job failed.
-func (r *recorder) finish(info telemetry.JobInfo, failed bool) (kept string, err error) {
+// finish ends the goroutine and completes the directory.
+func (r *recorder) finish(info telemetry.JobInfo) {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
 	r.signal()
 	r.wg.Wait()
-	r.flush()
+	r.keep(r.flush)
 	for _, f := range r.files {
-		if f != nil {
-			r.err = stderrors.Join(r.err, errors.Wrap(f.file.Close(), "run directory"))
+		if f == nil {
+			continue
+		}
+		if err := f.file.Close(); err != nil {
+			r.keep(func() error { return errors.Wrap(err, "run directory") })
 		}
 	}
 	if r.dir == "" {
-		return "", r.err
+		return
 	}
-	if r.temporary && !failed {
-		return "", stderrors.Join(r.err, errors.Wrap(os.RemoveAll(r.dir), "run directory"))
+	if r.err != nil {
+		info.Partial = r.cause()
 	}
-	if r.temporary {
-		kept = r.dir
+	// Where the disk was full there may be room for this, and no more to say if not.
+	if err := telemetry.WriteJob(r.dir, info); err != nil {
+		r.keep(func() error { return err })
 	}
-	return kept, stderrors.Join(r.err, telemetry.WriteJob(r.dir, info))
+}
+
+// leave removes a temporary directory after success, and returns its path if
+// it stays.
+func (r *recorder) leave(failed bool) (kept string, err error) {
+	switch {
+	case r.dir == "" || !r.temporary:
+		return "", nil
+	case failed:
+		return r.dir, nil
+	}
+	return "", errors.Wrap(os.RemoveAll(r.dir), "run directory")
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/pkg/errors"
 
-	"github.com/sspurn/sspurn/runtime/bootstrap"
 	"github.com/sspurn/sspurn/runtime/telemetry"
 	"github.com/sspurn/sspurn/ssp/internal/clock"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
@@ -284,7 +283,7 @@ func (w *Worker) reset(at Clock) {
 // straggle sleeps as the experiment wants; it counts as computing.
 func (w *Worker) straggle(ctx context.Context) error {
 	s := w.s
-	if s.straggle.Kind == bootstrap.Nobody {
+	if len(s.straggle) == 0 {
 		return nil
 	}
 	d := delay(s.straggle, s.rank, s.size, w.clock, s.cfg.Seed, time.Since(w.since)-w.waited)

@@ -252,9 +252,11 @@ func (r *Report) traffic() (lines []Line, unit string) {
 		var curves []series
 		for _, run := range s.good {
 			from, to := math.Inf(1), math.Inf(-1)
+			line, shifts := run.timeline(), make([]float64, len(run.ranks))
 			for k := range run.ranks {
 				if x := run.ranks[k].traffic.x; len(x) > 0 {
-					from, to = min(from, x[0]+run.shift(k)), max(to, x[len(x)-1]+run.shift(k))
+					shifts[k] = line.Seconds(k, x[0]) - x[0] // a drift can not be seen here
+					from, to = min(from, x[0]+shifts[k]), max(to, x[len(x)-1]+shifts[k])
 				}
 			}
 			var sum series
@@ -264,7 +266,7 @@ func (r *Report) traffic() (lines []Line, unit string) {
 				}
 				at, total := from+(to-from)*float64(p)/(places-1), 0.0
 				for k := range run.ranks {
-					total += run.ranks[k].traffic.at(at - run.shift(k))
+					total += run.ranks[k].traffic.at(at - shifts[k])
 				}
 				sum.add(at, total)
 				most = max(most, total)

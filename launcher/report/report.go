@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sspurn/sspurn/runtime/bootstrap"
 	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
@@ -312,7 +313,9 @@ func (r *Report) notes(runs []*Run) {
 			if !run.Ended() && !run.Live {
 				r.Notes = append(r.Notes, name+": "+state(run)+without(s, run))
 			}
-			if len(run.Torn) > 0 {
+			if run.Job.Partial != "" {
+				r.Notes = append(r.Notes, name+": the record is incomplete: "+run.Job.Partial)
+			} else if len(run.Torn) > 0 {
 				r.Notes = append(r.Notes, name+": the record is torn, of "+plural(len(run.Torn), "rank")+"; it was read up to there")
 			}
 		}
@@ -348,12 +351,24 @@ func (r *Report) facts(runs []*Run) {
 	}
 	add("command", distinct(func(run *Run) string { return command(run.Job) }))
 	add("hosts", distinct(func(run *Run) string { return hosts(run.Job) }))
-	emulation := distinct(func(run *Run) string { return run.Job.Settings["emulate"] })
+	emulation := distinct(func(run *Run) string {
+		text := run.Job.Settings["emulate"]
+		if e, err := bootstrap.ParseEmulation(text); err == nil && text != "" {
+			return e.Describe() + " (-emulate " + text + ")"
+		}
+		return text
+	})
 	if len(emulation) == 0 {
 		emulation = []string{"none: the network as it is"}
 	}
 	add("emulated network", emulation)
-	stragglers := distinct(func(run *Run) string { return run.Job.Settings["straggle"] })
+	stragglers := distinct(func(run *Run) string {
+		text := run.Job.Settings["straggle"]
+		if s, err := bootstrap.ParseStraggle(text); err == nil && text != "" {
+			return s.Describe() + " (-straggle " + text + ")"
+		}
+		return text
+	})
 	if len(stragglers) == 0 {
 		stragglers = []string{"none made"}
 	}

@@ -10,7 +10,6 @@ package report
 
 import (
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -348,20 +347,13 @@ func (r *Run) Compression() (ratio float64, ok bool) {
 	return float64(b["raw"]) / float64(travelled), true
 }
 
-// shift returns the seconds to add to the times of a rank's events so that they
-// count from the start of the job, by the launcher's clock.
-func (r *Run) shift(rank int) float64 {
-	wall := r.ranks[rank].wall
-	if wall == 0 || r.Job.Start.IsZero() {
-		return 0
+// timeline puts the times of all ranks' events on one axis.
+func (r *Run) timeline() *telemetry.Timeline {
+	walls := make([]int64, len(r.ranks))
+	for i := range r.ranks {
+		walls[i] = r.ranks[i].wall
 	}
-	s := float64(wall-r.Job.Start.UnixNano()) / 1e9
-	for _, h := range r.Job.Hosts {
-		if slices.Contains(h.Ranks, rank) && len(h.Clock) > 0 {
-			s -= h.Clock[0].Offset
-		}
-	}
-	return s
+	return telemetry.NewTimeline(&r.Job, walls)
 }
 
 // Ended reports whether the run has ended well.

@@ -72,8 +72,8 @@ func (r *Run) Slowest(n int) []SlowClock {
 	if n < 1 {
 		return nil
 	}
+	line := r.timeline()
 	for rank := range r.ranks {
-		shift := r.shift(rank)
 		open := map[int16]*slowClock{}
 		for _, s := range r.ranks[rank].spans.all {
 			c := open[s.worker]
@@ -81,10 +81,10 @@ func (r *Run) Slowest(n int) []SlowClock {
 				if c != nil {
 					keep(c.close())
 				}
-				c = &slowClock{SlowClock: SlowClock{Rank: rank, Worker: int(s.worker), Clock: s.clock, Start: s.start.Seconds() + shift}}
+				c = &slowClock{SlowClock: SlowClock{Rank: rank, Worker: int(s.worker), Clock: s.clock, Start: line.At(rank, s.start).Seconds()}}
 				open[s.worker] = c
 			}
-			c.take(s, shift)
+			c.take(s, line.At(rank, s.end).Seconds())
 		}
 		for _, c := range open {
 			keep(c.close())
@@ -99,9 +99,9 @@ type slowClock struct {
 	on map[int32]float64
 }
 
-func (c *slowClock) take(s span, shift float64) {
+func (c *slowClock) take(s span, end float64) {
 	d := (s.end - s.start).Seconds()
-	c.End = s.end.Seconds() + shift
+	c.End = end
 	*part(&c.Split, s.kind) += d
 	if s.on >= 0 {
 		if c.on == nil {
@@ -164,12 +164,12 @@ const maxRows = 24
 func (r *Run) around(c SlowClock) window {
 	margin := 0.75 * c.seconds()
 	w := window{from: c.Start - margin, to: c.End + margin}
+	line := r.timeline()
 	for rank := range r.ranks {
-		shift := r.shift(rank)
 		rows := map[int16]int{}
 		for _, s := range r.ranks[rank].spans.all {
-			from, to := max(s.start.Seconds()+shift, w.from), min(s.end.Seconds()+shift, w.to)
-			if from >= to {
+			from, to := max(line.At(rank, s.start).Seconds(), w.from), min(line.At(rank, s.end).Seconds(), w.to)
+			if to-from < (w.to-w.from)/3000 { // invisible
 				continue
 			}
 			i, ok := rows[s.worker]

@@ -168,19 +168,12 @@ func (r *Run) linkSeconds() (seconds float64, ok bool) {
 	}
 	for rank := range r.ranks {
 		for to, n := range r.ranks[rank].to {
-			if bits := rateOf(e, rank, to); bits > 0 {
+			if bits := e.RateOf(rank, to); bits > 0 {
 				seconds, ok = max(seconds, 8*float64(n)/bits), true
 			}
 		}
 	}
 	return seconds, ok
-}
-
-func rateOf(e bootstrap.Emulation, a, b int) float64 {
-	if e.Slows(a, b) {
-		return e.Rate
-	}
-	return 0
 }
 
 // runsTable: every run.

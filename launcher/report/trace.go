@@ -1,0 +1,326 @@
+package report
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	stderrors "errors"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime/telemetry"
+)
+
+// Threads of a rank's process in a trace, besides those of pushes. None is 0,
+// which is the idle thread to some viewers.
+const (
+	traceRank   = 1 // LaneRank
+	traceWorker = 2 // and the worker
+)
+
+// Trace writes what the ranks of a job recorded in dir to w as a timeline in
+// the Trace Event Format (JSON), which Perfetto and chrome://tracing open: a
+// process for each rank with a thread for each of its lanes, counters for the
+// loss and the bytes sent, and notes as instants. All times are since the job's
+// start by the launcher's clock. It returns how many spans it wrote. The record
+// is read line by line; what is torn is written up to the tear. dir may be
+// empty: nothing was recorded. When ctx ends, so does the writing, with the
+// cause.
+func Trace(ctx context.Context, w io.Writer, job *telemetry.JobInfo, dir string) (spans int64, err error) {
+	walls := make([]int64, job.Ranks)
+	if dir != "" {
+		for rank := range walls {
+			if walls[rank], err = startOf(filepath.Join(dir, telemetry.RankFile(rank))); err != nil {
+				return 0, err
+			}
+		}
+	}
+	t := &tracer{out: bufio.NewWriterSize(w, 64<<10), line: telemetry.NewTimeline(job, walls), names: make(map[string][]byte)}
+	// A clock that was never compared may put a rank before the job; viewers drop
+	// what is before 0.
+	for rank := range walls {
+		t.base = max(t.base, -t.line.At(rank, 0))
+	}
+	if err := t.head(job); err != nil {
+		return 0, err
+	}
+	hosts := make(map[int]string)
+	for _, h := range job.Hosts {
+		for _, rank := range h.Ranks {
+			hosts[rank] = h.Name
+		}
+	}
+	for rank := range job.Ranks {
+		if err := t.rank(ctx, rank, hosts[rank], dir); err != nil {
+			return t.spans, err
+		}
+	}
+	_, _ = t.out.WriteString("\n]}\n") // the error stays with the writer
+	return t.spans, errors.Wrap(t.out.Flush(), "trace")
+}
+
+// errEnough ends the reading of a record.
+var errEnough = stderrors.New("enough")
+
+// startLines is among how many of a record's first lines its start is.
+const startLines = 16
+
+// startOf returns when a record was begun by its host's clock; 0: it does not
+// say.
+func startOf(name string) (wall int64, err error) {
+	lines := 0
+	err = eachEvent(name, func(e *telemetry.Event) error {
+		if e.Kind == "start" {
+			wall = e.Wall
+			return errEnough
+		}
+		if lines++; lines == startLines {
+			return errEnough
+		}
+		return nil
+	})
+	return wall, err
+}
+
+// eachEvent reads a record that may not be there.
+func eachEvent(name string, f func(*telemetry.Event) error) error {
+	file, err := os.Open(name)
+	if stderrors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return errors.Wrap(err, "trace")
+	}
+	defer file.Close()
+	if _, err := telemetry.EachEvent(file, f); err != nil && err != errEnough {
+		return errors.WithMessage(err, "trace")
+	}
+	return nil
+}
+
+// tracer writes the events of a trace.
+type tracer struct {
+	out   *bufio.Writer
+	buf   []byte // the event being made; reused
+	comma bool   // there is an event before
+	line  *telemetry.Timeline
+	base  time.Duration     // added to all times
+	names map[string][]byte // texts as JSON
+	spans int64
+}
+
+// head writes what comes before the events.
+func (t *tracer) head(job *telemetry.JobInfo) error {
+	about := map[string]string{
+		"command": strings.Join(append([]string{job.Program}, job.Args...), " "), "job": job.Job,
+		"ranks": strconv.Itoa(job.Ranks), "start": job.Start.Format(time.RFC3339Nano),
+	}
+	for _, more := range []map[string]string{job.Versions, job.Settings} {
+		maps.Copy(about, more)
+	}
+	if job.Ended {
+		about["exit"] = strconv.Itoa(job.Exit)
+	}
+	for key, text := range map[string]string{"cause": job.Cause, "partial": job.Partial} {
+		if text != "" {
+			about[key] = text
+		}
+	}
+	text, err := json.Marshal(about)
+	if err != nil {
+		return errors.Wrap(err, "trace")
+	}
+	_, err = t.out.WriteString(`{"displayTimeUnit":"ms","otherData":` + string(text) + `,"traceEvents":[`)
+	return errors.Wrap(err, "trace")
+}
+
+// rank writes the events of a rank.
+func (t *tracer) rank(ctx context.Context, rank int, host, dir string) error {
+	name := "rank " + strconv.Itoa(rank)
+	if host != "" {
+		name += " on " + host
+	}
+	t.meta(rank, 0, "process_name", "name", name)
+	t.meta(rank, 0, "process_sort_index", "sort_index", rank)
+	if dir == "" {
+		return nil
+	}
+	lanes := make(map[int]bool)
+	return eachEvent(filepath.Join(dir, telemetry.RankFile(rank)), func(e *telemetry.Event) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		switch e.Kind {
+		case "spans":
+			spans, _ := e.Unpack() // those before what is not understood
+			for i := range spans {
+				if lane := spans[i].Lane; !lanes[lane] {
+					lanes[lane] = true
+					t.lane(rank, lane)
+				}
+				t.span(rank, &spans[i])
+			}
+		case "loss":
+			t.counter(rank, e.Time, e.Metric, "value", e.Value)
+		case "bytes":
+			t.counter(rank, e.Time, "bytes sent", "bytes", float64(sent(e.Bytes)))
+		case "note":
+			t.begin("i", rank, traceRank, e.Text)
+			t.buf = append(t.buf, `,"cat":"note","s":"p","ts":`...)
+			t.buf = appendMicros(t.buf, t.seconds(rank, e.Time))
+			t.end()
+		}
+		return t.err()
+	})
+}
+
+// err returns the writer's error.
+func (t *tracer) err() error {
+	_, err := t.out.Write(nil)
+	return errors.Wrap(err, "trace")
+}
+
+// thread returns a lane's thread.
+func thread(lane int) int {
+	switch {
+	case lane == telemetry.LaneRank:
+		return traceRank
+	case lane >= telemetry.LanePush:
+		return lane
+	}
+	return traceWorker + lane
+}
+
+// lane names a lane's thread.
+func (t *tracer) lane(rank, lane int) {
+	name := "worker " + strconv.Itoa(lane)
+	switch {
+	case lane == telemetry.LaneRank:
+		name = "rank"
+	case lane >= telemetry.LanePush:
+		name = "push to " + strconv.Itoa(lane-telemetry.LanePush)
+	}
+	t.meta(rank, thread(lane), "thread_name", "name", name)
+	t.meta(rank, thread(lane), "thread_sort_index", "sort_index", thread(lane))
+}
+
+// meta writes a metadata event; value is a string or an int.
+func (t *tracer) meta(rank, tid int, name, key string, value any) {
+	t.begin("M", rank, tid, name)
+	t.buf = append(t.buf, `,"args":{"`...)
+	t.buf = append(append(t.buf, key...), `":`...)
+	switch v := value.(type) {
+	case string:
+		t.buf = t.text(t.buf, v)
+	case int:
+		t.buf = strconv.AppendInt(t.buf, int64(v), 10)
+	}
+	t.buf = append(t.buf, '}')
+	t.end()
+}
+
+// span writes a complete event.
+func (t *tracer) span(rank int, s *telemetry.Span) {
+	kind := s.Kind.String()
+	if kind == "" {
+		kind = "kind " + strconv.Itoa(int(s.Kind))
+	}
+	name := kind
+	if s.Name != "" {
+		name = s.Name
+	}
+	// Both ends go the same way, so that what does not overlap does not in the trace.
+	from, to := t.line.At(rank, s.Start)+t.base, t.line.At(rank, s.End)+t.base
+	t.begin("X", rank, thread(s.Lane), name)
+	t.buf = append(t.buf, `,"cat":`...)
+	t.buf = t.text(t.buf, kind)
+	t.buf = appendMicros(append(t.buf, `,"ts":`...), from)
+	t.buf = appendMicros(append(t.buf, `,"dur":`...), to-from)
+	t.buf = strconv.AppendInt(append(t.buf, `,"args":{"clock":`...), s.Clock, 10)
+	if s.On != telemetry.NoRank {
+		key := `,"waited_for":`
+		if s.Kind == telemetry.Push {
+			key = `,"to":`
+		}
+		t.buf = strconv.AppendInt(append(t.buf, key...), int64(s.On), 10)
+	}
+	if s.Bytes != 0 {
+		t.buf = strconv.AppendInt(append(t.buf, `,"bytes":`...), s.Bytes, 10)
+	}
+	if s.Name != "" {
+		t.buf = t.text(append(t.buf, `,"operation":`...), s.Name)
+	}
+	t.buf = append(t.buf, '}')
+	t.end()
+	t.spans++
+}
+
+// counter writes a counter event of one series.
+func (t *tracer) counter(rank int, at float64, name, series string, value float64) {
+	t.begin("C", rank, 0, name)
+	t.buf = appendMicros(append(t.buf, `,"ts":`...), t.seconds(rank, at))
+	t.buf = append(append(append(t.buf, `,"args":{"`...), series...), `":`...)
+	t.buf = strconv.AppendFloat(t.buf, value, 'g', -1, 64) // finite, as JSON was
+	t.buf = append(t.buf, '}')
+	t.end()
+}
+
+// seconds is the place on the axis of an event's time.
+func (t *tracer) seconds(rank int, at float64) time.Duration {
+	return t.line.At(rank, time.Duration(at*1e9)) + t.base
+}
+
+// begin starts an event with what all have.
+func (t *tracer) begin(phase string, rank, tid int, name string) {
+	t.buf = t.buf[:0]
+	if t.comma {
+		t.buf = append(t.buf, ',')
+	}
+	t.comma = true
+	t.buf = append(append(t.buf, "\n{\"ph\":\""...), phase...)
+	t.buf = strconv.AppendInt(append(t.buf, `","pid":`...), int64(rank), 10)
+	t.buf = strconv.AppendInt(append(t.buf, `,"tid":`...), int64(tid), 10)
+	t.buf = t.text(append(t.buf, `,"name":`...), name)
+}
+
+// end writes the event.
+func (t *tracer) end() {
+	t.buf = append(t.buf, '}')
+	_, _ = t.out.Write(t.buf) // the error stays with the writer
+}
+
+// keptNames bounds the memory for texts.
+const keptNames = 4096
+
+// text appends a text as JSON. There are few different ones.
+func (t *tracer) text(dst []byte, s string) []byte {
+	b, ok := t.names[s]
+	if !ok {
+		b, _ = json.Marshal(s) // a string always can be
+		if len(t.names) >= keptNames {
+			clear(t.names)
+		}
+		t.names[s] = b
+	}
+	return append(dst, b...)
+}
+
+// appendMicros appends a time in microseconds with the nanoseconds as fraction.
+func appendMicros(dst []byte, d time.Duration) []byte {
+	if d < 0 {
+		dst, d = append(dst, '-'), -d
+	}
+	dst = strconv.AppendInt(dst, int64(d/time.Microsecond), 10)
+	if ns := d % time.Microsecond; ns != 0 {
+		dst = append(dst, '.', byte('0'+ns/100), byte('0'+ns/10%10), byte('0'+ns%10))
+	}
+	return dst
+}
