@@ -31,6 +31,9 @@ func (s *supervisor) finish(launch error) error {
 	}
 	s.info.Ended, s.info.Seconds = true, time.Since(s.info.Start).Seconds()
 	s.record.finish(s.info)
+	if s.job.Board != nil {
+		s.job.Board.End(s.info)
+	}
 	var err error
 	if s.impatient {
 		err = s.printer.closeWithin(agent.PingEvery)

@@ -70,6 +70,8 @@ type Job struct {
 	Metrics   string        // address that serves Prometheus metrics; "": none
 	Dashboard string        // address that serves the live page; "": none
 	Hold      time.Duration // how long the page is served after the end; 0: until pages that are open have the end, on a terminal until an interrupt
+	Board     *Dashboard    // instead of one at the address Dashboard; the job begins and ends there
+	Watch     func(Status)  // told how far the job is, at most every 200 ms, instead of the progress line; may be nil
 	Setting   string        // when the job is one of several that are compared: its -sync
 	Repeat    int           // and which run of the setting it is, from 1
 

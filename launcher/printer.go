@@ -151,7 +151,11 @@ func (s *sink) do(write func() error) {
 
 // show replaces the progress line on the screen.
 func (s *sink) show(text string) {
-	if s.term == nil || text == s.shown {
+	if s.term == nil {
+		return
+	}
+	// A line that wraps can not be replaced.
+	if text = fitted(s.term, text); text == s.shown {
 		return
 	}
 	s.shown = text

@@ -3,42 +3,144 @@ package launcher
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
-// progress turns record events into one line of text. It is owned by one
+// Status is how far a job is.
+type Status struct {
+	Text string  // a line: clock, loss, rate, share of time waited, slowest rank, time left
+	Done float64 // the part that is done, 0 to 1; negative when nobody knows
+}
+
+// progressLine turns record events into one line of text. It is owned by one
 // goroutine.
-type progress struct {
+type progressLine struct {
 	plain   bool // not a terminal: a line for each loss
 	workers map[[2]int]telemetry.Event
 	loss    telemetry.Event // the newest
 	lost    bool            // there is a loss
 	dirty   bool
 	ranks   int
+	plan    int64            // clocks of every worker in the whole job; 0 unknown
+	now     func() time.Time // the clock of the wall
+	began   time.Time        // when the first clock came
 }
 
-func newProgress(ranks int, plain bool) *progress {
-	return &progress{plain: plain, ranks: ranks, workers: make(map[[2]int]telemetry.Event)}
+func newProgressLine(ranks int, plain bool) *progressLine {
+	return &progressLine{plain: plain, ranks: ranks, workers: make(map[[2]int]telemetry.Event), now: time.Now}
 }
 
 // event takes an event of a rank.
-func (p *progress) event(rank int, e telemetry.Event) {
+func (p *progressLine) event(rank int, e *telemetry.Event) {
 	switch e.Kind {
+	case "plan":
+		p.plan = e.Clocks
 	case "clock":
-		p.workers[[2]int{rank, e.Worker}] = e
+		if p.began.IsZero() {
+			p.began = p.now()
+		}
+		p.workers[[2]int{rank, e.Worker}] = *e
 		p.dirty = p.dirty || !p.plain
 	case "loss":
-		p.loss, p.lost, p.dirty = e, true, true
+		p.loss, p.lost, p.dirty = *e, true, true
 	}
 }
 
 // line returns the line to show, and whether it has changed.
-func (p *progress) line() (string, bool) {
+func (p *progressLine) line() (string, bool) {
 	if !p.dirty {
 		return "", false
 	}
 	p.dirty = false
+	text := p.status().Text
+	return text, text != ""
+}
+
+// clocks returns the clocks of the slowest and of the fastest worker; ok is false
+// before the first.
+func (p *progressLine) clocks() (least, most int64, ok bool) {
+	for _, e := range p.workers {
+		if !ok || e.Clock < least {
+			least = e.Clock
+		}
+		most, ok = max(most, e.Clock), true
+	}
+	return least, most, ok
+}
+
+// done returns the part of the job that is done, negative when nobody knows.
+func (p *progressLine) done() float64 {
+	least, _, ok := p.clocks()
+	switch {
+	case p.plan > 0 && ok:
+		return min(1, float64(least)/float64(p.plan))
+	case p.lost && p.loss.Goal > 0:
+		return min(1, p.loss.Pass/p.loss.Goal)
+	}
+	return -1
+}
+
+// An estimate of the time left means something after a part of the job and a
+// while.
+const (
+	meaningfulPart = 0.02
+	meaningfulTime = 2 * time.Second
+)
+
+// left words the time that the job is going to take, "" when that is a guess.
+func (p *progressLine) left() string {
+	done, since := p.done(), time.Duration(0)
+	if !p.began.IsZero() {
+		since = p.now().Sub(p.began)
+	}
+	if done < meaningfulPart || done >= 1 || since < meaningfulTime {
+		return ""
+	}
+	return roughly(time.Duration(float64(since)*(1-done)/done)) + " left"
+}
+
+// roughly words a time with the precision of a guess.
+func roughly(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.0f s", max(1, d.Seconds()))
+	case d < 90*time.Second:
+		return fmt.Sprintf("%d s", int(d.Seconds()+2.5)/5*5)
+	case d < 90*time.Minute:
+		return fmt.Sprintf("%d min", int(d.Minutes()+0.5))
+	}
+	return fmt.Sprintf("%.1f h", d.Hours())
+}
+
+// slowest returns the rank for which others have waited longest, else the one
+// that computes longest for a clock; negative when there is none.
+func (p *progressLine) slowest() int {
+	waited := map[int]float64{}
+	slowest, longest := -1, 0.0
+	for w, e := range p.workers {
+		for _, on := range e.On {
+			if int(on[0]) != w[0] {
+				waited[int(on[0])] += on[1]
+			}
+		}
+		// Compute holds the seconds of straggling: the rank on which others wait.
+		if e.Clock > 0 && (slowest < 0 || e.Compute/float64(e.Clock) > longest) {
+			slowest, longest = w[0], e.Compute/float64(e.Clock)
+		}
+	}
+	longest = 0
+	for rank, seconds := range waited {
+		if seconds > longest || seconds == longest && rank < slowest {
+			slowest, longest = rank, seconds
+		}
+	}
+	return slowest
+}
+
+// status returns how far the job is.
+func (p *progressLine) status() Status {
 	var parts []string
 	if p.lost && p.loss.Pass > 0 {
 		if p.loss.Goal > 0 {
@@ -47,27 +149,15 @@ func (p *progress) line() (string, bool) {
 			parts = append(parts, fmt.Sprintf("pass %.4g", p.loss.Pass))
 		}
 	}
-	var least, most int64
-	var busy, waited, longest float64
-	slowest, first := -1, true
-	for w, e := range p.workers {
-		if first || e.Clock < least {
-			least = e.Clock
+	if least, most, ok := p.clocks(); ok {
+		text := fmt.Sprintf("clock %d", least)
+		if most > least {
+			text += fmt.Sprintf("–%d", most)
 		}
-		most, first = max(most, e.Clock), false
-		busy += e.Compute
-		waited += e.Gate + e.Miss + e.Flush
-		// Compute holds the seconds of straggling: the rank on which others wait.
-		if e.Clock > 0 && (slowest < 0 || e.Compute/float64(e.Clock) > longest) {
-			slowest, longest = w[0], e.Compute/float64(e.Clock)
+		if p.plan > 0 {
+			text += fmt.Sprintf(" of %d", p.plan)
 		}
-	}
-	if !first {
-		if least == most {
-			parts = append(parts, fmt.Sprintf("clock %d", least))
-		} else {
-			parts = append(parts, fmt.Sprintf("clock %d–%d", least, most))
-		}
+		parts = append(parts, text)
 	}
 	if p.lost {
 		parts = append(parts, fmt.Sprintf("%s %.5g", p.loss.Metric, p.loss.Value))
@@ -75,13 +165,21 @@ func (p *progress) line() (string, bool) {
 			parts = append(parts, rateText(p.loss.Rate))
 		}
 	}
+	var busy, waited float64
+	for _, e := range p.workers {
+		busy += e.Compute
+		waited += e.Gate + e.Miss + e.Flush
+	}
 	if busy+waited > 0 {
 		parts = append(parts, fmt.Sprintf("waited %.0f %%", 100*waited/(busy+waited)))
 	}
-	if slowest >= 0 && p.ranks > 1 {
-		parts = append(parts, fmt.Sprintf("slowest rank %d", slowest))
+	if rank := p.slowest(); rank >= 0 && p.ranks > 1 {
+		parts = append(parts, fmt.Sprintf("slowest rank %d", rank))
 	}
-	return strings.Join(parts, " · "), len(parts) > 0
+	if text := p.left(); text != "" {
+		parts = append(parts, text)
+	}
+	return Status{Text: strings.Join(parts, " · "), Done: p.done()}
 }
 
 // rateText words items a second.

@@ -37,10 +37,11 @@ type recorder struct {
 	say       func(text string) // tells the user, at once
 	create    func(name string) (io.WriteCloser, error)
 
-	observers []observer // of all events but spans
-	spans     []observer // of those too
-	progress  *progress  // nil: not shown
+	observers []observer    // of all events but spans
+	spans     []observer    // of those too
+	progress  *progressLine // nil: not shown
 	show      func(line string)
+	watch     func(Status) // instead of show; may be nil
 
 	mu     sync.Mutex
 	queue  []chunk       // guarded by mu
@@ -62,15 +63,18 @@ func newRecorder(job *Job, ranks int, p *printer, terminal bool) (*recorder, err
 	r := &recorder{
 		off: job.Record == Off, dir: job.RunDir, temporary: job.RunDir == "", say: p.say, show: p.progress,
 		create: func(name string) (io.WriteCloser, error) { return os.Create(name) },
-		wake:   make(chan struct{}, 1), files: make([]*recordFile, ranks),
+		wake:   make(chan struct{}, 1), files: make([]*recordFile, ranks), watch: job.Watch,
 	}
 	if r.off {
 		r.dir = ""
 		return r, nil
 	}
-	if job.Progress == On || job.Progress != Off && terminal {
-		r.progress = newProgress(ranks, !terminal)
-		r.observe(progressObserver{r.progress}, false)
+	if r.watch != nil || job.Progress == On || job.Progress != Off && terminal {
+		r.progress = newProgressLine(ranks, !terminal && r.watch == nil)
+		r.observe(r.progress, false)
+	}
+	if job.Board != nil {
+		r.observe(job.Board, true)
 	}
 	if r.dir != "" {
 		if err := os.MkdirAll(r.dir, 0o777); err != nil {
@@ -82,11 +86,6 @@ func newRecorder(job *Job, ranks int, p *printer, terminal bool) (*recorder, err
 	}
 	return r, nil
 }
-
-// progressObserver has the progress line observe.
-type progressObserver struct{ p *progress }
-
-func (o progressObserver) event(rank int, e *telemetry.Event) { o.p.event(rank, *e) }
 
 // removeOld removes what an earlier run has left in a directory: it would pass
 // for a part of this one where there are fewer ranks now.
@@ -189,10 +188,15 @@ func (r *recorder) run() {
 // the progress line up to date.
 func (r *recorder) refresh() {
 	r.keep(r.flush)
-	if r.progress != nil {
-		if text, ok := r.progress.line(); ok {
-			r.show(text)
-		}
+	if r.progress == nil {
+		return
+	}
+	switch text, ok := r.progress.line(); {
+	case !ok:
+	case r.watch != nil:
+		r.watch(r.progress.status())
+	default:
+		r.show(text)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/launcher/agent"
+	"github.com/sspurn/sspurn/launcher/report"
 )
 
 // logger writes what the launcher does when it was asked to say so.
@@ -34,6 +35,34 @@ func (l *logger) printf(format string, args ...any) {
 // Run runs the job to its end. It returns nil when every rank returned 0, and
 // otherwise a *Failure.
 func Run(ctx context.Context, job Job, std Streams) error {
+	if job.Dashboard == "" || job.Board != nil {
+		return run(ctx, job, std)
+	}
+	board, err := NewDashboard(job.Dashboard, report.Options{})
+	if err != nil {
+		return launchFailure(err)
+	}
+	fmt.Fprintf(std.Stderr, "sspurn: dashboard at %s\n", board.URL())
+	job.Board = board
+	err = run(ctx, job, std)
+	f, _ := stderrors.AsType[*Failure](err)
+	board.linger(ctx, ending(f), job.Hold, f != nil && f.Code > exitSignal, std)
+	if e := board.Close(); e != nil {
+		fmt.Fprintf(std.Stderr, "sspurn: %s\n", oneLine(e))
+	}
+	return err
+}
+
+// ending words how a job has ended; nil means well.
+func ending(f *Failure) string {
+	if f == nil {
+		return "The job has ended."
+	}
+	return "The job has failed: " + f.Cause + "."
+}
+
+// run is Run with the job's Board made.
+func run(ctx context.Context, job Job, std Streams) error {
 	plan, err := Plan(&job)
 	if err != nil {
 		return launchFailure(err)

@@ -132,6 +132,9 @@ func (s *supervisor) start(paths []string) error {
 	for i, l := range s.links {
 		s.info.Hosts = append(s.info.Hosts, telemetry.HostInfo{Name: l.host.Name, Addr: addrs[i], Ranks: s.plan.On[i]})
 	}
+	if s.job.Board != nil {
+		s.job.Board.Begin(s.info)
+	}
 	if err := s.record.started(s.info); err != nil { // before anything runs
 		return err
 	}

@@ -19,8 +19,17 @@ const (
 	chartHeight = 3.6 * vg.Inch
 	pageWidth   = 400 // points
 	pageHeight  = 250
+	timeWidth   = 560
 	pictureDPI  = 110
 )
+
+// width of a chart on the page.
+func (c *Chart) width() vg.Length {
+	if c.Time != nil {
+		return timeWidth
+	}
+	return pageWidth
+}
 
 // height of a chart on the page: a timeline grows with its rows.
 func (c *Chart) height() vg.Length {
@@ -37,7 +46,7 @@ func (c *Chart) inline() (svg string, frame frame, err error) {
 	if err != nil {
 		return "", frame, err
 	}
-	canvas := vgsvg.New(pageWidth, c.height())
+	canvas := vgsvg.New(c.width(), c.height())
 	area := draw.Crop(draw.New(canvas), 0, -vg.Points(9), vg.Points(1), -vg.Points(4)) // for the halves of the last labels
 	p.Draw(area)
 	var b bytes.Buffer

@@ -11,6 +11,9 @@ import (
 // settingsTable: which setting reaches the answer first.
 func (r *Report) settingsTable() *Table {
 	t := &Table{ID: "settings", Title: "Which setting reaches the answer first"}
+	if !r.Reached {
+		t.Title = "Which setting is done first"
+	}
 	t.Columns = []Column{{Key: "setting", Head: "setting", Text: true}, {Key: "runs", Head: "runs"}}
 	if r.Reached {
 		t.Columns = append(t.Columns,

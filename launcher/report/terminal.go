@@ -11,7 +11,7 @@ import (
 	"github.com/pkg/errors"
 )
 
-var trailing = regexp.MustCompile(`(?m) +$`)
+var trailing = regexp.MustCompile(`(?m)^ | +$`)
 
 // onTerminal are the tables that a terminal shows.
 var onTerminal = [...]string{"settings", "time", "traffic"}
@@ -29,11 +29,9 @@ func (r *Report) Terminal(w io.Writer) error {
 	if r.Reached {
 		fmt.Fprintf(&b, "Target: %s %s.", r.metricName(), significant(r.Target, 5))
 	}
-	if m := medians(r.Settings); m != "" {
-		b.WriteString(m)
-	}
-	if !strings.HasSuffix(b.String(), "\n") {
-		b.WriteString("\n")
+	fmt.Fprintf(&b, "%s\n", medians(r.Settings))
+	if v := r.Verdict(); v != "" {
+		fmt.Fprintf(&b, "%s\n", v)
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(&b, "%s\n", n)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"strconv"
@@ -55,9 +56,33 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "metrics", Usage: "serve Prometheus metrics of launcher and ranks at this address, under /metrics", DefaultText: "ADDR"},
 		&cli.StringFlag{Name: "emulate", Usage: "make the network slower: 'rate=1gbit,delay=1ms;pairs=0-3,2-*,rate=100mbit,delay=5ms,jitter=1ms,down=5s+2s/30s' (clauses; a later one replaces the first for its pairs; * is any other rank; down: after 5 s for 2 s, every 30 s again)", DefaultText: "SPEC"},
 		&cli.StringFlag{Name: "straggle", Usage: "make ranks slower: 'rank=1+3,factor=4', 'rank=1,delay=200ms', 'rotate,delay=200ms', 'random,p=0.05,delay=200ms', 'exp,mean=20ms', or several with ; between, whose delays add", DefaultText: "SPEC"},
-		&cli.StringFlag{Name: "progress", Usage: "live line with clock, loss, rate, waiting and the slowest rank; default: on a terminal", DefaultText: "auto|on|off"},
+		&cli.StringFlag{Name: "progress", Usage: "live line with clock, loss, rate, waiting, the slowest rank and the time left; default: on a terminal", DefaultText: "auto|on|off"},
 	)
 }
+
+// compareFlags are the flags of a comparison.
+func compareFlags() []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "sync", Value: "bsp,ssp:1,ssp:3,essp:3,async", Usage: "the settings, each given to the program as -sync; default: bsp,ssp:1,ssp:3,essp:3,async", DefaultText: "LIST"},
+		&cli.IntFlag{Name: "repeat", Value: 1, Usage: "runs of each setting", DefaultText: "K"},
+		&cli.Float64Flag{Name: "target", Value: math.NaN(), Usage: "value of the program's metric whose time counts; default: one that all settings reached", DefaultText: "X"},
+		&cli.Uint64Flag{Name: "shuffle", Value: 1, Usage: "seed of the order of the settings, which is another one in each repeat", DefaultText: "SEED"},
+	}, runFlags()...)
+}
+
+const compareText = `Run a program under several settings of -sync, one run after another, and show which
+reaches the answer first: tables at the end, and in -run-dir (default: compare-DATE-TIME)
+a page with all pictures and numbers, report.html, and the record and output of each run.
+The program must take -sync, as all apps of sspurn do.`
+
+const compareExamples = `
+Examples:
+  sspurn compare -n 4 bin/mf -data ratings.tsv -epochs 20
+  sspurn compare -n 8 -sync bsp,ssp:1,ssp:3,async -repeat 3 -target 1.18 -run-dir out bin/mf -data ratings.tsv
+  sspurn compare -n 8 -straggle rotate,delay=200ms -emulate rate=1gbit,delay=1ms bin/synth -compute 50ms
+
+The exit status is that of the first run that failed; the others are made all the same.
+`
 
 // appHelp is the help of sspurn itself.
 func appHelp(flags []cli.Flag) string {
@@ -66,6 +91,7 @@ func appHelp(flags []cli.Flag) string {
   sspurn [flags] PROGRAM [ARGS...]    run a job; what follows PROGRAM is the program's
   sspurn hosts [flags]                show where each rank would go, start nothing
   sspurn check [flags] [PROGRAM]      are all hosts reachable, able to run the program and to reach one another?
+  sspurn compare [flags] PROGRAM [ARGS...]  run it under several -sync settings: which reaches the answer first?
   sspurn report [flags] RUNDIR...     put recorded runs (-run-dir) side by side: tables, and a page with pictures
 
 Flags:
@@ -75,6 +101,7 @@ Examples:
   sspurn -n 64 -hosts hosts.txt ./app       on the hosts of a file, by ssh
   sspurn -host a:4,b:4 -x DEBUG=1 ./app     four ranks on each of two hosts
   sspurn -n 8 -output logs -timeout 1h ./app
+  sspurn compare -n 8 -sync bsp,ssp:3,async -repeat 3 ./app
   sspurn -run-dir a ./app -sync bsp; sspurn -run-dir b ./app -sync ssp:3; sspurn report a b
 
 Exit status: 0 when every rank returned 0; else that of the first rank that failed, 128 and the

@@ -74,6 +74,11 @@ func newApp() *cli.App {
 				CustomHelpTemplate: commandHelp("sspurn check [flags] [PROGRAM]", "Are all hosts reachable, able to run the program and to reach one another?", checkFlags()),
 			},
 			{
+				Name: "compare", Usage: "run a program under several settings", UsageText: "sspurn compare [flags] PROGRAM [ARGS...]",
+				Flags: compareFlags(), Action: compare, OnUsageError: usage, HideHelpCommand: true,
+				CustomHelpTemplate: commandHelp("sspurn compare [flags] PROGRAM [ARGS...]", compareText, compareFlags()) + compareExamples,
+			},
+			{
 				Name: "report", Usage: "compare recorded runs", UsageText: "sspurn report [flags] RUNDIR...",
 				Flags: reportFlags(), Action: reportRuns, OnUsageError: usage, HideHelpCommand: true,
 				CustomHelpTemplate: commandHelp("sspurn report [flags] RUNDIR...", reportText, reportFlags()),
@@ -96,11 +101,16 @@ func runJob(c *cli.Context) error {
 		return err
 	}
 	job.Program, job.Args = c.Args().First(), c.Args().Tail()
-	// A burst that comes while the launcher is busy fits. It is never stopped: an
-	// impatient interrupt must not cut the last words off.
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGCONT)
-	return launcher.Run(c.Context, job, launcher.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals})
+	return launcher.Run(c.Context, job, launcher.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals()})
+}
+
+// signals returns what this process is sent from here on. A burst that comes while
+// the launcher is busy fits. It is never stopped: an impatient interrupt must not
+// cut the last words off.
+func signals() <-chan os.Signal {
+	c := make(chan os.Signal, 8)
+	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGCONT)
+	return c
 }
 
 // showHosts prints the layout.

@@ -1,0 +1,283 @@
+package launcher
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	stderrors "errors"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/launcher/report"
+	"github.com/sspurn/sspurn/runtime/telemetry"
+)
+
+// Comparison is a program that is run under several settings of -sync, one run
+// after another.
+type Comparison struct {
+	Job      Job      // what the runs have in common. RunDir is the folder for their directories
+	Settings []string // of -sync, at least one
+	Repeats  int      // runs of each setting, at least 1
+	Shuffle  uint64   // seed of the order
+}
+
+// Trial is one run of a comparison.
+type Trial struct {
+	Setting string
+	Repeat  int // from 1
+	Dir     string
+
+	Began   time.Time
+	Seconds float64  // that it took, launch included
+	Failure *Failure // nil after success
+}
+
+// ParseSettings reads a list of settings with commas between. A part that begins
+// with a digit or a point belongs to the one before, as in cvap:3,0.1.
+func ParseSettings(list string) ([]string, error) {
+	var settings []string
+	for i, part := range strings.Split(list, ",") {
+		if part != "" && strings.IndexByte("0123456789.", part[0]) >= 0 && i > 0 {
+			settings[len(settings)-1] += "," + part
+			continue
+		}
+		settings = append(settings, part)
+	}
+	seen := map[string]bool{}
+	for _, s := range settings {
+		if strings.TrimSpace(s) != s || s == "" {
+			return nil, errors.Errorf("-sync %q: want settings with commas between, such as bsp,ssp:3,async", list)
+		}
+		if seen[s] {
+			return nil, errors.Errorf("-sync %q: %s is there twice", list, s)
+		}
+		seen[s] = true
+	}
+	return settings, nil
+}
+
+// Plan returns the runs in their order: in each repeat every setting once,
+// shuffled anew, so that a machine that becomes slower or faster favours none.
+func (c *Comparison) Plan() []Trial {
+	random := rand.New(rand.NewPCG(c.Shuffle, 0))
+	trials := make([]Trial, 0, len(c.Settings)*c.Repeats)
+	names := map[string]int{}
+	for _, s := range c.Settings {
+		names[folderName(s)]++
+	}
+	for repeat := 1; repeat <= c.Repeats; repeat++ {
+		for _, i := range random.Perm(len(c.Settings)) {
+			name := folderName(c.Settings[i])
+			if names[name] > 1 {
+				name += "-" + strconv.Itoa(i)
+			}
+			trials = append(trials, Trial{Setting: c.Settings[i], Repeat: repeat, Dir: filepath.Join(c.Job.RunDir, name+"-"+strconv.Itoa(repeat))})
+		}
+	}
+	return trials
+}
+
+// folderName is a setting as the name of a folder.
+func folderName(setting string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_':
+			return r
+		case r == ':':
+			return -1
+		}
+		return '_'
+	}, setting)
+}
+
+// check reports what is wrong before anything is started.
+func (c *Comparison) check() error {
+	for i, a := range c.Job.Args {
+		name, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		if strings.HasPrefix(a, "-") && name == "sync" {
+			return errors.Errorf("%s is among the arguments of %s: compare gives it -sync itself (compare -sync LIST says which)", strings.Join(c.Job.Args[i:min(i+2, len(c.Job.Args))], " "), c.Job.Program)
+		}
+	}
+	plan, err := Plan(&c.Job)
+	if err != nil {
+		return err
+	}
+	if err := c.Job.checkSlowing(plan.Ranks); err != nil {
+		return err
+	}
+	if _, err := lookProgram(c.Job.Program); err != nil {
+		return err
+	}
+	for _, t := range c.Plan() { // only what an earlier comparison made is replaced
+		entries, err := os.ReadDir(t.Dir)
+		if stderrors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return errors.Wrap(err, "run directory")
+		}
+		if _, err := os.Stat(filepath.Join(t.Dir, telemetry.JobFile)); err != nil && len(entries) > 0 {
+			return errors.Errorf("%s is there and holds no record of a run: it is not overwritten", t.Dir)
+		}
+	}
+	return errors.Wrap(os.MkdirAll(c.Job.RunDir, 0o777), "run directory")
+}
+
+// Run runs the comparison and returns the runs that were made. A run that fails
+// does not end it, unless that was the launcher's own doing or an interrupt: then
+// the error says it, and the rest is left out. Otherwise the error is the first
+// failure of a run.
+func (c *Comparison) Run(ctx context.Context, std Streams) ([]Trial, error) {
+	if err := c.check(); err != nil {
+		return nil, launchFailure(err)
+	}
+	show, err := newCompareView(c, std.Stderr)
+	if err != nil {
+		return nil, launchFailure(err)
+	}
+	defer show.close()
+	taps := newTap(std.Signals)
+	defer taps.close()
+	var done []Trial
+	var first error
+	for _, t := range c.Plan() {
+		if taps.interrupted() != nil {
+			break
+		}
+		show.start(&t)
+		t.Began = time.Now()
+		err := c.run(ctx, &t, Streams{Stdout: show.out, Stderr: show.out, Signals: taps.out}, show)
+		t.Seconds = time.Since(t.Began).Seconds()
+		if err != nil {
+			f, ok := stderrors.AsType[*Failure](err)
+			if !ok {
+				f = launchFailure(err)
+			}
+			t.Failure = f
+			if first == nil {
+				first = f
+			}
+		}
+		done = append(done, t)
+		show.end(&t)
+		if t.Failure != nil && t.Failure.Code == ExitLaunch || ctx.Err() != nil {
+			return done, t.Failure
+		}
+	}
+	if sig := taps.interrupted(); sig != nil {
+		return done, &Failure{
+			Code:  exitSignal + int(sig.(syscall.Signal)),
+			Cause: fmt.Sprintf("interrupted by %s: %d of %d runs were made", sig, len(done), len(c.Settings)*c.Repeats),
+		}
+	}
+	return done, first
+}
+
+// RunWithDashboard is Run, then tell with the runs that were made, while a page
+// is served about all of it when the job asks for one. The error is that of Run,
+// else that of tell.
+func (c *Comparison) RunWithDashboard(ctx context.Context, std Streams, o report.Options, tell func([]Trial) error) ([]Trial, error) {
+	if c.Job.Dashboard != "" {
+		board, err := NewDashboard(c.Job.Dashboard, o)
+		if err != nil {
+			return nil, launchFailure(err)
+		}
+		fmt.Fprintf(std.Stderr, "sspurn: dashboard at %s\n", board.URL())
+		c.Job.Board = board
+		defer func() {
+			if e := board.Close(); e != nil {
+				fmt.Fprintf(std.Stderr, "sspurn: %s\n", oneLine(e))
+			}
+		}()
+	}
+	done, err := c.Run(ctx, std)
+	if len(done) > 0 {
+		if e := tell(done); err == nil && e != nil {
+			err = launchFailure(errors.WithMessage(e, "report"))
+		}
+	}
+	if c.Job.Board != nil {
+		f, _ := stderrors.AsType[*Failure](err)
+		text := fmt.Sprintf("The comparison has ended: %d of %d runs were made.", len(done), len(c.Settings)*c.Repeats)
+		c.Job.Board.linger(ctx, text, c.Job.Hold, f != nil && f.Code > exitSignal, std)
+	}
+	return done, err
+}
+
+// run makes one run.
+func (c *Comparison) run(ctx context.Context, t *Trial, std Streams, show *compareView) error {
+	if err := os.RemoveAll(t.Dir); err != nil {
+		return errors.Wrap(err, "run directory")
+	}
+	job := c.Job
+	job.Args = append([]string{"-sync=" + t.Setting}, c.Job.Args...)
+	job.RunDir, job.OutputDir = t.Dir, filepath.Join(t.Dir, "output")
+	if c.Job.OutputDir != "" {
+		job.OutputDir = filepath.Join(c.Job.OutputDir, filepath.Base(t.Dir))
+	}
+	if job.Trace != "" { // one for each run
+		if err := os.MkdirAll(t.Dir, 0o777); err != nil {
+			return errors.Wrap(err, "run directory")
+		}
+		job.Trace = filepath.Join(t.Dir, filepath.Base(c.Job.Trace))
+	}
+	job.Setting, job.Repeat, job.Watch, job.Progress = t.Setting, t.Repeat, show.status, Off
+	return Run(ctx, job, std)
+}
+
+// tap hands signals on to the running job and remembers an interrupt, which ends
+// the comparison too.
+type tap struct {
+	out  chan os.Signal
+	quit chan struct{}
+	done chan struct{}
+	sig  chan os.Signal // size 1: the first interrupt
+}
+
+func newTap(in <-chan os.Signal) *tap {
+	t := &tap{out: make(chan os.Signal, 8), quit: make(chan struct{}), done: make(chan struct{}), sig: make(chan os.Signal, 1)}
+	go func() {
+		defer close(t.done)
+		for {
+			select {
+			case sig := <-in:
+				if sig == syscall.SIGINT || sig == syscall.SIGTERM {
+					select {
+					case t.sig <- sig:
+					default:
+					}
+				}
+				select {
+				case t.out <- sig:
+				default: // nobody runs who would take it
+				}
+			case <-t.quit:
+				return
+			}
+		}
+	}()
+	return t
+}
+
+// interrupted returns the signal that ends the comparison, nil while there is none.
+func (t *tap) interrupted() os.Signal {
+	select {
+	case sig := <-t.sig:
+		t.sig <- sig
+		return sig
+	default:
+		return nil
+	}
+}
+
+func (t *tap) close() {
+	close(t.quit)
+	<-t.done
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	stderrors "errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/sspurn/sspurn/launcher"
+	"github.com/sspurn/sspurn/launcher/report"
+)
+
+// compare runs a program under several settings.
+func compare(c *cli.Context) error {
+	job, err := jobOf(c)
+	if err != nil {
+		return err
+	}
+	if c.NArg() == 0 {
+		return stderrors.New("compare: no PROGRAM to run")
+	}
+	if job.Record == launcher.Off {
+		return stderrors.New("compare: -record off leaves nothing to compare")
+	}
+	if c.Int("repeat") < 1 {
+		return fmt.Errorf("-repeat %d: want at least 1", c.Int("repeat"))
+	}
+	job.Program, job.Args = c.Args().First(), c.Args().Tail()
+	if job.RunDir == "" {
+		job.RunDir = "compare-" + time.Now().Format("20060102-150405")
+	}
+	settings, err := launcher.ParseSettings(c.String("sync"))
+	if err != nil {
+		return err
+	}
+	options := report.Options{Target: c.Float64("target"), Order: settings}
+	comparison := launcher.Comparison{Job: job, Settings: settings, Repeats: c.Int("repeat"), Shuffle: c.Uint64("shuffle")}
+	std := launcher.Streams{Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals()}
+	done, err := comparison.RunWithDashboard(c.Context, std, options, func(done []launcher.Trial) error {
+		return reportComparison(job.RunDir, options, done)
+	})
+	if len(done) == 0 && err == nil {
+		return stderrors.New("compare: no run was made")
+	}
+	return err
+}
+
+// reportComparison prints and draws what has been measured.
+func reportComparison(dir string, o report.Options, done []launcher.Trial) error {
+	var dirs []string
+	for _, t := range done {
+		if _, err := os.Stat(filepath.Join(t.Dir, "job.json")); err == nil { // a run that was not started has none
+			dirs = append(dirs, t.Dir)
+		}
+	}
+	if len(dirs) == 0 {
+		return nil
+	}
+	fmt.Println()
+	return makeReport(os.Stdout, []reportFile{
+		{filepath.Join(dir, "report.html"), "html"}, {filepath.Join(dir, "report.png"), "png"}, {filepath.Join(dir, "csv"), "csv"},
+	}, o, dirs)
+}
