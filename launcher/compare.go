@@ -22,11 +22,15 @@ import (
 // Comparison is a program that is run under several settings of -sync, one run
 // after another.
 type Comparison struct {
-	Job      Job      // what the runs have in common. RunDir is the folder for their directories
+	Job      Job      // what the runs have in common. RunDir is the folder for their directories; {dir} in Args stands for a run's own
 	Settings []string // of -sync, at least one
 	Repeats  int      // runs of each setting, at least 1
 	Shuffle  uint64   // seed of the order
 }
+
+// dirMark in an argument of the program stands for the directory of the run, in
+// which rank 0 may leave files.
+const dirMark = "{dir}"
 
 // Trial is one run of a comparison.
 type Trial struct {
@@ -174,7 +178,7 @@ func (c *Comparison) Run(ctx context.Context, std Streams) ([]Trial, error) {
 	if sig := taps.interrupted(); sig != nil {
 		return done, &Failure{
 			Code:  exitSignal + int(sig.(syscall.Signal)),
-			Cause: fmt.Sprintf("interrupted by %s: %d of %d runs were made", sig, len(done), len(c.Settings)*c.Repeats),
+			Cause: fmt.Sprintf("ended by %s: %d of %d runs were made", signalName(sig.(syscall.Signal)), good(done), len(c.Settings)*c.Repeats),
 		}
 	}
 	return done, first
@@ -205,10 +209,21 @@ func (c *Comparison) RunWithDashboard(ctx context.Context, std Streams, o report
 	}
 	if c.Job.Board != nil {
 		f, _ := stderrors.AsType[*Failure](err)
-		text := fmt.Sprintf("The comparison has ended: %d of %d runs were made.", len(done), len(c.Settings)*c.Repeats)
+		text := fmt.Sprintf("The comparison has ended: %d of %d runs went well.", good(done), len(c.Settings)*c.Repeats)
 		c.Job.Board.linger(ctx, text, c.Job.Hold, f != nil && f.Code > exitSignal, std)
 	}
 	return done, err
+}
+
+// good counts the runs that went well.
+func good(done []Trial) int {
+	n := 0
+	for _, t := range done {
+		if t.Failure == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // run makes one run.
@@ -217,7 +232,15 @@ func (c *Comparison) run(ctx context.Context, t *Trial, std Streams, show *compa
 		return errors.Wrap(err, "run directory")
 	}
 	job := c.Job
-	job.Args = append([]string{"-sync=" + t.Setting}, c.Job.Args...)
+	dir, err := filepath.Abs(t.Dir)
+	if err != nil {
+		return errors.Wrap(err, "run directory")
+	}
+	job.Args = []string{"-sync=" + t.Setting}
+	for _, a := range c.Job.Args {
+		job.Args = append(job.Args, strings.ReplaceAll(a, dirMark, dir))
+	}
+	job.Template = c.Job.Args
 	job.RunDir, job.OutputDir = t.Dir, filepath.Join(t.Dir, "output")
 	if c.Job.OutputDir != "" {
 		job.OutputDir = filepath.Join(c.Job.OutputDir, filepath.Base(t.Dir))

@@ -78,7 +78,7 @@ func newSupervisor(job *Job, plan *Layout, links []*link, std Streams, log *logg
 	}
 	s.info = telemetry.JobInfo{
 		Program: job.Program, Args: job.Args, Ranks: n, Start: time.Now(),
-		Settings: settings(job), Versions: versions(), Record: string(job.recording()), Setting: job.Setting, Repeat: job.Repeat,
+		Settings: settings(job), Versions: versions(), Record: string(job.recording()), Setting: job.Setting, Repeat: job.Repeat, Template: job.Template,
 	}
 	s.record, err = newRecorder(job, n, s.printer, isTerminal(std.Stderr))
 	if err != nil {

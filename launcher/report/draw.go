@@ -108,6 +108,9 @@ func (c *Chart) lines(p *plot.Plot, t theme, legend bool) error {
 		if err != nil {
 			return err
 		}
+		if l.Step {
+			p.X.Tick.Marker = ticks{whole: true}
+		}
 		line.Color, line.Width, line.Dashes = t.of(roleSeries, l.Setting), vg.Points(1.8), dashes(l.Setting)
 		p.Add(line)
 		if legend {
@@ -238,10 +241,10 @@ func (s swatch) Thumbnail(c *draw.Canvas) {
 
 // ticks labels round numbers, four to nine of them; plot's own are too few for
 // charts of this size.
-type ticks struct{}
+type ticks struct{ whole bool } // whole numbers only
 
 // Ticks implements plot.Ticker.
-func (ticks) Ticks(low, high float64) []plot.Tick {
+func (t ticks) Ticks(low, high float64) []plot.Tick {
 	if !(high > low) || math.IsInf(high-low, 0) {
 		return nil
 	}
@@ -249,6 +252,9 @@ func (ticks) Ticks(low, high float64) []plot.Tick {
 	step := math.Pow(10, math.Floor(math.Log10((high-low)/most)))
 	for i := 0; (high-low)/step > most; i++ {
 		step *= []float64{2, 2.5, 2}[i%3] // 1, 2, 5, 10
+	}
+	if t.whole {
+		step = max(1, step)
 	}
 	digits := max(0, -int(math.Floor(math.Log10(step)+1e-9)))
 	var out []plot.Tick

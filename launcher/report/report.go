@@ -91,20 +91,28 @@ func (r *Report) Table(id string) *Table {
 	return nil
 }
 
-// key is what runs of one setting have in common.
-func (r *Run) key() string {
+// plainArgs are the program's arguments without what differs between settings.
+func plainArgs(job telemetry.JobInfo) []string {
+	if job.Template != nil {
+		return job.Template
+	}
 	var args []string
-	for i := 0; i < len(r.Job.Args); i++ {
-		a := strings.TrimLeft(r.Job.Args[i], "-")
+	for i := 0; i < len(job.Args); i++ {
+		a := strings.TrimLeft(job.Args[i], "-")
 		switch {
-		case a == "sync" && i+1 < len(r.Job.Args):
+		case a == "sync" && i+1 < len(job.Args):
 			i++
 		case strings.HasPrefix(a, "sync="):
 		default:
-			args = append(args, r.Job.Args[i])
+			args = append(args, job.Args[i])
 		}
 	}
-	return fmt.Sprintf("%q %q %q %d %q %q", r.Setting(), r.Job.Program, args, r.Ranks(), r.Job.Settings["emulate"], r.Job.Settings["straggle"])
+	return args
+}
+
+// key is what runs of one setting have in common.
+func (r *Run) key() string {
+	return fmt.Sprintf("%q %q %q %d %q %q", r.Setting(), r.Job.Program, plainArgs(r.Job), r.Ranks(), r.Job.Settings["emulate"], r.Job.Settings["straggle"])
 }
 
 // settings sorts runs by setting.
@@ -401,22 +409,15 @@ func (r *Report) facts(runs []*Run) {
 // command is what was run, without what differs between settings.
 func command(job telemetry.JobInfo) string {
 	words := []string{job.Program}
-	for i := 0; i < len(job.Args); i++ {
-		a := strings.TrimLeft(job.Args[i], "-")
-		switch {
-		case a == "sync" && i+1 < len(job.Args):
-			i++
-		case strings.HasPrefix(a, "sync="):
-		default:
-			words = append(words, quoted(job.Args[i]))
-		}
+	for _, a := range plainArgs(job) {
+		words = append(words, quoted(a))
 	}
 	return strings.Join(words, " ")
 }
 
 // quoted is a word as a shell reads it.
 func quoted(s string) string {
-	if s != "" && !strings.ContainsAny(s, " \t\n\"'\\$`*?[]{}()<>|&;#~!") {
+	if s != "" && !strings.ContainsAny(s, " \t\n\"'\\$`*?[]()<>|&;#~!") {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

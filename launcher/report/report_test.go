@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sspurn/sspurn/runtime/telemetry"
 )
@@ -96,7 +97,7 @@ func TestNothing(t *testing.T) {
 		if err := r.Page(&page, Live{}); err != nil {
 			t.Error(err)
 		}
-		if err := r.Terminal(&table); err != nil {
+		if err := r.Terminal(&table, 0); err != nil {
 			t.Error(err)
 		}
 		if err := r.JSON(&data); err != nil {
@@ -180,7 +181,7 @@ func TestVerdict(t *testing.T) {
 func TestTerminal(t *testing.T) {
 	var out bytes.Buffer
 	r := read(t, Options{Items: "tokens"}, several(t)...)
-	if err := r.Terminal(&out); err != nil {
+	if err := r.Terminal(&out, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"tokens/s", "25 %", "1 M", "s to -7.034", "staleness", "compression", "bsp", "ssp:3", "async", "speed-up", "s on the link"} {
@@ -194,6 +195,34 @@ func TestTerminal(t *testing.T) {
 		}
 		if strings.Contains(line, "\x1b") {
 			t.Errorf("an escape sequence in %q", line)
+		}
+	}
+}
+
+// On a narrow terminal no table is wider than it, and no column is lost.
+func TestTerminalIsNarrow(t *testing.T) {
+	r := read(t, Options{}, several(t)...)
+	for _, width := range []int{60, 80, 120, 400} {
+		var out bytes.Buffer
+		if err := r.Terminal(&out, width); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range onTerminal {
+			for _, c := range r.Table(id).Columns {
+				if !strings.Contains(out.String(), c.Head) {
+					t.Errorf("width %d: no column %s", width, c.Head)
+				}
+			}
+		}
+		table := false
+		for _, line := range strings.Split(out.String(), "\n") {
+			table = strings.HasPrefix(line, "setting") || table && line != ""
+			if n := utf8.RuneCountInString(line); table && n > width {
+				t.Errorf("width %d: a line of %d: %s", width, n, line)
+			}
+		}
+		if ranges := strings.Contains(out.String(), "(11–12)"); ranges != (width >= 120) {
+			t.Errorf("width %d: ranges %v", width, ranges)
 		}
 	}
 }

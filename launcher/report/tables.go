@@ -11,7 +11,11 @@ import (
 // settingsTable: which setting reaches the answer first.
 func (r *Report) settingsTable() *Table {
 	t := &Table{ID: "settings", Title: "Which setting reaches the answer first"}
-	if !r.Reached {
+	several := len(r.Settings) > 1
+	switch {
+	case !several:
+		t.Title = "The answer"
+	case !r.Reached:
 		t.Title = "Which setting is done first"
 	}
 	t.Columns = []Column{{Key: "setting", Head: "setting", Text: true}, {Key: "runs", Head: "runs"}}
@@ -27,8 +31,10 @@ func (r *Report) settingsTable() *Table {
 	t.Columns = append(t.Columns,
 		Column{Key: "seconds", Head: "seconds", Spread: true},
 		Column{Key: "rate", Head: r.items + "/s", Spread: true},
-		Column{Key: "waited_share", Head: "waited", Spread: true},
-		Column{Key: "speedup", Head: "speed-up"})
+		Column{Key: "waited_share", Head: "waited", Spread: true})
+	if several {
+		t.Columns = append(t.Columns, Column{Key: "speedup", Head: "speed-up"})
+	}
 	short := func(v float64) Cell { return number(v, 3) }
 	decisive := func(run *Run) float64 { return run.Seconds() }
 	if r.Reached {
@@ -55,9 +61,12 @@ func (r *Report) settingsTable() *Table {
 		if i == 0 {
 			up = 1
 		}
-		t.Rows = append(t.Rows, append(row, number(up, 3)))
+		if several {
+			row = append(row, number(up, 3))
+		}
+		t.Rows = append(t.Rows, row)
 	}
-	if len(r.Settings) > 1 {
+	if several {
 		t.Note += " Speed-up is over " + r.Settings[0].Name + "."
 	}
 	t.Note += medians(r.Settings)

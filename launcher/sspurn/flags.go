@@ -73,7 +73,8 @@ func compareFlags() []cli.Flag {
 const compareText = `Run a program under several settings of -sync, one run after another, and show which
 reaches the answer first: tables at the end, and in -run-dir (default: compare-DATE-TIME)
 a page with all pictures and numbers, report.html, and the record and output of each run.
-The program must take -sync, as all apps of sspurn do.`
+The program must take -sync, as all apps of sspurn do; {dir} in its arguments stands for
+the directory of the run, so that rank 0 can leave its files there.`
 
 const compareExamples = `
 Examples:

@@ -50,6 +50,10 @@ func rankMain(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	setting := ""
+	if text, ok := strings.CutPrefix(args[0], "-sync="); ok { // of compare
+		setting, args = text, args[1:]
+	}
 	me := len(args) > 1 && args[1] == strconv.Itoa(cfg.Rank)
 	if me && args[0] == "absent" {
 		return 0
@@ -63,6 +67,13 @@ func rankMain(args []string) int {
 	}
 	fmt.Printf("joined %d of %d at %s, %d bytes of secret, emulate %q\n", cfg.Rank, len(peers), peers[cfg.Rank].Addr, len(cfg.Secret), cfg.Emulate)
 	switch {
+	case setting != "" && len(args) > 2 && args[2] == "fail:"+setting:
+		fmt.Fprintln(os.Stderr, "does not like", setting)
+		return 3
+	case setting != "" && len(args) > 2 && args[2] == "stay:"+setting:
+		fmt.Fprintln(os.Stderr, "stays")
+		<-cfg.Control.Losses()
+		return 1
 	case args[0] == "record":
 		for i := range 1000 {
 			cfg.Control.Record(fmt.Appendf(nil, `{"ev":"clock","t":%d,"rank":%d,"c":%d,"compute":1}`, i, cfg.Rank, i))

@@ -12,6 +12,7 @@ import (
 	"github.com/pkg/errors"
 	"github.com/urfave/cli/v2"
 
+	"github.com/sspurn/sspurn/launcher"
 	"github.com/sspurn/sspurn/launcher/report"
 	"github.com/sspurn/sspurn/runtime/telemetry"
 )
@@ -122,7 +123,11 @@ func makeReport(w io.Writer, files []reportFile, o report.Options, dirs []string
 	if len(files) == 1 && files[0].path == "-" {
 		return r.Write(w, files[0].format)
 	}
-	if err := r.Terminal(w); err != nil {
+	columns := 0
+	if f, ok := w.(*os.File); ok {
+		columns = launcher.Columns(f)
+	}
+	if err := r.Terminal(w, columns); err != nil {
 		return err
 	}
 	for _, f := range files {

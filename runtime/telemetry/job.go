@@ -31,8 +31,9 @@ type JobInfo struct {
 	Record   string            `json:"record,omitempty"` // "off": ranks recorded nothing; "trace": all their spans; "": what a report needs
 
 	// Of a run that is one of several that are compared.
-	Setting string `json:"setting,omitempty"` // its -sync
-	Repeat  int    `json:"repeat,omitempty"`  // from 1
+	Setting  string   `json:"setting,omitempty"`  // its -sync
+	Repeat   int      `json:"repeat,omitempty"`   // from 1
+	Template []string `json:"template,omitempty"` // Args as all of them have them, without -sync
 
 	Ended   bool    `json:"ended"`
 	Seconds float64 `json:"seconds,omitempty"` // from Start to the end of the last rank

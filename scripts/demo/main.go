@@ -86,33 +86,16 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	d.explain()
-	var runs []*report.Run
-	for _, s := range settings() {
-		if err := d.train(ctx, s); err != nil {
-			return errors.WithMessage(err, s)
-		}
-		read, err := report.Read(d.runDir(s))
-		if err != nil {
-			return err
-		}
-		r := read[0]
-		runs = append(runs, r)
-		if final, ok := r.Final(); ok {
-			fmt.Fprintf(d.w, "  %g passes in %.1f s, log-likelihood per token %.4f\n", r.Passes(), r.Seconds(), final)
-		}
-	}
-	fmt.Fprintf(d.w, "\nlog-likelihood (loglik) is ln p(w, z) per token; waited is the share of their time that workers waited.\n\n")
-	r := report.New(runs, report.Options{Title: "Topics of Go's own comments", Items: "tokens", Order: settings()})
-	if err := r.Terminal(d.w); err != nil {
+	if err := d.compare(ctx); err != nil {
 		return err
 	}
-	plot, page := filepath.Join(d.out, "report.png"), filepath.Join(d.out, "report.html")
-	if err := stderrors.Join(r.WriteFile(plot, "png"), r.WriteFile(page, "html")); err != nil {
+	r, err := d.report()
+	if err != nil {
 		return err
 	}
 	best, _ := r.Best()
-	enough, err := d.topicsOf(c, settings()[best])
-	fmt.Fprintf(d.w, "\npage: %s\nplot: %s\n%.0f s in all\n", page, plot, time.Since(d.start).Seconds())
+	enough, err := d.topicsOf(c, r.Settings[best].Name)
+	fmt.Fprintf(d.w, "\npage: %s (open it in a browser)\nplot: %s\n%.0f s in all\n", filepath.Join(d.out, "report.html"), filepath.Join(d.out, "report.png"), time.Since(d.start).Seconds())
 	if err == nil && !enough {
 		err = errors.New("the topics do not follow the packages: expected at least twice the agreement of shuffled labels")
 	}
@@ -165,35 +148,27 @@ func (d *demo) corpus(ctx context.Context) (*corpus.Corpus, error) {
 func (d *demo) explain() {
 	fmt.Fprintf(d.w, "\nTopic modelling (lda, %d topics) on %d ranks, %d passes with 4 clocks each, under\n%s.\n", d.topics, d.ranks, d.passes, strings.Join(settings(), ", "))
 	if d.straggle == "" {
-		fmt.Fprintf(d.w, "No rank is slowed down: ranks that share the cores of one machine then take the same time under all settings.\n\n")
-		return
-	}
-	fmt.Fprintf(d.w, `Stragglers are switched on (-straggle %s): now and then a rank sleeps in the
+		fmt.Fprintf(d.w, "No rank is slowed down: ranks that share the cores of one machine then take the same time under all settings.\n")
+	} else {
+		fmt.Fprintf(d.w, `Stragglers are switched on (-straggle %s): now and then a rank sleeps in the
 middle of its work, as machines of a real cluster do. Ranks that share the cores of one machine are otherwise
 equally fast, and the settings would show no difference in time.
-
 `, d.straggle)
+	}
+	fmt.Fprintf(d.w, "log-likelihood (loglik) is ln p(w, z) per token; waited is the share of their time that workers waited.\n\n")
 }
 
+// runDir is where the comparison keeps the run of a setting.
 func (d *demo) runDir(setting string) string {
-	return filepath.Join(d.out, "run-"+strings.ReplaceAll(setting, ":", ""))
+	return filepath.Join(d.out, strings.ReplaceAll(setting, ":", "")+"-1")
 }
 
 func (d *demo) modelFile(setting string) string { return filepath.Join(d.runDir(setting), "model.txt") }
 
-// train runs lda under a setting; the launcher shows how far it is.
-func (d *demo) train(ctx context.Context, setting string) error {
-	dir := d.runDir(setting)
-	if err := os.RemoveAll(dir); err != nil {
-		return errors.Wrap(err, "demo")
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return errors.Wrap(err, "demo")
-	}
-	args := []string{"-n", strconv.Itoa(d.ranks), "-run-dir", dir}
-	if d.live { // the launcher's line instead of lda's
-		args = append(args, "-progress", "on", "-output", filepath.Join(dir, "output"))
-	}
+// compare runs lda under all settings; the launcher shows how far it is and ends
+// with tables and the page.
+func (d *demo) compare(ctx context.Context) error {
+	args := []string{"compare", "-n", strconv.Itoa(d.ranks), "-sync", strings.Join(settings(), ","), "-run-dir", d.out}
 	if d.straggle != "" {
 		args = append(args, "-straggle", d.straggle)
 	}
@@ -203,13 +178,25 @@ func (d *demo) train(ctx context.Context, setting string) error {
 	}
 	args = append(args, lda, "-data", d.docword, "-vocab", d.vocab, "-topics", strconv.Itoa(d.topics), "-alpha", "0.1", "-beta", "0.05",
 		"-epochs", strconv.Itoa(d.passes), "-clocks-per-epoch", "4", "-evaluate", strconv.Itoa(max(1, min(5, d.passes/4))),
-		"-sync", setting, "-top", "0", "-out", d.modelFile(setting))
+		"-top", "0", "-out", "{dir}/model.txt")
 	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "sspurn"), args...)
 	cmd.Stdout, cmd.Stderr = d.w, d.stderr
 	// A group of its own: Ctrl-C reaches the launcher once, from Cancel, and
 	// it ends its ranks in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
-	fmt.Fprintf(d.w, "-sync %s\n", setting)
 	return errors.Wrap(cmd.Run(), filepath.Join(d.bin, "sspurn"))
+}
+
+// report reads what the comparison has recorded.
+func (d *demo) report() (*report.Report, error) {
+	var dirs []string
+	for _, s := range settings() {
+		dirs = append(dirs, d.runDir(s))
+	}
+	runs, err := report.Read(dirs...)
+	if err != nil {
+		return nil, err
+	}
+	return report.New(runs, report.Options{Items: "tokens", Order: settings()}), nil
 }
