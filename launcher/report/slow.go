@@ -77,13 +77,16 @@ func (r *Run) Slowest(n int) []SlowClock {
 		open := map[int16]*slowClock{}
 		for _, s := range r.ranks[rank].spans.all {
 			c := open[s.worker]
-			if c == nil || c.Clock != s.clock {
+			// Between two Work calls the clock is the same, and the worker did not exist.
+			gap := c != nil && s.start-c.last > max(time.Millisecond, 2*r.ranks[rank].spans.least)
+			if c == nil || c.Clock != s.clock || gap {
 				if c != nil {
 					keep(c.close())
 				}
 				c = &slowClock{SlowClock: SlowClock{Rank: rank, Worker: int(s.worker), Clock: s.clock, Start: line.At(rank, s.start).Seconds()}}
 				open[s.worker] = c
 			}
+			c.last = s.end
 			c.take(s, line.At(rank, s.end).Seconds())
 		}
 		for _, c := range open {
@@ -96,7 +99,8 @@ func (r *Run) Slowest(n int) []SlowClock {
 // slowClock is a SlowClock that grows.
 type slowClock struct {
 	SlowClock
-	on map[int32]float64
+	last time.Duration // end of the newest span
+	on   map[int32]float64
 }
 
 func (c *slowClock) take(s span, end float64) {
