@@ -121,11 +121,14 @@ func (r *recorder) observe(o observer, spans bool) {
 // records.
 func (r *recorder) started(info telemetry.JobInfo) error {
 	r.info = info
-	r.wg.Go(r.run)
-	if r.dir == "" {
-		return nil
+	if r.dir != "" {
+		if err := telemetry.WriteJob(r.dir, info); err != nil {
+			r.dir = "" // not to be tried again
+			return err
+		}
 	}
-	return telemetry.WriteJob(r.dir, info)
+	r.wg.Go(r.run)
+	return nil
 }
 
 // put takes over a record line; it does not wait.
