@@ -40,6 +40,10 @@ func (s *supervisor) finish(launch error) error {
 	} else {
 		err = s.printer.close()
 	}
+	traced := ""
+	if s.traceTo != nil && s.links[0].read != nil { // ranks were started
+		traced = s.trace()
+	}
 	kept, left := s.record.leave(f != nil)
 	if left != nil {
 		fmt.Fprintf(s.std.Stderr, "sspurn: %s\n", oneLine(left))
@@ -50,9 +54,15 @@ func (s *supervisor) finish(launch error) error {
 	case f == nil && err != nil:
 		f = launchFailure(err)
 	case f == nil:
+		if traced != "" {
+			fmt.Fprintf(s.std.Stderr, "sspurn: %s\n", traced)
+		}
 		return nil
 	case err != nil && !stderrors.Is(err, syscall.EPIPE):
 		f.More = append(f.More, oneLine(err))
+	}
+	if traced != "" {
+		f.More = append(f.More, traced)
 	}
 	if kept != "" {
 		f.More = append(f.More, "the record of the run is in "+kept)

@@ -85,6 +85,12 @@ func run(ctx context.Context, job Job, std Streams) error {
 			return launchFailure(errors.Errorf("-wdir %s: no such directory", job.Dir))
 		}
 	}
+	var traceTo *traceFile
+	if job.Trace != "" {
+		if traceTo, err = newTraceFile(job.Trace); err != nil {
+			return launchFailure(err)
+		}
+	}
 	// Signals count from here on: one that comes while hosts are being set up
 	// ends that.
 	setUp, cancel := context.WithCancelCause(ctx)
@@ -124,6 +130,7 @@ func run(ctx context.Context, job Job, std Streams) error {
 		leave(links)
 		return launchFailure(err)
 	}
+	s.traceTo = traceTo
 	return s.run(ctx, paths)
 }
 

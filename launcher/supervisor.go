@@ -41,6 +41,7 @@ type supervisor struct {
 	log     *logger
 	printer *printer
 	record  *recorder
+	traceTo *traceFile // nil: no trace is wanted
 	out     *outcome
 	info    telemetry.JobInfo
 

@@ -100,10 +100,10 @@ func eachEvent(name string, f func(*telemetry.Event) error) error {
 		return errors.Wrap(err, "trace")
 	}
 	defer file.Close()
-	if _, err := telemetry.EachEvent(file, f); err != nil && err != errEnough {
-		return errors.WithMessage(err, "trace")
+	if _, err = telemetry.EachEvent(file, f); err == errEnough {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // tracer writes the events of a trace.

@@ -93,6 +93,8 @@ func rankMain(args []string) int {
 			}
 			recorder.Record(telemetry.Event{Kind: "clock", Clock: int64(pass), Compute: 3 * float64(pass), Gate: float64(pass)})
 		}
+	case args[0] == "flow": // the second argument is the clocks it makes, the least rank waiting for the last; "": until it is ended
+		flow(cfg, args[1])
 	case args[0] == "ok":
 	case me && args[0] == "error":
 		fmt.Fprintln(os.Stderr, "this is why")
@@ -159,6 +161,12 @@ func start(t *testing.T, stdin io.Reader, args ...string) *launch {
 // startTo is start with a standard output that is not collected.
 func startTo(t *testing.T, stdout *os.File, stdin io.Reader, args ...string) *launch {
 	t.Helper()
+	return startBy(t, nil, stdout, stdin, args...)
+}
+
+// startBy is startTo by a command that runs what follows it.
+func startBy(t *testing.T, command []string, stdout *os.File, stdin io.Reader, args ...string) *launch {
+	t.Helper()
 	l := &launch{t: t, mark: fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()), done: make(chan struct{})}
 	self, err := os.Executable()
 	if err != nil {
@@ -170,7 +178,8 @@ func startTo(t *testing.T, stdout *os.File, stdin io.Reader, args ...string) *la
 			break
 		}
 	}
-	l.cmd = exec.Command(self, args...)
+	command = append(append(append([]string(nil), command...), self), args...)
+	l.cmd = exec.Command(command[0], command[1:]...)
 	// The race detector lets every process wait for a second at its end unless told.
 	l.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", envAs+"=sspurn", envMark+"="+l.mark, "TMPDIR="+t.TempDir())
 	l.cmd.Stdin, l.cmd.Stdout, l.cmd.Stderr = stdin, &l.stdout, &l.stderr
