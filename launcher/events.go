@@ -25,6 +25,7 @@ func (s *supervisor) on(e event) error {
 	case agent.Started:
 		for i, pid := range e.start.Pids {
 			s.log.printf("rank %d on %s: process %d", s.plan.On[e.link.index][i], e.link.host.Name, pid)
+			s.metrics.became(s.plan.On[e.link.index][i], rankStarted)
 		}
 		if e.start.Note != "" {
 			fmt.Fprintf(s.std.Stderr, "sspurn: host %s: %s\n", e.link.host.Name, e.start.Note)
@@ -43,6 +44,7 @@ func (s *supervisor) on(e event) error {
 	case agent.Joined:
 		e.peer.Host = e.link.host.Name
 		s.roster[e.rank] = e.peer
+		s.metrics.became(e.rank, rankJoined)
 		all, lost := s.out.join(e.rank)
 		if all {
 			for _, l := range s.links {
@@ -61,6 +63,7 @@ func (s *supervisor) on(e event) error {
 		}
 	case agent.Exited:
 		s.log.printf("rank %d on %s: %s", e.rank, e.link.host.Name, exitText(e.exit))
+		s.metrics.became(e.rank, rankExited)
 		s.lost(s.out.exit(e.rank, e.exit))
 		if s.out.settled() {
 			s.end(syscall.SIGTERM, GraceFailed)
@@ -100,6 +103,9 @@ func (s *supervisor) lostHost(l *link, cause string) error {
 		return nil
 	}
 	l.gone = true
+	for _, r := range s.plan.On[l.index] {
+		s.metrics.became(r, rankExited)
+	}
 	lost := s.out.hostLost(l.host.Name, s.plan.On[l.index], cause)
 	s.log.printf("host %s: %s", l.host.Name, cause)
 	s.lost(lost)

@@ -91,6 +91,16 @@ func run(ctx context.Context, job Job, std Streams) error {
 			return launchFailure(err)
 		}
 	}
+	var scraped *metrics
+	if job.Metrics != "" {
+		server, err := serveMetrics(job.Metrics, newMetrics(&job, plan.Ranks))
+		if err != nil {
+			return launchFailure(err)
+		}
+		defer server.close()
+		scraped = server.metrics
+		fmt.Fprintf(std.Stderr, "sspurn: metrics at %s\n", server.url)
+	}
 	// Signals count from here on: one that comes while hosts are being set up
 	// ends that.
 	setUp, cancel := context.WithCancelCause(ctx)
@@ -131,6 +141,10 @@ func run(ctx context.Context, job Job, std Streams) error {
 		return launchFailure(err)
 	}
 	s.traceTo = traceTo
+	if scraped != nil {
+		s.metrics = scraped
+		s.record.observe(scraped, false)
+	}
 	return s.run(ctx, paths)
 }
 

@@ -42,6 +42,7 @@ type supervisor struct {
 	printer *printer
 	record  *recorder
 	traceTo *traceFile // nil: no trace is wanted
+	metrics *metrics   // nil: nobody wants them
 	out     *outcome
 	info    telemetry.JobInfo
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -299,6 +301,70 @@ func TestRecordOnFullDisk(t *testing.T) {
 			t.Errorf("left: %v (%v)", left, err)
 		}
 	})
+}
+
+// The metrics of a job can be read while it runs, and not afterwards.
+func TestMetrics(t *testing.T) {
+	l := start(t, nil, "-n", "2", "-metrics", ":0", "RANK", "flow", "")
+	l.until(&l.stderr, "/metrics\n")
+	line, _, _ := strings.Cut(l.stderr.String(), "\n")
+	url, ok := strings.CutPrefix(line, "sspurn: metrics at ")
+	if !ok || !strings.HasPrefix(url, "http://127.0.0.1:") {
+		t.Fatalf("said %q", line)
+	}
+	text := ""
+	wanted := []string{
+		"\nsspurn_rank_clocks_total{rank=\"1\",worker=\"0\"} ", "\nsspurn_ranks{state=\"joined\"} 2\n",
+		"\nsspurn_rank_gate_seconds_total{rank=\"0\",waited_for=\"1\"} 0.5\n", "\nsspurn_rank_resident_memory_bytes{rank=\"0\"} ",
+		"\nsspurn_rank_read_staleness_clocks_bucket{rank=\"1\",le=\"0\"} 0\n", "\ngo_goroutines ",
+	}
+	l.poll("the metrics", func() bool {
+		text = scrape(url)
+		for _, w := range wanted {
+			if !strings.Contains(text, w) {
+				return false
+			}
+		}
+		return true
+	})
+	if err := l.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(143)
+	if text := scrape(url); text != "" {
+		t.Errorf("after the end: %s", text)
+	}
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for addr, want := range map[string]string{
+		taken.Addr().String(): "sspurn: metrics: listen tcp " + taken.Addr().String() + ": bind: address already in use",
+		"9090":                "sspurn: metrics: listen tcp: address 9090: missing port",
+		":x":                  "sspurn: metrics: listen tcp: lookup tcp/x",
+	} {
+		l := start(t, nil, "-metrics", addr, "sh", "-c", "echo started")
+		l.expect(125, want)
+		if out := l.stdout.String(); out != "" || len(l.lines()) != 1 {
+			t.Errorf("%s: stdout %q, stderr %q", addr, out, l.stderr.String())
+		}
+	}
+}
+
+// scrape returns what is served, or "".
+func scrape(url string) string {
+	answer, err := http.Get(url)
+	if err != nil {
+		return ""
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		return ""
+	}
+	return string(text)
 }
 
 func TestRecordOff(t *testing.T) {
