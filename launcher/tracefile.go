@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/pkg/errors"
@@ -55,8 +56,8 @@ func newTraceFile(name string) (*traceFile, error) {
 }
 
 func (t *traceFile) open() (*os.File, error) {
-	if t.direct {
-		return os.OpenFile(t.path, os.O_WRONLY, 0)
+	if t.direct { // a named pipe that nobody reads is an error, not a wait
+		return os.OpenFile(t.path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 	}
 	return os.Create(t.path + ".new")
 }
@@ -68,6 +69,8 @@ func (t *traceFile) write(ctx context.Context, job *telemetry.JobInfo, dir strin
 	if err != nil {
 		return 0, errors.Wrap(err, "trace")
 	}
+	stop := context.AfterFunc(ctx, func() { _ = f.SetWriteDeadline(time.Unix(1, 0)) }) // of a pipe; others do not wait
+	defer stop()
 	var w io.Writer = f
 	var zip *gzip.Writer
 	if strings.HasSuffix(t.path, ".gz") || strings.HasSuffix(t.name, ".gz") {
@@ -77,6 +80,9 @@ func (t *traceFile) write(ctx context.Context, job *telemetry.JobInfo, dir strin
 	spans, err = report.Trace(ctx, w, job, dir)
 	if zip != nil && err == nil {
 		err = errors.Wrap(zip.Close(), "trace")
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	if closed := f.Close(); err == nil {
 		err = errors.Wrap(closed, "trace")
@@ -119,7 +125,7 @@ func (s *supervisor) trace() string {
 	case err != nil:
 		return fmt.Sprintf("no trace %s: %s", s.traceTo.name, strings.TrimPrefix(oneLine(err), "trace: "))
 	case spans == 0:
-		return fmt.Sprintf("the trace %s is empty: the program recorded no spans", s.traceTo.name)
+		return fmt.Sprintf("the trace %s has no spans: the program recorded none", s.traceTo.name)
 	}
 	return fmt.Sprintf("the trace is %s, %d spans: open it in https://ui.perfetto.dev", s.traceTo.name, spans)
 }

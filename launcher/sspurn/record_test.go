@@ -157,7 +157,7 @@ func TestTraceFile(t *testing.T) {
 	t.Run("failed", func(t *testing.T) {
 		name := filepath.Join(dir, "failed.json")
 		l := start(t, nil, "-n", "2", "-trace", name, "RANK", "kill", "1")
-		l.expect(137, "killed by signal 9", "sspurn: the trace "+name+" is empty: the program recorded no spans\n")
+		l.expect(137, "killed by signal 9", "sspurn: the trace "+name+" has no spans: the program recorded none\n")
 		if spans, about := readChrome(t, name); spans != 0 || !strings.Contains(about["cause"], "rank 1 on ") {
 			t.Errorf("%d spans, about %v", spans, about)
 		}
