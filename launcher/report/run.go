@@ -9,6 +9,7 @@
 package report
 
 import (
+	"cmp"
 	"math"
 	"strconv"
 	"strings"
@@ -140,18 +141,18 @@ func (r *Run) Add(rank int, e *telemetry.Event) {
 // Ranks returns the number of ranks.
 func (r *Run) Ranks() int { return len(r.ranks) }
 
+// SyncOf returns the -sync that a job was given, "" for none.
+func SyncOf(job *telemetry.JobInfo) string {
+	if job.Setting != "" {
+		return job.Setting
+	}
+	s, _ := argument(job.Args, "sync")
+	return s
+}
+
 // Setting is what sets the run apart: its -sync, else the program.
 func (r *Run) Setting() string {
-	if r.Job.Setting != "" {
-		return r.Job.Setting
-	}
-	if s := r.result["sync"]; s != "" {
-		return s
-	}
-	if s, ok := argument(r.Job.Args, "sync"); ok {
-		return s
-	}
-	return r.Job.Program
+	return cmp.Or(r.Job.Setting, r.result["sync"], SyncOf(&r.Job), r.Job.Program)
 }
 
 // Metric names the figure of merit that was reported last, "" when there is
