@@ -52,7 +52,7 @@ func newCompareView(c *Comparison, term *os.File) (*compareView, error) {
 	}
 	if !v.plain && !v.quiet {
 		v.bars = progress.NewWriter()
-		v.bars.SetOutputWriter(term)
+		v.bars.SetOutputWriter(fromLeft{term})
 		v.bars.SetUpdateFrequency(progressEvery)
 		style := progress.StyleDefault
 		style.Chars = progress.StyleCharsBlocks
@@ -76,6 +76,17 @@ func newCompareView(c *Comparison, term *os.File) (*compareView, error) {
 		}
 	})
 	return v, nil
+}
+
+// fromLeft writes frames from the first column on, whatever an echoed ^C has left
+// there.
+type fromLeft struct{ term *os.File }
+
+func (f fromLeft) Write(p []byte) (int, error) {
+	if _, err := f.term.WriteString("\r\x1b[K"); err != nil {
+		return 0, err
+	}
+	return f.term.Write(p)
 }
 
 // say shows a line for good.
@@ -102,8 +113,15 @@ func (v *compareView) close() {
 	if v.made == v.total {
 		v.bar.MarkAsDone()
 	}
-	v.bars.Stop()
-	<-v.stopped
+	for again := time.NewTicker(10 * time.Millisecond); ; { // a stop before it has started to draw is lost
+		v.bars.Stop()
+		select {
+		case <-v.stopped:
+			again.Stop()
+			return
+		case <-again.C:
+		}
+	}
 }
 
 // headline is the text before the bar, with mu.

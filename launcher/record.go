@@ -69,6 +69,9 @@ func newRecorder(job *Job, ranks int, p *printer, terminal bool) (*recorder, err
 		r.dir = ""
 		return r, nil
 	}
+	if !terminal { // a line for each loss, which stays
+		r.show = p.say
+	}
 	if r.watch != nil || job.Progress == On || job.Progress != Off && terminal {
 		r.progress = newProgressLine(ranks, !terminal && r.watch == nil)
 		r.observe(r.progress, false)

@@ -87,6 +87,11 @@ func run(ctx context.Context, job Job, std Streams) error {
 	}
 	var traceTo *traceFile
 	if job.Trace != "" {
+		if job.RunDir != "" { // where the trace may go
+			if err := os.MkdirAll(job.RunDir, 0o777); err != nil {
+				return launchFailure(errors.Wrap(err, "run directory"))
+			}
+		}
 		if traceTo, err = newTraceFile(job.Trace); err != nil {
 			return launchFailure(err)
 		}

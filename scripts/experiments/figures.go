@@ -61,6 +61,7 @@ func median(key string, runs []string) func(map[string]result) float64 {
 type experiment struct {
 	name    string
 	runs    []setup
+	compare *comparison // instead of runs: what its report says of each setting
 	figures []figure
 }
 
@@ -68,7 +69,7 @@ type experiment struct {
 // eight ranks with the same compute times, in which the closed forms of the
 // rotating straggler hold: T+d a clock under BSP, T+d/8 with enough slack.
 func experiments() []experiment {
-	return []experiment{rotating(), permanent(), fetches(), staleness(), readRule()}
+	return append([]experiment{rotating(), permanent(), fetches(), staleness(), readRule()}, compared()...)
 }
 
 // rotating: one rank after the other is late (Ho et al., More effective

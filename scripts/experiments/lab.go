@@ -44,14 +44,18 @@ type lab struct {
 	expect      time.Duration // of the runs that are left
 }
 
+// begin says what is run next.
+func (l *lab) begin(what string, takes time.Duration) {
+	l.done++
+	fmt.Fprintf(l.progress, "[%d/%d, about %.0f s left] %s\n", l.done, l.total, l.expect.Seconds(), what)
+	l.expect -= takes
+}
+
 // run starts a setup and waits for its result.
 func (l *lab) run(ctx context.Context, experiment string, s setup) (result, error) {
 	args := append([]string{"-n", "8", "-progress", "off"}, s.launch...)
 	args = append(append(args, filepath.Join(l.bin, "synth"), "-json"), s.synth...)
-	l.done++
-	fmt.Fprintf(l.progress, "[%d/%d, about %.0f s left] %s, %s: sspurn %s\n", l.done, l.total, l.expect.Seconds(), experiment, s.name, strings.Join(args, " "))
-	l.expect -= s.takes
-
+	l.begin(fmt.Sprintf("%s, %s: sspurn %s", experiment, s.name, strings.Join(args, " ")), s.takes)
 	// An experiment that hangs is a failure too.
 	limit := 2*s.takes + time.Minute
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errors.Errorf("no end after %v", limit))

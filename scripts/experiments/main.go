@@ -56,10 +56,20 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 			l.total++
 			l.expect += s.takes
 		}
+		if e.compare != nil {
+			l.total++
+			l.expect += e.compare.takes
+		}
 	}
 	var table []figure
 	for _, e := range todo {
 		results := map[string]result{}
+		if e.compare != nil {
+			var err error
+			if results, err = l.compare(ctx, e.name, *e.compare); err != nil {
+				return err
+			}
+		}
 		for _, s := range e.runs {
 			r, err := l.run(ctx, e.name, s)
 			if err != nil {

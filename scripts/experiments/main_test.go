@@ -7,6 +7,9 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/sspurn/sspurn/launcher/report"
+	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
 func TestParseFindsTheLastLine(t *testing.T) {
@@ -56,10 +59,30 @@ func TestFiguresHaveTheirRuns(t *testing.T) {
 			}
 			results[s.name] = result{"seconds": 1.0, "fetches": 1.0, "stale_mean": 1.0, "stale_sd": 1.0, "checked": 1.0, "violations": 1.0}
 		}
+		if e.compare != nil {
+			for _, s := range e.compare.settings {
+				results[s] = result{"seconds": 1.0, "link_seconds": 1.0, "speedup": 1.0}
+			}
+		}
 		for _, f := range e.figures {
 			if v := f.of(results); v != 1 {
 				t.Errorf("%s: %s of equal runs is %g, want 1", e.name, f.what, v)
 			}
+		}
+	}
+}
+
+func TestMediansAreTheReports(t *testing.T) {
+	run := func(sync string, repeat int, seconds float64) *report.Run {
+		r := report.NewRun(telemetry.JobInfo{Program: "synth", Ranks: 2, Setting: sync, Repeat: repeat, Ended: true, Settings: map[string]string{"emulate": "rate=8mbit"}})
+		r.Add(0, &telemetry.Event{Kind: "clock", Clock: 1, Compute: seconds})
+		r.Add(0, &telemetry.Event{Kind: "bytes", To: []int64{0, int64(seconds * 1e6)}})
+		return r
+	}
+	got := medians(report.New([]*report.Run{run("bsp", 1, 6), run("bsp", 2, 8), run("bsp", 3, 7), run("ssp:3", 1, 3.5)}, report.Options{}))
+	for setting, want := range map[string]float64{"bsp": 7, "ssp:3": 3.5} {
+		if r := got[setting]; r.number("seconds") != want || r.number("link_seconds") != want || r.number("speedup") != 7/want {
+			t.Errorf("%s: %v", setting, r)
 		}
 	}
 }
