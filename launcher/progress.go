@@ -126,8 +126,12 @@ func (p *progressLine) slowest() int {
 			}
 		}
 		// Compute holds the seconds of straggling: the rank on which others wait.
-		if e.Clock > 0 && (slowest < 0 || e.Compute/float64(e.Clock) > longest) {
-			slowest, longest = w[0], e.Compute/float64(e.Clock)
+		if e.Clock == 0 {
+			continue
+		}
+		each := e.Compute / float64(e.Clock)
+		if slowest < 0 || each > longest || each == longest && w[0] < slowest {
+			slowest, longest = w[0], each
 		}
 	}
 	longest = 0

@@ -268,10 +268,12 @@ func TestRecordOnFullDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for rank, events := range r.Events {
-			if len(events) < 5 {
-				t.Errorf("rank %d: %d events", rank, len(events))
-			}
+		kept := 0 // which rank's come first is chance
+		for _, events := range r.Events {
+			kept += len(events)
+		}
+		if kept < 50 {
+			t.Errorf("%d events were kept", kept)
 		}
 		if _, err := os.Stat(filepath.Join(dir+".copy", "run", "job.json.new")); err == nil {
 			t.Error("a part of job.json is left")
