@@ -29,7 +29,7 @@ type comparison struct {
 }
 
 // compare makes a comparison and returns, for each setting, the medians that its
-// report shows: seconds, speedup, and link_seconds under an emulated rate.
+// report shows, by the keys of their columns.
 func (l *lab) compare(ctx context.Context, experiment string, c comparison) (map[string]result, error) {
 	dir, err := os.MkdirTemp("", "sspurn-experiment-")
 	if err != nil {
@@ -86,18 +86,8 @@ func medians(r *report.Report) map[string]result {
 
 // compared: sspurn compare finds the known answers. With one rank after the other
 // late, slack wins by as much as in the experiment called rotating; with none late
-// the settings tie; and where links are slow the bytes of the busiest one, which
-// the report turns into seconds, explain how long the runs took.
+// the settings tie.
 func compared() []experiment {
-	explained := func(setting string) figure {
-		return figure{
-			what: "seconds / seconds on the link, " + setting,
-			of: func(r map[string]result) float64 {
-				return r[setting].number("seconds") / r[setting].number("link_seconds")
-			},
-			low: 1 / 1.15, high: 1.15, expected: "1.0 ± 15 %",
-		}
-	}
 	return []experiment{
 		{
 			name: "compare-rotating",
@@ -113,14 +103,6 @@ func compared() []experiment {
 				ranks: 8, settings: []string{"bsp", "ssp:3"}, repeats: 3, synth: []string{"-compute", "50ms", "-clocks", "80"}, takes: 26 * time.Second,
 			},
 			figures: []figure{{what: "speed-up of ssp:3 over bsp", of: of("speedup", "ssp:3"), low: 0.9, high: 1.1, expected: "1.0, 0.9 to 1.1"}},
-		},
-		{
-			name: "compare-rate",
-			compare: &comparison{
-				ranks: 4, settings: []string{"bsp", "ssp:3", "essp:3"}, repeats: 3, launch: []string{"-emulate", "rate=10mbit"},
-				synth: []string{"-compute", "1ms", "-clocks", "40", "-rows", "40000", "-width", "16"}, takes: 90 * time.Second,
-			},
-			figures: []figure{explained("bsp"), explained("ssp:3"), explained("essp:3")},
 		},
 	}
 }
