@@ -135,14 +135,14 @@ func (v *compareView) headline() string {
 
 // left estimates the time that all runs which are not over take, with mu.
 func (v *compareView) left() (time.Duration, bool) {
-	if v.made == 0 {
-		return 0, false
-	}
 	sum, n := 0.0, 0
 	for _, all := range v.took {
 		for _, s := range all {
 			sum, n = sum+s, n+1
 		}
+	}
+	if n == 0 { // nothing to go by, also when all have failed
+		return 0, false
 	}
 	mean := sum / float64(n)
 	of := func(setting string) float64 { // as it was, else as the others were
@@ -171,8 +171,8 @@ func (v *compareView) start(t *Trial) {
 	n := v.made + 1
 	left, known := v.left()
 	v.mu.Unlock()
-	if v.board() != nil {
-		v.board().Status(fmt.Sprintf("Run %d of %d: %s, repeat %d.", n, v.total, t.Setting, t.Repeat))
+	if b := v.c.Job.Board; b != nil { // which adds how far the job is
+		b.Status(fmt.Sprintf("Run %d of %d: %s, repeat %d.", n, v.total, t.Setting, t.Repeat))
 	}
 	if v.bars != nil {
 		v.update()
@@ -188,17 +188,11 @@ func (v *compareView) start(t *Trial) {
 	v.say(text)
 }
 
-func (v *compareView) board() *Dashboard { return v.c.Job.Board }
-
 // status takes how far the running job is.
 func (v *compareView) status(s Status) {
 	v.mu.Lock()
 	v.share, v.line = s.Done, s.Text
-	t, n := v.running, v.made+1
 	v.mu.Unlock()
-	if b := v.board(); b != nil && t != nil {
-		b.Status(fmt.Sprintf("Run %d of %d: %s, repeat %d. %s", n, v.total, t.Setting, t.Repeat, s.Text))
-	}
 	v.update()
 }
 
