@@ -3,7 +3,6 @@ package launcher
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -220,7 +219,7 @@ func (r *recorder) tell(c chunk) {
 		return
 	}
 	e := new(telemetry.Event)
-	if json.Unmarshal(c.data, e) != nil {
+	if e.Parse(c.data) != nil {
 		return
 	}
 	if e.Kind == "spans" {

@@ -15,7 +15,7 @@ import (
 	"github.com/sspurn/sspurn/ssp"
 )
 
-// slowed runs clocks of 5 ms on three ranks in no time, those of one rank of the
+// slowed runs clocks of 10 ms on three ranks in no time, those of one rank of the
 // job 10 ms longer, in a store whose ranks are numbered the other way round.
 func slowed(t *testing.T, p ssp.Policy, record bootstrap.Recording, slow, workers int, clocks ssp.Clock) *runtimetest.Cluster {
 	cluster := runtimetest.NewCluster(3)
@@ -42,7 +42,7 @@ func slowed(t *testing.T, p ssp.Policy, record bootstrap.Recording, slow, worker
 						return err
 					}
 				}
-				<-time.After(5 * time.Millisecond)
+				<-time.After(10 * time.Millisecond)
 				for row := range int64(6) {
 					v.IncAt(row, 0, 1)
 				}

@@ -68,7 +68,7 @@ func (s *Stats) add(o *Stats) {
 }
 
 // recordEvery is the least time between two events of a worker.
-const recordEvery = 50 * time.Millisecond
+const recordEvery = 100 * time.Millisecond
 
 // record publishes the worker's totals and, not too often unless it is the
 // last, writes an event.

@@ -12,6 +12,9 @@ const (
 	keptClocks = 16               // of which the spans are recorded between two events of a worker: the slowest
 	keptWaits  = 6                // spans of such a clock beside those of computing; more than there are kinds
 	leastWait  = time.Microsecond // shorter waits get no span of their own
+
+	shortSpan  = 10 * time.Microsecond // shorter stretches are traced as part of the one before or behind
+	tracedRoom = 64                    // spans that a worker hands over at once
 )
 
 // timeline notes what a worker spends the time of its clocks on. It belongs to
@@ -27,8 +30,9 @@ type timeline struct {
 	to      time.Duration // how far the running clock is noted
 	cur     clockSpans
 	kept    []clockSpans
-	least   int // the quickest of kept, when it is full
-	out     []telemetry.Span
+	least   int              // the quickest of kept, when it is full
+	last    telemetry.Span   // traced last, may grow; none when End is 0
+	out     []telemetry.Span // tracing: to be handed over
 }
 
 // clockSpans is a clock of a worker: what lies between the waits is computing.
@@ -83,6 +87,7 @@ func (t *timeline) end(at time.Time) {
 	}
 	t.fill(t.rec.At(at))
 	if t.tracing {
+		t.trace(telemetry.Span{})
 		return
 	}
 	t.cur.end = t.to
@@ -117,10 +122,35 @@ func (t *timeline) add(kind telemetry.SpanKind, on int, end time.Duration) {
 	t.to = end
 	switch {
 	case t.tracing:
-		t.rec.Trace(telemetry.Span{Kind: kind, Lane: t.lane, On: on, Start: start, End: end, Clock: t.cur.clock})
+		t.trace(telemetry.Span{Kind: kind, Lane: t.lane, On: on, Start: start, End: end, Clock: t.cur.clock})
 	case kind != telemetry.Compute:
 		t.cur.add(waitSpan{kind, int32(on), start, end})
 	}
+}
+
+// trace traces a span of the running clock once it is known whether the next one
+// joins it; the zero Span ends the clock. Short stretches, of which there are as
+// many as of all others, join a neighbour.
+func (t *timeline) trace(s telemetry.Span) {
+	p := &t.last
+	switch {
+	case s.End == 0 || p.End == 0:
+	case s.End-s.Start < shortSpan:
+		p.End = s.End
+		return
+	case p.End-p.Start < shortSpan:
+		s.Start = p.Start
+		*p = s
+		return
+	}
+	if p.End > 0 {
+		t.out = append(t.out, *p)
+		if len(t.out) == tracedRoom {
+			t.rec.Trace(t.out...)
+			t.out = t.out[:0]
+		}
+	}
+	*p = s
 }
 
 // add adds a wait. Where there is no room it becomes part of an earlier one of
@@ -163,8 +193,13 @@ func (c *clockSpans) grow(i, j int, w waitSpan) {
 	}
 }
 
-// flush records the spans of the slowest clocks since the last time.
+// flush records the spans since the last time: of the slowest clocks, or those
+// that are traced.
 func (t *timeline) flush() {
+	if t.tracing {
+		t.rec.Trace(t.out...)
+		t.out = t.out[:0]
+	}
 	if len(t.kept) == 0 {
 		return
 	}
@@ -186,7 +221,7 @@ func (t *timeline) flush() {
 		put(telemetry.Compute, telemetry.NoRank, c.end)
 	}
 	t.rec.Spans(t.out)
-	t.kept = t.kept[:0]
+	t.out, t.kept = t.out[:0], t.kept[:0]
 }
 
 // traced traces a collective operation of the store that began at start and

@@ -42,13 +42,19 @@ func TestTimeline(t *testing.T) {
 		rec.SetTracing(tracing)
 		l := timeline{rec: rec, lane: 3}
 		now := start.Add(time.Second)
-		want := make([]clockTime, clocks)
+		want, short := make([]clockTime, clocks), make([]time.Duration, clocks)
 		for c := range clocks {
 			l.begin(Clock(c), now)
 			began := now
 			pass := func(kind telemetry.SpanKind) (from time.Time) {
 				from = now
 				d := leastWait + time.Duration(rng.IntN(1e6))
+				if rng.IntN(3) == 0 {
+					d = leastWait + time.Duration(rng.IntN(int(shortSpan)))
+				}
+				if d < shortSpan {
+					short[c] += d
+				}
 				want[c].kinds[kind] += d
 				now = now.Add(d)
 				return from
@@ -84,6 +90,9 @@ func TestTimeline(t *testing.T) {
 			if last.End > 0 && s.Start > last.End && (tracing || s.Clock == last.Clock) {
 				t.Fatalf("seed %d: a gap between %+v and %+v", seed, last, s)
 			}
+			if tracing && s.End-s.Start < shortSpan && want[s.Clock].length >= shortSpan {
+				t.Fatalf("seed %d: a short span %+v", seed, s)
+			}
 			got[s.Clock].length += s.End - s.Start
 			got[s.Clock].kinds[s.Kind] += s.End - s.Start
 			last = s
@@ -98,6 +107,14 @@ func TestTimeline(t *testing.T) {
 			limit = all[clocks-keptClocks]
 		}
 		for c := range want {
+			if tracing { // short stretches go to the one beside them
+				for k, d := range want[c].kinds {
+					if off := (got[c].kinds[k] - d).Abs(); off > short[c] {
+						t.Fatalf("seed %d: clock %d: %v, want %v within %v", seed, c, got[c], want[c], short[c])
+					}
+				}
+				got[c].kinds = want[c].kinds
+			}
 			if want[c].length >= limit && got[c] != want[c] {
 				t.Fatalf("seed %d: clock %d: %+v, want %+v", seed, c, got[c], want[c])
 			}

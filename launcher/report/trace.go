@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -43,7 +44,7 @@ func Trace(ctx context.Context, w io.Writer, job *telemetry.JobInfo, dir string)
 			}
 		}
 	}
-	t := &tracer{out: bufio.NewWriterSize(w, 64<<10), line: telemetry.NewTimeline(job, walls), names: make(map[string][]byte)}
+	t := &tracer{out: bufio.NewWriterSize(w, 64<<10), line: telemetry.NewTimeline(job, walls), names: make(map[string][]byte), heads: make(map[head][]byte)}
 	// A clock that was never compared may put a rank before the job; viewers drop
 	// what is before 0.
 	for rank := range walls {
@@ -91,7 +92,7 @@ func startOf(name string) (wall int64, err error) {
 }
 
 // eachEvent reads a record that may not be there.
-func eachEvent(name string, f func(*telemetry.Event) error) error {
+func eachEvent(name string, f func(*telemetry.Event) error, kinds ...string) error {
 	file, err := os.Open(name)
 	if stderrors.Is(err, os.ErrNotExist) {
 		return nil
@@ -100,7 +101,7 @@ func eachEvent(name string, f func(*telemetry.Event) error) error {
 		return errors.Wrap(err, "trace")
 	}
 	defer file.Close()
-	if _, err = telemetry.EachEvent(file, f); err == errEnough {
+	if _, err = telemetry.EachEvent(file, f, kinds...); err == errEnough {
 		return nil
 	}
 	return err
@@ -114,7 +115,15 @@ type tracer struct {
 	line  *telemetry.Timeline
 	base  time.Duration     // added to all times
 	names map[string][]byte // texts as JSON
+	heads map[head][]byte   // starts of the running rank's spans
 	spans int64
+}
+
+// head is what many spans of a rank have in common.
+type head struct {
+	kind telemetry.SpanKind
+	lane int
+	name string
 }
 
 // head writes what comes before the events.
@@ -148,6 +157,7 @@ func (t *tracer) rank(ctx context.Context, rank int, host, dir string) error {
 	if host != "" {
 		name += " on " + host
 	}
+	clear(t.heads)
 	t.meta(rank, 0, "process_name", "name", name)
 	t.meta(rank, 0, "process_sort_index", "sort_index", rank)
 	if dir == "" {
@@ -179,7 +189,7 @@ func (t *tracer) rank(ctx context.Context, rank int, host, dir string) error {
 			t.end()
 		}
 		return t.err()
-	})
+	}, "spans", "loss", "bytes", "note")
 }
 
 // err returns the writer's error.
@@ -229,20 +239,10 @@ func (t *tracer) meta(rank, tid int, name, key string, value any) {
 
 // span writes a complete event.
 func (t *tracer) span(rank int, s *telemetry.Span) {
-	kind := s.Kind.String()
-	if kind == "" {
-		kind = "kind " + strconv.Itoa(int(s.Kind))
-	}
-	name := kind
-	if s.Name != "" {
-		name = s.Name
-	}
 	// Both ends go the same way, so that what does not overlap does not in the trace.
 	from, to := t.line.At(rank, s.Start)+t.base, t.line.At(rank, s.End)+t.base
-	t.begin("X", rank, thread(s.Lane), name)
-	t.buf = append(t.buf, `,"cat":`...)
-	t.buf = t.text(t.buf, kind)
-	t.buf = appendMicros(append(t.buf, `,"ts":`...), from)
+	t.buf = append(t.buf[:0], t.start(rank, head{s.Kind, s.Lane, s.Name})...)
+	t.buf = appendMicros(t.buf, from)
 	t.buf = appendMicros(append(t.buf, `,"dur":`...), to-from)
 	t.buf = strconv.AppendInt(append(t.buf, `,"args":{"clock":`...), s.Clock, 10)
 	if s.On != telemetry.NoRank {
@@ -261,6 +261,29 @@ func (t *tracer) span(rank int, s *telemetry.Span) {
 	t.buf = append(t.buf, '}')
 	t.end()
 	t.spans++
+}
+
+// start returns a span's event up to its time.
+func (t *tracer) start(rank int, h head) []byte {
+	if b, ok := t.heads[h]; ok {
+		return b
+	}
+	kind := h.kind.String()
+	if kind == "" {
+		kind = "kind " + strconv.Itoa(int(h.kind))
+	}
+	name := kind
+	if h.name != "" {
+		name = h.name
+	}
+	t.begin("X", rank, thread(h.lane), name)
+	t.buf = t.text(append(t.buf, `,"cat":`...), kind)
+	b := append(bytes.Clone(t.buf), `,"ts":`...)
+	if len(t.heads) >= keptNames {
+		clear(t.heads)
+	}
+	t.heads[h] = b
+	return b
 }
 
 // counter writes a counter event of one series.

@@ -165,11 +165,41 @@ const (
 	recordAfter  = "}\n"
 )
 
+// recordData opens the last value of a line of spans: text of base64, nearly all
+// that such a line holds.
+const recordData = `,"spans":"`
+
+// validRecord is json.Valid, quicker for lines of spans.
+func validRecord(record []byte) bool {
+	at := bytes.Index(record[:min(len(record), 128)], []byte(recordData))
+	if at < 0 || !bytes.HasSuffix(record, []byte(`"}`)) {
+		return json.Valid(record)
+	}
+	at += len(recordData)
+	if at > len(record)-2 {
+		return json.Valid(record)
+	}
+	for _, c := range record[at : len(record)-2] {
+		if !base64Digits[c] {
+			return json.Valid(record)
+		}
+	}
+	return json.Valid(append(append(make([]byte, 0, 132), record[:at]...), `"}`...)) // without the text
+}
+
+// base64Digits has the bytes that may stand in any JSON text as they are.
+var base64Digits = func() (t [256]bool) {
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=" {
+		t[c] = true
+	}
+	return t
+}()
+
 // parseMessage decodes a line. The result does not refer to it.
 func parseMessage(line []byte) (Message, error) {
 	if record, ok := bytes.CutPrefix(line, []byte(recordBefore)); ok {
 		record, ok = bytes.CutSuffix(record, []byte(recordAfter))
-		if ok && json.Valid(record) {
+		if ok && validRecord(record) {
 			return Message{Kind: KindRecord, Record: bytes.Clone(record)}, nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	stderrors "errors"
 
@@ -82,16 +83,20 @@ func ReadEvents(r io.Reader) (events []Event, torn bool, err error) {
 
 // EachEvent is ReadEvents for records that are not to be in memory at once: it
 // calls f with each event in turn, which f may keep. An error of f ends it and
-// is returned as it is.
-func EachEvent(r io.Reader, f func(e *Event) error) (torn bool, err error) {
+// is returned as it is. Where kinds are given, events of others need not be
+// decoded, and f is not called with them.
+func EachEvent(r io.Reader, f func(e *Event) error, kinds ...string) (torn bool, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxRecord)
 	for lines.Scan() {
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
+		if len(kinds) > 0 && !slices.ContainsFunc(kinds, func(k string) bool { return isKind(lines.Bytes(), k) }) {
+			continue
+		}
 		var e Event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+		if err := e.Parse(lines.Bytes()); err != nil {
 			return true, nil
 		}
 		if err := f(&e); err != nil {
@@ -104,4 +109,11 @@ func EachEvent(r io.Reader, f func(e *Event) error) (torn bool, err error) {
 		return false, errors.Wrap(err, "read records")
 	}
 	return false, nil
+}
+
+// isKind reports whether a line is of a kind: it starts as all recorders write it.
+func isKind(line []byte, kind string) bool {
+	const before = `{"ev":"`
+	at := len(before)
+	return len(line) > at+len(kind) && string(line[:at]) == before && string(line[at:at+len(kind)]) == kind && line[at+len(kind)] == '"'
 }

@@ -20,6 +20,7 @@ type Recorder struct {
 	announce  bool       // the start is to be told before anything else
 	processes bool       // the process is described now and then
 	described time.Time  // when it was last
+	line      []byte     // reused
 
 	traceMu sync.Mutex // guards spans
 	spans   []Span     // traced, not yet recorded
@@ -85,10 +86,11 @@ func (r *Recorder) put(e Event) {
 	if e.Time == 0 {
 		e.Time = time.Since(r.start).Seconds()
 	}
-	line, err := json.Marshal(e)
+	line, err := appendLine(r.line[:0], &e)
 	if err != nil { // a NaN or an infinity: say so instead of losing the line
 		line, _ = json.Marshal(Event{Kind: "note", Time: e.Time, Rank: e.Rank, Text: e.Kind + ": " + err.Error()})
 	}
+	r.line = line
 	r.sink(line)
 }
 
@@ -102,14 +104,14 @@ func (r *Recorder) Spans(spans []Span) {
 	r.Record(Event{Kind: "spans", Spans: packed, Names: names})
 }
 
-// Trace records a span when tracing, together with others: Flush brings out
+// Trace records spans when tracing, together with others: Flush brings out
 // those that wait.
-func (r *Recorder) Trace(s Span) {
-	if !r.Tracing() {
+func (r *Recorder) Trace(spans ...Span) {
+	if len(spans) == 0 || !r.Tracing() {
 		return
 	}
 	r.traceMu.Lock()
-	r.spans = append(r.spans, s)
+	r.spans = append(r.spans, spans...)
 	full := len(r.spans) >= traceBatch
 	r.traceMu.Unlock()
 	if full {
