@@ -1,6 +1,7 @@
 package ssp
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -28,7 +29,24 @@ const (
 	ssp
 	essp
 	async
+	kinds
 )
+
+// scheme is how a kind of policy is written: NAME, or NAME:ARGUMENTS with commas
+// between them.
+type scheme struct {
+	name  string
+	usage string
+	parse func(a *arguments) (Policy, error)
+	args  func(p Policy) string // what follows the colon; nil: nothing
+}
+
+var schemes = [kinds]scheme{
+	bsp:   {"bsp", "bsp", plain(bsp), nil},
+	ssp:   {"ssp", "ssp:S", bounds(ssp), staleness},
+	essp:  {"essp", "essp:S", bounds(essp), staleness},
+	async: {"async", "async", plain(async), nil},
+}
 
 // maxStaleness bounds s of SSP and ESSP.
 const maxStaleness = 1 << 30
@@ -69,60 +87,103 @@ func (p Policy) Staleness() (s Clock, ok bool) {
 
 // String returns the text that ParsePolicy reads, such as "ssp:3".
 func (p Policy) String() string {
-	switch p.kind {
-	case bsp:
-		return "bsp"
-	case ssp:
-		return "ssp:" + strconv.Itoa(int(p.staleness))
-	case essp:
-		return "essp:" + strconv.Itoa(int(p.staleness))
-	case async:
-		return "async"
+	if p.kind == unset {
+		return "none"
 	}
-	return "none"
+	s := schemes[p.kind]
+	if s.args == nil {
+		return s.name
+	}
+	return s.name + ":" + s.args(p)
 }
 
 // ParsePolicy reads "bsp", "ssp:3", "essp:3" or "async". "ssp" and "essp"
 // without a number take their bound from staleness, which must not be negative
 // then. A staleness above zero that contradicts the text is an error.
 func ParsePolicy(text string, staleness int) (Policy, error) {
-	name, bound, given := strings.Cut(text, ":")
-	k := bsp
-	switch name {
-	case "bsp":
-	case "async":
-		k = async
-	case "ssp":
-		k = ssp
-	case "essp":
-		k = essp
-	default:
-		return Policy{}, errors.Errorf("policy %q: expected bsp, ssp:S, essp:S or async", text)
-	}
-	if k == bsp || k == async {
-		if given {
-			return Policy{}, errors.Errorf("policy %q: %s takes no staleness", text, name)
+	name, args, given := strings.Cut(text, ":")
+	for k := unset + 1; k < kinds; k++ {
+		if s := schemes[k]; s.name == name {
+			a := &arguments{text: text, name: name, staleness: staleness}
+			if given {
+				a.list = strings.Split(args, ",")
+			}
+			return s.parse(a)
 		}
-		if staleness > 0 {
-			return Policy{}, errors.Errorf("policy %s contradicts a staleness of %d", name, staleness)
+	}
+	var usages []string
+	for _, s := range schemes[unset+1:] {
+		usages = append(usages, s.usage)
+	}
+	last := len(usages) - 1
+	return Policy{}, errors.Errorf("policy %q: expected %s or %s", text, strings.Join(usages[:last], ", "), usages[last])
+}
+
+// arguments is the text of a policy on its way.
+type arguments struct {
+	text, name string
+	list       []string // behind the colon; nil without one
+	staleness  int      // given apart
+}
+
+func (a *arguments) fail(format string, args ...any) error {
+	return errors.Errorf("policy %q: %s", a.text, fmt.Sprintf(format, args...))
+}
+
+// bound takes the staleness: the argument at i, or the one given apart.
+func (a *arguments) bound(i int) (int32, error) {
+	if i >= len(a.list) {
+		if a.staleness < 0 || a.staleness > maxStaleness {
+			return 0, errors.Errorf("policy %s with a staleness of %d: expected 0 to %d", a.name, a.staleness, maxStaleness)
+		}
+		return int32(a.staleness), nil
+	}
+	s, err := strconv.ParseUint(a.list[i], 10, 31)
+	if err != nil || s > maxStaleness {
+		return 0, a.fail("staleness %q: expected a number from 0 to %d", a.list[i], maxStaleness)
+	}
+	if a.staleness > 0 && a.staleness != int(s) {
+		return 0, errors.Errorf("policy %s contradicts a staleness of %d", a.text, a.staleness)
+	}
+	return int32(s), nil
+}
+
+// loose reports a staleness that was given apart to a policy without one.
+func (a *arguments) loose() error {
+	if a.staleness > 0 {
+		return errors.Errorf("policy %s contradicts a staleness of %d", a.name, a.staleness)
+	}
+	return nil
+}
+
+// plain reads a policy without arguments.
+func plain(k kind) func(*arguments) (Policy, error) {
+	return func(a *arguments) (Policy, error) {
+		if a.list != nil {
+			return Policy{}, a.fail("%s takes no staleness", a.name)
+		}
+		if err := a.loose(); err != nil {
+			return Policy{}, err
 		}
 		return Policy{kind: k}, nil
 	}
-	if !given {
-		if staleness < 0 || staleness > maxStaleness {
-			return Policy{}, errors.Errorf("policy %s with a staleness of %d: expected 0 to %d", name, staleness, maxStaleness)
-		}
-		return bounded(k, staleness), nil
-	}
-	s, err := strconv.ParseUint(bound, 10, 31)
-	if err != nil || s > maxStaleness {
-		return Policy{}, errors.Errorf("policy %q: staleness %q: expected a number from 0 to %d", text, bound, maxStaleness)
-	}
-	if staleness > 0 && staleness != int(s) {
-		return Policy{}, errors.Errorf("policy %s contradicts a staleness of %d", text, staleness)
-	}
-	return bounded(k, int(s)), nil
 }
+
+// bounds reads a policy whose only argument is its staleness.
+func bounds(k kind) func(*arguments) (Policy, error) {
+	return func(a *arguments) (Policy, error) {
+		if len(a.list) > 1 {
+			return Policy{}, a.fail("expected one number")
+		}
+		s, err := a.bound(0)
+		if err != nil {
+			return Policy{}, err
+		}
+		return Policy{kind: k, staleness: s}, nil
+	}
+}
+
+func staleness(p Policy) string { return strconv.Itoa(int(p.staleness)) }
 
 // ordered: the batches of a clock are applied together, in rank order.
 func (p Policy) ordered() bool { return p.kind == bsp }

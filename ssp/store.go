@@ -2,6 +2,8 @@ package ssp
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -135,8 +137,9 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 			s: s, index: i, totals: newStats(), gates: make([]time.Duration, n), line: timeline{rec: c.Recorder(), lane: i},
 		})
 	}
-	setup := uint64(cfg.Workers)<<32 | uint64(cfg.Policy.kind)<<56 ^ uint64(cfg.Policy.staleness)
-	if _, err := s.meet(ctx, meeting{mark: setup}); err != nil {
+	setup := fnv.New64a()
+	fmt.Fprint(setup, cfg.Workers, cfg.Policy)
+	if _, err := s.meet(ctx, meeting{mark: setup.Sum64()}); err != nil {
 		stop()
 		s.wg.Wait()
 		return nil, errors.WithMessage(err, "open store")
