@@ -67,13 +67,21 @@ func (s *Stats) add(o *Stats) {
 	}
 }
 
-// recordEvery is the least time between two events of a worker.
-const recordEvery = 100 * time.Millisecond
+// The least time between two events of a worker: short in short runs, and then
+// that in which records leave a rank.
+const (
+	leastRecord = 50 * time.Millisecond
+	mostRecord  = 200 * time.Millisecond
+)
+
+func recordEvery(running time.Duration) time.Duration {
+	return min(max(running/20, leastRecord), mostRecord)
+}
 
 // record publishes the worker's totals and, not too often unless it is the
 // last, writes an event.
 func (w *Worker) record(now time.Time, last bool) {
-	if !last && now.Sub(w.recorded) < recordEvery {
+	if !last && now.Sub(w.recorded) < recordEvery(now.Sub(w.s.start)) {
 		return
 	}
 	w.recorded = now

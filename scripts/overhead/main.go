@@ -69,7 +69,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 			return fmt.Errorf("unknown workload among %q; there are mf and synth", names)
 		}
 	}
-	l := &lab{bin: *bin, dir: dir, record: *record, progress: progress, total: len(todo) * 2 * (*pairs + 1), start: time.Now()}
+	l := &lab{bin: *bin, dir: dir, record: *record, progress: progress, total: len(todo) * 2 * rounds * (*pairs + 1), start: time.Now()}
 	var table []comparison
 	for _, w := range todo {
 		if w.name == "mf" && *data == "" {
