@@ -240,7 +240,7 @@ func (c *Comparison) run(ctx context.Context, t *Trial, std Streams, show *compa
 	for _, a := range c.Job.Args {
 		job.Args = append(job.Args, strings.ReplaceAll(a, dirMark, dir))
 	}
-	job.Template = c.Job.Args
+	job.Template, job.Shuffle = c.Job.Args, c.Shuffle
 	job.RunDir, job.OutputDir = t.Dir, filepath.Join(t.Dir, "output")
 	if c.Job.OutputDir != "" {
 		job.OutputDir = filepath.Join(c.Job.OutputDir, filepath.Base(t.Dir))

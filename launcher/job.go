@@ -74,6 +74,7 @@ type Job struct {
 	Watch     func(Status)  // told how far the job is, at most every 200 ms, instead of the progress line; may be nil
 	Setting   string        // when the job is one of several that are compared: its -sync
 	Template  []string      // then: Args as all runs have them
+	Shuffle   uint64        // then: seed of the order of the runs
 	Repeat    int           // and which run of the setting it is, from 1
 
 	Tag       Switch // the rank before each line of output

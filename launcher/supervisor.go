@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -103,6 +104,9 @@ func settings(job *Job) map[string]string {
 	}
 	if job.Straggle != "" {
 		m["straggle"] = job.Straggle
+	}
+	if job.Setting != "" {
+		m["shuffle"] = strconv.FormatUint(job.Shuffle, 10)
 	}
 	return m
 }

@@ -59,7 +59,7 @@ func (t *traceFile) open() (*os.File, error) {
 	if t.direct { // a named pipe that nobody reads is an error, not a wait
 		return os.OpenFile(t.path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 	}
-	return os.Create(t.path + ".new")
+	return os.OpenFile(t.path+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) // it may be somebody's
 }
 
 // write merges what the ranks recorded in dir into the file, which is the old
