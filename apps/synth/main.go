@@ -29,6 +29,7 @@ type config struct {
 	touch   int64
 	check   bool
 	barrier bool
+	noise   bool
 }
 
 func app(cfg *config) apps.App {
@@ -56,6 +57,7 @@ among the ranks of one host). At the end the sums are tested exactly. A violatio
 			&cli.Int64Flag{Name: "rows", Value: 8, Usage: "rows of the table", Destination: &cfg.rows},
 			&cli.IntFlag{Name: "width", Usage: "numbers in a row, at least one for each worker of the job", DefaultText: "16, or the workers of the job", Destination: &cfg.width},
 			&cli.Int64Flag{Name: "touch", Usage: "rows read and written in each clock", DefaultText: "all", Destination: &cfg.touch},
+			&cli.BoolFlag{Name: "noise", Usage: "fill the columns to which no worker adds with random numbers, so that rows do not compress", Destination: &cfg.noise},
 			&cli.BoolFlag{Name: "check", Usage: "test every read and the sums", Destination: &cfg.check},
 			&cli.BoolFlag{Name: "barrier", Usage: "wait for all ranks after each clock", Destination: &cfg.barrier},
 		},
@@ -83,6 +85,8 @@ func (cfg *config) verify(o *apps.Options) error {
 		return errors.Errorf("-touch %d: expected 1 to -rows %d", cfg.touch, cfg.rows)
 	case cfg.width < 0 || cfg.width > 1<<20:
 		return errors.Errorf("-width %d: expected 1 to %d", cfg.width, 1<<20)
+	case cfg.noise && cfg.check:
+		return errors.New("-noise with -check: expected one of them, zeros are tested too")
 	case cfg.barrier && o.Workers > 1:
 		return errors.Errorf("-barrier with -workers %d: expected one worker a rank", o.Workers)
 	}

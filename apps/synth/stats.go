@@ -33,8 +33,19 @@ func (b *bench) open(ctx context.Context) error {
 		return err
 	}
 	b.store = store
-	b.table, err = ssp.CreateTable(ctx, store, ssp.TableSpec[int64]{Name: "counts", Rows: b.cfg.rows, Width: b.width})
+	spec := ssp.TableSpec[int64]{Name: "counts", Rows: b.cfg.rows, Width: b.width}
+	if b.cfg.noise {
+		spec.Init = b.noise
+	}
+	b.table, err = ssp.CreateTable(ctx, store, spec)
 	return err
+}
+
+// noise fills the columns to which nobody adds.
+func (b *bench) noise(row int64, x []int64) {
+	for col := b.ledger.workers; col < len(x); col++ {
+		x[col] = int64(apps.Mix(b.job.Seed ^ uint64(row)<<20 ^ uint64(col)))
+	}
 }
 
 // totals are sums over all ranks.

@@ -86,9 +86,26 @@ func medians(r *report.Report) map[string]result {
 
 // compared: sspurn compare finds the known answers. With one rank after the other
 // late, slack wins by as much as in the experiment called rotating; with none late
-// the settings tie.
+// the settings tie. On slow links the bytes say how long a run takes.
 func compared() []experiment {
+	slow := []string{"bsp", "ssp:1", "ssp:3", "essp:3"}
+	rate := experiment{
+		name: "compare-rate",
+		compare: &comparison{
+			ranks: 4, settings: slow, repeats: 3, launch: []string{"-emulate", "rate=10mbit"},
+			synth: []string{"-compute", "0", "-rows", "1", "-width", "16384", "-noise", "-clocks", "40"}, takes: 60 * time.Second,
+		},
+	}
+	for _, policy := range slow {
+		rate.figures = append(rate.figures, figure{
+			what: "seconds / seconds on the busiest link, " + policy, low: 0.85, high: 1.15, expected: "1.0 ± 0.15",
+			of: func(r map[string]result) float64 {
+				return r[policy].number("seconds") / r[policy].number("link_seconds")
+			},
+		})
+	}
 	return []experiment{
+		rate,
 		{
 			name: "compare-rotating",
 			compare: &comparison{
