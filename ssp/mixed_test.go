@@ -231,7 +231,7 @@ func TestEvents(t *testing.T) {
 				if classes := slices.Sorted(maps.Keys(bytes)); !slices.Equal(classes, []string{"control", "fetch", "push", "raw", "update", "wire"}) {
 					t.Errorf("rank %d: classes %v", rank, classes)
 				}
-				if pushed := bytes["push"] > 0; pushed != (p.String()[0] == 'e' || p == ssp.Async()) || bytes["update"] == 0 || bytes["fetch"] == 0 {
+				if pushed := bytes["push"] > 0; pushed != (p.String()[0] == 'e' || p == ssp.Async() || p == ssp.Auto(3)) || bytes["update"] == 0 || bytes["fetch"] == 0 {
 					t.Errorf("rank %d: bytes %v", rank, bytes)
 				}
 				if raw := bytes["update"] + bytes["fetch"] + bytes["push"]; bytes["raw"] != raw { // too little to compress

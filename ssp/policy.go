@@ -29,6 +29,7 @@ const (
 	ssp
 	essp
 	async
+	auto
 	kinds
 )
 
@@ -46,6 +47,7 @@ var schemes = [kinds]scheme{
 	ssp:   {"ssp", "ssp:S", bounds(ssp), staleness},
 	essp:  {"essp", "essp:S", bounds(essp), staleness},
 	async: {"async", "async", plain(async), nil},
+	auto:  {"auto", "auto[:S]", parseAuto, staleness},
 }
 
 // maxStaleness bounds s of SSP and ESSP.
@@ -73,6 +75,34 @@ func ESSP(s int) Policy { return bounded(essp, s) }
 // a row waits.
 func Async() Policy { return Policy{kind: async} }
 
+// Auto is ESSP whose staleness each worker chooses anew while the job runs, from
+// 0 to s, by what its clocks cost: more where clocks become shorter by it, less
+// where it is not used or does not help, or where the loss that Store.Loss tells
+// of gets worse. No read is staler than s. The rules are our own, see package
+// tuner. It panics unless 0 <= s <= 63.
+func Auto(s int) Policy {
+	if s < 0 || s > maxAuto {
+		panic("ssp: staleness " + strconv.Itoa(s) + " of auto")
+	}
+	return Policy{kind: auto, staleness: int32(s)}
+}
+
+const (
+	maxAuto     = 63
+	defaultAuto = 7
+)
+
+func parseAuto(a *arguments) (Policy, error) {
+	if len(a.list) == 0 && a.staleness <= 0 {
+		return Auto(defaultAuto), nil
+	}
+	p, err := bounds(auto)(a)
+	if err == nil && p.staleness > maxAuto {
+		return Policy{}, a.fail("expected a staleness of at most %d", maxAuto)
+	}
+	return p, err
+}
+
 func bounded(k kind, s int) Policy {
 	if s < 0 || s > maxStaleness {
 		panic("ssp: staleness " + strconv.Itoa(s))
@@ -84,6 +114,17 @@ func bounded(k kind, s int) Policy {
 func (p Policy) Staleness() (s Clock, ok bool) {
 	return Clock(p.staleness), p.kind != async
 }
+
+// Typical is the staleness that a program may reckon with when it decides how
+// often to clock: the bound, and 3 where there is none or workers choose it.
+func (p Policy) Typical() Clock {
+	if s, ok := p.Staleness(); ok && !p.tuned() {
+		return s
+	}
+	return typical
+}
+
+const typical = 3
 
 // String returns the text that ParsePolicy reads, such as "ssp:3".
 func (p Policy) String() string {
@@ -97,9 +138,10 @@ func (p Policy) String() string {
 	return s.name + ":" + s.args(p)
 }
 
-// ParsePolicy reads "bsp", "ssp:3", "essp:3" or "async". "ssp" and "essp"
-// without a number take their bound from staleness, which must not be negative
-// then. A staleness above zero that contradicts the text is an error.
+// ParsePolicy reads "bsp", "ssp:3", "essp:3", "async" or "auto:7". "ssp" and
+// "essp" without a number take their bound from staleness, which must not be
+// negative then; "auto" without one has a bound of 7. A staleness above zero
+// that contradicts the text is an error.
 func ParsePolicy(text string, staleness int) (Policy, error) {
 	name, args, given := strings.Cut(text, ":")
 	for k := unset + 1; k < kinds; k++ {
@@ -189,7 +231,10 @@ func staleness(p Policy) string { return strconv.Itoa(int(p.staleness)) }
 func (p Policy) ordered() bool { return p.kind == bsp }
 
 // pushes: the first read of a row subscribes to it.
-func (p Policy) pushes() bool { return p.kind == essp || p.kind == async }
+func (p Policy) pushes() bool { return p.kind == essp || p.kind == async || p.kind == auto }
+
+// tuned: workers choose the slack, up to that of the policy.
+func (p Policy) tuned() bool { return p.kind == auto }
 
 // eager: updates leave at the worker's own Clock and are pushed when applied.
 func (p Policy) eager() bool { return p.kind == async }

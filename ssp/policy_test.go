@@ -23,6 +23,12 @@ func TestParsePolicy(t *testing.T) {
 		{"essp", 7, ssp.ESSP(7), ""},
 		{"async", 0, ssp.Async(), ""},
 		{"async", -1, ssp.Async(), ""},
+		{"auto", 0, ssp.Auto(7), ""},
+		{"auto", -1, ssp.Auto(7), ""},
+		{"auto", 2, ssp.Auto(2), ""},
+		{"auto:15", 0, ssp.Auto(15), ""},
+		{"auto:64", 0, ssp.Policy{}, "at most 63"},
+		{"auto:1,2", 0, ssp.Policy{}, "expected one number"},
 		{"ssp:3", 4, ssp.Policy{}, "contradicts"},
 		{"bsp", 1, ssp.Policy{}, "contradicts"},
 		{"async", 1, ssp.Policy{}, "contradicts"},
@@ -32,7 +38,7 @@ func TestParsePolicy(t *testing.T) {
 		{"ssp:", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:-1", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:99999999999", 0, ssp.Policy{}, "expected a number"},
-		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S or async"},
+		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async or auto[:S]"},
 		{"", 0, ssp.Policy{}, "expected bsp"},
 	} {
 		got, err := ssp.ParsePolicy(x.text, x.staleness)

@@ -171,7 +171,7 @@ func TestSpans(t *testing.T) {
 						}
 					}
 					want := 0
-					if record == bootstrap.RecordTrace && (p == ssp.Async() || p.String()[0] == 'e') {
+					if record == bootstrap.RecordTrace && (p == ssp.Async() || p == ssp.Auto(3) || p.String()[0] == 'e') {
 						want = 2
 					}
 					if pushes != want {

@@ -12,7 +12,7 @@ import (
 	"github.com/sspurn/sspurn/ssp"
 )
 
-var policies = []ssp.Policy{ssp.BSP(), ssp.SSP(1), ssp.SSP(3), ssp.ESSP(0), ssp.ESSP(2), ssp.Async()}
+var policies = []ssp.Policy{ssp.BSP(), ssp.SSP(1), ssp.SSP(3), ssp.ESSP(0), ssp.ESSP(2), ssp.Async(), ssp.Auto(3)}
 
 // rows, clocks and what a worker adds where.
 const (

@@ -65,7 +65,10 @@ func (t *Table[T]) View(w *Worker) *View[T] {
 		v.quick = -1
 	}
 	v.log.Forget(int64(t.s.syncAt))
-	v.bound = v.oldest(t.slack)
+	if t.spec.Policy.tuned() {
+		w.tunes(t.slack)
+	}
+	v.rebound()
 	w.views[t.id] = v
 	return v
 }
@@ -73,6 +76,15 @@ func (t *Table[T]) View(w *Worker) *View[T] {
 // oldest is the least age that a copy may have for a read with a slack.
 func (v *View[T]) oldest(slack Clock) Clock {
 	return max(v.t.s.syncAt, v.w.clock-slack)
+}
+
+// rebound sets the bound of the running clock, in which nothing was read yet.
+func (v *View[T]) rebound() {
+	slack := v.t.slack
+	if v.t.spec.Policy.tuned() {
+		slack = min(slack, Clock(v.w.auto.machine.Staleness()))
+	}
+	v.bound = v.oldest(slack)
 }
 
 func (v *View[T]) outside(row int64) error {
@@ -112,7 +124,7 @@ func (v *View[T]) slot(row int64) int {
 func (v *View[T]) next() {
 	v.before, v.used = v.used, v.before[:0]
 	v.ahead = false
-	v.bound = v.oldest(v.t.slack)
+	v.rebound()
 	const most = 64 << 20 // bytes of copies that a view keeps
 	if len(v.rows)*v.t.spec.Width*codec.TypeOf[T]().Size() > most && len(v.before)*8 < len(v.rows) && v.log.Bytes() == 0 {
 		v.forget()

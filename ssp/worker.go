@@ -32,6 +32,8 @@ type Worker struct {
 	batmu  sync.Mutex  // guards batches
 	batchs []departure
 
+	auto *tuned // chooses the slack of tables with Auto; nil without one
+
 	since     time.Time // compute since
 	waited    time.Duration
 	recorded  time.Time
@@ -48,6 +50,7 @@ type view interface {
 	trim(c Clock)
 	reset(at Clock)
 	next()
+	rebound()
 	pendingEager() bool
 	encodeEager(encs []codec.Encoder, touched []bool)
 	acked() bool
@@ -134,6 +137,9 @@ func (s *Store) NewWorker() (*Worker, error) {
 	w.open = true
 	w.turn++
 	w.since, w.waited = time.Now(), 0
+	if w.auto != nil {
+		w.auto.since = w.since
+	}
 	w.line.begin(w.clock, w.since)
 	return w, nil
 }
@@ -230,6 +236,9 @@ func (w *Worker) Clock(ctx context.Context) error {
 	now := time.Now()
 	w.totals.Flush += now.Sub(start) - w.waited
 	w.totals.Clocks++
+	if w.auto != nil {
+		w.tune(now)
+	}
 	w.since, w.waited = now, 0
 	w.line.end(now)
 	w.line.begin(w.clock, now)

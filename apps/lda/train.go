@@ -42,11 +42,7 @@ type trainer struct {
 // derivedClocks returns the clocks of a pass: enough that a read is at most a
 // pass old, and at least four.
 func derivedClocks(p ssp.Policy) int {
-	s, ok := p.Staleness()
-	if !ok {
-		s = 3
-	}
-	return max(4, int(s)+1)
+	return max(4, int(p.Typical())+1)
 }
 
 // newTrainer opens the store and puts the first, random assignments into it.
@@ -192,6 +188,7 @@ func (t *trainer) run(ctx context.Context) error {
 		if err := t.evaluate(ctx); err != nil {
 			return err
 		}
+		t.store.Loss(-t.loglik)
 		t.report(float64(t.tokens) * float64(n) / (t.spent - before).Seconds())
 		if t.job.Reached(t.figure()) {
 			break

@@ -41,7 +41,7 @@ root mean squared error on both parts. -target is a held-out error.
 The model file (-out) is text in the format of LIBMF: f, m, n, k, b, then a line for each user (p) and each item
 (q); LIBMF's mf-predict reads it, and so does -predict, which prints the errors of a model on -data.
 
-A pass has 8 × (staleness + 1) clocks for each worker of the job (async counts as a staleness of 3), or as many as
+A pass has 8 × (staleness + 1) clocks for each worker of the job (async and auto count as a staleness of 3), or as many as
 there are items if that is less. Workers go round blocks of items, each at its own distance, so an item rests for
 8 × (staleness + 1) clocks before the next worker changes it; fewer clocks save messages, more help when ranks
 drift far apart under async.`,
@@ -108,7 +108,7 @@ func (cfg *config) run(ctx context.Context, job *apps.Job) error {
 	workers := job.Comm.Size() * job.Workers
 	blocks := job.ClocksPerEpoch
 	if blocks == 0 {
-		blocks = derivedClocks(workers, staleness(job.Policy), linalg.Nonzeros(d.itemCount))
+		blocks = derivedClocks(workers, int(job.Policy.Typical()), linalg.Nonzeros(d.itemCount))
 	}
 	p := newPlan(job.Seed, workers, blocks, d.userCount, d.itemCount)
 	shards, err := settle(ctx, job.Comm, p, job.Workers, ratings)

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/sspurn/sspurn/apps"
-	"github.com/sspurn/sspurn/ssp"
 )
 
 // plan divides the work: users over the workers, items into the blocks of a
@@ -39,17 +38,6 @@ func derivedClocks(workers, staleness, items int) int {
 		return max(1, items)
 	}
 	return max(1, min(gapClocks*(staleness+1)*workers, items))
-}
-
-// asyncStaleness stands for the staleness of a policy without bound.
-const asyncStaleness = 3
-
-// staleness is the bound that the plan reckons with.
-func staleness(p ssp.Policy) int {
-	if s, ok := p.Staleness(); ok {
-		return int(s)
-	}
-	return asyncStaleness
 }
 
 // newPlan divides by the numbers of ratings of users and items, both at random

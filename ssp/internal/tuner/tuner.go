@@ -9,10 +9,12 @@
 //   - Where reads never used the slack that they were given, it is taken back:
 //     fresher reads at no cost.
 //   - Where waiting is a notable share of the time, a larger staleness is tried
-//     for a window, and kept if clocks became shorter by it. A straggler that is
-//     always slow makes everybody wait whatever the slack is: then less of it is
-//     tried in the same way, and kept unless clocks became longer.
-//   - What was tried in vain is not tried again for a while, for longer each time.
+//     for a window, and kept if less of the time was spent waiting then. A
+//     straggler that is always slow makes everybody wait whatever the slack is:
+//     where waiting is most of the time, less slack is tried in the same way, and
+//     kept unless there was more waiting.
+//   - What was tried in vain is not tried again for a while, for longer each time,
+//     or until there is much more waiting than there was.
 //   - A loss that gets worse halves the staleness that is allowed, and a run of
 //     losses that get better doubles it again.
 package tuner
@@ -22,9 +24,11 @@ const Start = 3
 
 const (
 	leastWindow = 16   // clocks of a window, at least
-	notable     = 0.04 // share of the time that is worth a trial
-	gain        = 0.03 // by how much clocks must become shorter to keep a larger staleness
-	cost        = 0.02 // by how much they may become longer at a smaller one
+	notable     = 0.04 // share of the time spent waiting that is worth a trial
+	mostly      = 0.5  // that says that slack does not help
+	gain        = 0.85 // times as much waiting at most keeps a larger staleness
+	cost        = 1.05 // and a smaller one
+	surge       = 0.2  // more of it than when a trial failed allows the next
 	firstPause  = 4    // windows until what failed is tried again; doubled each time
 	longPause   = 64
 	calm        = 3    // better losses in turn that allow twice the staleness again
@@ -46,8 +50,8 @@ type Machine struct {
 
 	trial  trial
 	before struct { // the trial
-		s     int64
-		clock float64 // mean length of a clock
+		s    int64
+		wait float64 // share of the time
 	}
 	up, down pause
 	unused   int // windows in turn in which slack was left
@@ -67,14 +71,17 @@ const (
 )
 
 // pause is how long something is not tried.
-type pause struct{ left, next int }
-
-func (p *pause) fail() {
-	p.next = min(max(2*p.next, firstPause), longPause)
-	p.left = p.next
+type pause struct {
+	left, next int
+	wait       float64 // share of the time when it failed
 }
 
-func (p *pause) over() bool { return p.left == 0 }
+func (p *pause) fail(wait float64) {
+	p.next = min(max(2*p.next, firstPause), longPause)
+	p.left, p.wait = p.next, wait
+}
+
+func (p *pause) over(wait float64) bool { return p.left == 0 || wait > p.wait+surge }
 
 func (p *pause) pass() { p.left = max(0, p.left-1) }
 
@@ -109,7 +116,6 @@ func (m *Machine) Clock(took, waited, ahead int64) int64 {
 
 // decide ends a window.
 func (m *Machine) decide() {
-	clock := float64(m.took) / float64(m.clocks)
 	wait := float64(m.waited) / float64(max(m.took, 1))
 	used := m.used()
 	m.up.pass()
@@ -117,17 +123,17 @@ func (m *Machine) decide() {
 	was := m.s
 	switch m.trial {
 	case larger:
-		if clock > m.before.clock*(1-gain) {
+		if wait > m.before.wait*gain {
 			m.s = m.before.s
-			m.up.fail()
+			m.up.fail(m.before.wait)
 		} else {
 			m.up, m.down = pause{}, pause{}
 		}
 		m.trial = none
 	case smaller:
-		if clock > m.before.clock*(1+cost) {
+		if wait > m.before.wait*cost {
 			m.s = m.before.s
-			m.down.fail()
+			m.down.fail(m.before.wait)
 		}
 		m.trial = none
 	default:
@@ -136,16 +142,16 @@ func (m *Machine) decide() {
 		} else {
 			m.unused = 0
 		}
-		m.before.s, m.before.clock = m.s, clock
+		m.before.s, m.before.wait = m.s, wait
 		switch {
 		case m.unused >= 2 && wait < notable:
 			m.s = used
 			m.unused = 0
 		case wait < notable:
-		case m.s < m.limit && m.up.over():
+		case m.s < m.limit && m.up.over(wait):
 			m.s = min(2*m.s+1, m.limit)
 			m.trial = larger
-		case m.s > 0 && m.down.over():
+		case m.s > 0 && wait > mostly && m.down.over(wait):
 			m.s /= 2
 			m.trial = smaller
 		}
