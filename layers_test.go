@@ -40,6 +40,7 @@ ssp/internal/clock:
 ssp/internal/codec: linalg
 ssp/internal/slab: linalg ssp/internal/codec
 ssp/internal/rowcache: linalg ssp/internal/slab ssp/internal/codec
+ssp/internal/rule: linalg ssp/internal/codec
 ssp/internal/oplog: linalg ssp/internal/slab ssp/internal/codec
 ssp/internal/...: ssp/internal/... linalg
 ssp: ssp/internal/... linalg collectives runtime runtime/bootstrap runtime/telemetry
@@ -71,7 +72,8 @@ var pure = map[string][]string{
 	"ssp/internal/rowcache":       {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
 	"ssp/internal/oplog":          {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
 	"ssp/internal/codec":          {module + "/linalg", "github.com/klauspost/compress/s2"},
-	"ssp/internal/shard":          {module + "/linalg", module + "/ssp/internal/clock", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
+	"ssp/internal/rule":           {module + "/linalg", module + "/ssp/internal/codec"},
+	"ssp/internal/shard":          {module + "/linalg", module + "/ssp/internal/clock", module + "/ssp/internal/codec", module + "/ssp/internal/rule", module + "/ssp/internal/slab"},
 }
 
 // impure is what pure packages must not import, with all below it; pkg/errors

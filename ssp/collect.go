@@ -51,7 +51,7 @@ func (t *Table[T]) Owned() iter.Seq2[int64, []T] {
 const ownedRows = 1 << 10
 
 func (t *Table[T]) scan(e *codec.Encoder, from int64, bytes int) int64 {
-	b := codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.spec.Width}
+	b := codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.wire}
 	e.Table(b)
 	return t.own.Scan(e, from, bytes)
 }
@@ -104,7 +104,7 @@ type stream[T Elem] struct {
 }
 
 func (t *Table[T]) collect(ctx context.Context, row func(int64, []T) error) error {
-	x := slab.NewRows[T](t.spec.Width, t.spec.Sparse)
+	x := slab.NewRows[T](t.wire, t.spec.Sparse)
 	x.Grow(1)
 	out := make([]T, t.spec.Width)
 	streams := make([]stream[T], t.s.size)
@@ -163,7 +163,7 @@ func (t *Table[T]) advance(ctx context.Context, c *stream[T]) error {
 		} else {
 			var e codec.Encoder
 			e.Begin(nil, codec.Header{Kind: codec.Request, Flags: codec.More, Rank: s.rank})
-			e.Table(codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.spec.Width})
+			e.Table(codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.wire})
 			e.Want(c.next)
 			ask := e.End()
 			s.links[c.owner].fetched(len(ask))

@@ -38,7 +38,7 @@ type Access struct {
 	Table  string
 	Row    int64
 	Kind   AccessKind
-	Age    Clock // of the copy that was read; 0 for Update
+	Age    Clock // of the copy that was read; 0 for Increment
 }
 
 // AccessKind says how a row was used.
@@ -48,5 +48,5 @@ type AccessKind uint8
 const (
 	Read AccessKind = iota + 1
 	Write
-	Update
+	Increment
 )

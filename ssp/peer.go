@@ -87,7 +87,7 @@ const answerBytes = 256 << 10
 // come. It orders rows, which are the caller's again afterwards.
 func (t *Table[T]) fetch(owner int, rows []int64, age int64) {
 	sortRows(rows)
-	chunk := max(1, answerBytes/(t.spec.Width*codec.TypeOf[T]().Size()))
+	chunk := max(1, answerBytes/(t.wire*codec.TypeOf[T]().Size()))
 	if t.spec.Sparse {
 		chunk = 4096
 	}
@@ -101,7 +101,7 @@ func (t *Table[T]) fetch(owner int, rows []int64, age int64) {
 		n := min(chunk, len(rows))
 		var e codec.Encoder
 		e.Begin(nil, codec.Header{Kind: codec.Request, Flags: flags, Rank: s.rank})
-		e.Table(codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.spec.Width, Age: age})
+		e.Table(codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.wire, Age: age})
 		for _, row := range rows[:n] {
 			e.Want(row)
 		}

@@ -80,7 +80,7 @@ func (v *View[T]) GetSparse(ctx context.Context, row int64, dst linalg.Sparse[T]
 	v.count(row, s, Read)
 	dst = dst.Reset()
 	if !v.t.spec.Sparse {
-		return linalg.GatherTo(dst, v.data.At(s)), nil
+		return linalg.GatherTo(dst, v.data.At(s)[:v.t.spec.Width]), nil
 	}
 	col, val := v.data.Entries(s)
 	dst.Col, dst.Val = append(dst.Col, col...), append(dst.Val, val...)
@@ -135,7 +135,7 @@ func (v *View[T]) count(row int64, s int, kind AccessKind) {
 
 func (v *View[T]) tell(row int64, s int, kind AccessKind) {
 	a := Access{Worker: v.w.index, Clock: v.w.clock, Table: v.t.spec.Name, Row: row, Kind: kind, Age: Clock(v.age[s])}
-	if kind == Update {
+	if kind == Increment {
 		a.Age = 0
 	}
 	v.w.s.cfg.Access(a)

@@ -111,7 +111,9 @@ func (v *View[T]) refresh(ctx context.Context, slots []int32, wanted Clock) erro
 
 // finish makes a copied row the worker's own.
 func (v *View[T]) finish(slot int32, owner int, applied uint64) {
-	v.log.Replay(&v.data, int(slot), owner, applied)
+	if v.t.plain {
+		v.log.Replay(&v.data, int(slot), owner, applied)
+	}
 	v.age[slot] = min(v.age[slot], int64(v.w.clock))
 	v.behind[slot] = int32(min(int64(v.w.clock)-v.age[slot], 1<<30))
 	if Clock(v.age[slot]) >= v.bound {

@@ -41,6 +41,13 @@ type TableSpec[T Elem] struct {
 	// nothing but the number, may be called by any goroutine of the owner at any
 	// time, and must not use the store. Default: rows start at zero.
 	Init func(row int64, x []T)
+	// Update is what owners do with what workers send; default Add. Rule is the
+	// step of UserDefined, nil otherwise: x is the row, which it changes, state its
+	// columns of state, Width elements each and zero at first, g the sum of what
+	// was sent. It depends on nothing else, runs on any goroutine of the owner, one
+	// row of the table at a time, keeps no slice, and must not use the store.
+	Update Update
+	Rule   func(row int64, x, state, g []T)
 }
 
 // Table is a table of rows that all ranks share.
@@ -49,6 +56,8 @@ type Table[T Elem] struct {
 	spec  TableSpec[T]
 	id    int
 	slack Clock
+	wire  int            // elements of a row that travel: Width, or more under some rules
+	plain bool           // updates are added
 	own   *shard.Rows[T] // guarded by s.mu
 	peers []peer[T]      // by owner; none for the own rank
 
@@ -59,10 +68,12 @@ type Table[T Elem] struct {
 	merge   []source[T]
 	sum     slab.Rows[T]
 	touched []bool
+	picks   []pick[T]
 }
 
 // CreateTable makes a table; it is collective, called in the same order on all
-// ranks and outside Work.
+// ranks and outside Work. An update rule that does not fit the table is an error;
+// ranks that describe different tables get one that matches ErrMismatch.
 func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Table[T], error) {
 	if spec.Policy == (Policy{}) {
 		spec.Policy = s.cfg.Policy
@@ -75,18 +86,27 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 	case spec.Place > Range:
 		return nil, errors.Errorf("table %s: placement %d", spec.Name, spec.Place)
 	}
+	steps, err := newRule(&spec)
+	if err != nil {
+		return nil, err
+	}
+	wire := spec.Width
+	if steps != nil {
+		wire = steps.Head()
+	}
 	s.wmu.Lock()
 	id := len(s.tables)
 	s.wmu.Unlock()
 	t := &Table[T]{
 		s: s, spec: spec, id: id, slack: spec.Policy.slack(), sealed: make([][]*oplog.Entry[T], s.cfg.Workers),
-		sum: slab.NewRows[T](spec.Width, spec.Sparse), touched: make([]bool, s.size), peers: make([]peer[T], s.size),
+		wire: wire, plain: steps == nil,
+		sum: slab.NewRows[T](wire, spec.Sparse), touched: make([]bool, s.size), peers: make([]peer[T], s.size),
 	}
 	t.sum.Grow(1)
 	p := spec.Policy
 	for o := range s.size {
 		if o != s.rank {
-			t.peers[o].cache = rowcache.New[T](t.count(o), t.local, spec.Width, spec.Sparse, p.pushes(), s.cfg.CacheBytes/max(1, s.size-1))
+			t.peers[o].cache = rowcache.New[T](t.count(o), t.local, wire, spec.Sparse, p.pushes(), s.cfg.CacheBytes/max(1, s.size-1))
 			t.peers[o].cache.Reset(s.epoch, int64(s.syncAt))
 		}
 	}
@@ -94,7 +114,7 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 		Number: uint32(id), Rows: t.count(s.rank), Local: t.local,
 		Global: func(local int64) int64 { return t.global(s.rank, local) },
 		Owned:  func(row int64) bool { return row < spec.Rows && t.owner(row) == s.rank },
-		Width:  spec.Width, Sparse: spec.Sparse, Ordered: p.ordered(), Eager: p.eager(), Pushed: p.pushes(), Init: spec.Init,
+		Width:  spec.Width, Sparse: spec.Sparse, Ordered: p.ordered(), Eager: p.eager(), Pushed: p.pushes(), Init: spec.Init, Rule: steps,
 	}, s.size)
 	s.mu.Lock()
 	s.shard.AddTable(t.own)
@@ -120,6 +140,9 @@ func (t *Table[T]) Name() string { return t.spec.Name }
 // Policy returns the table's policy.
 func (t *Table[T]) Policy() Policy { return t.spec.Policy }
 
+// Update returns the table's update rule.
+func (t *Table[T]) Update() Update { return t.spec.Update }
+
 func (t *Table[T]) name() string { return t.spec.Name }
 
 func (t *Table[T]) policy() Policy { return t.spec.Policy }
@@ -131,6 +154,7 @@ func (t *Table[T]) fingerprint() uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(t.spec.Name))
 	h.Write([]byte(t.spec.Policy.String()))
+	h.Write([]byte(t.spec.Update.String()))
 	flag := byte(0)
 	if t.spec.Sparse {
 		flag = 1
@@ -217,6 +241,9 @@ func (t *Table[T]) encode(from, to int64, encs []codec.Encoder) int {
 func (t *Table[T]) encodeMerged(merge []source[T], encs []codec.Encoder, touched []bool) (rows int) {
 	if len(merge) == 0 {
 		return 0
+	}
+	if t.wire != t.spec.Width {
+		return t.encodeRevised(merge, encs, touched)
 	}
 	block := codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.spec.Width}
 	for o := range encs {

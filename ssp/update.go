@@ -23,6 +23,9 @@ func (v *View[T]) Edit(ctx context.Context, row int64) ([]T, error) {
 		if v.t.spec.Sparse {
 			return nil, errors.WithMessagef(errSparse, "table %s: edit row %d", v.t.spec.Name, row)
 		}
+		if !v.t.plain {
+			return nil, errors.Errorf("table %s: edit row %d: its updates are gradients of %v", v.t.spec.Name, row, v.t.spec.Update)
+		}
 		if err := v.check(row, v.t.spec.Width); err != nil {
 			return nil, err
 		}
@@ -40,9 +43,15 @@ func (v *View[T]) Edit(ctx context.Context, row int64) ([]T, error) {
 	return v.data.At(s), nil
 }
 
-// Inc adds delta to the row. It never waits; the worker sees it at once.
+// Inc adds delta to the row. It never waits; the worker sees it at once. Where the
+// table's Update is not addition, delta is a gradient, for the row's owner to take
+// a step with, and shows in a read when that has happened.
 func (v *View[T]) Inc(row int64, delta []T) {
 	s := v.target(row, len(delta))
+	if !v.t.plain {
+		v.incGradient(row, s, delta)
+		return
+	}
 	if !v.t.spec.Sparse {
 		if v.edit[s] != 0 {
 			slab.Add(v.data.At(s), delta)
@@ -66,6 +75,10 @@ func (v *View[T]) IncAt(row int64, col int, d T) {
 		panic(fmt.Sprintf("ssp: table %s: column %d of %d", v.t.spec.Name, col, v.t.spec.Width))
 	}
 	s := v.target(row, v.t.spec.Width)
+	if !v.t.plain {
+		v.incGradientAt(row, s, col, d)
+		return
+	}
 	if v.edit[s] != 0 {
 		v.data.At(s)[col] += d
 		return
@@ -93,6 +106,10 @@ func (v *View[T]) IncSparse(row int64, d linalg.Sparse[T]) {
 		panic(fmt.Sprintf("ssp: table %s: %v", v.t.spec.Name, err))
 	}
 	s := v.target(row, v.t.spec.Width)
+	if !v.t.plain {
+		v.incGradientSparse(row, s, d)
+		return
+	}
 	if v.edit[s] != 0 {
 		v.data.AddEntries(s, d.Col, d.Val)
 		return
@@ -110,7 +127,7 @@ func (v *View[T]) target(row int64, n int) int {
 	}
 	s := v.slot(row)
 	if v.w.s.cfg.Access != nil {
-		v.tell(row, s, Update)
+		v.tell(row, s, Increment)
 	}
 	return s
 }

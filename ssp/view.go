@@ -9,7 +9,7 @@ import (
 )
 
 // View is a worker's sight of a table: the rows as its policy lets them be seen,
-// with all the worker's own updates in them. It belongs to the worker's
+// with all the worker's own updates in them where these are added. It belongs to the worker's
 // goroutine. Rows outside the table and slices of a wrong length are programming
 // errors: reads return an error, updates panic.
 type View[T Elem] struct {
@@ -56,8 +56,8 @@ func (t *Table[T]) View(w *Worker) *View[T] {
 		return v.(*View[T])
 	}
 	v := &View[T]{
-		t: t, w: w, index: slab.NewIndex(t.spec.Rows), data: slab.NewRows[T](t.spec.Width, t.spec.Sparse),
-		base: slab.NewRows[T](t.spec.Width, false), log: oplog.New[T](t.spec.Rows, t.spec.Width, t.spec.Sparse),
+		t: t, w: w, index: slab.NewIndex(t.spec.Rows), data: slab.NewRows[T](t.wire, t.spec.Sparse),
+		base: slab.NewRows[T](t.spec.Width, false), log: oplog.New[T](t.spec.Rows, t.wire, t.spec.Sparse),
 		far: make([]need[T], t.s.size), applied: make([]uint64, t.s.size), kept: t.slack,
 	}
 	v.quick = t.spec.Width
@@ -117,6 +117,9 @@ func (v *View[T]) slot(row int64) int {
 	v.behind = append(v.behind, 0)
 	v.edit = append(v.edit, 0)
 	v.data.Grow(s + 1)
+	if v.t.wire != v.t.spec.Width {
+		v.unread(s)
+	}
 	return s
 }
 

@@ -234,7 +234,7 @@ func TestAccess(t *testing.T) {
 		var seen [4]int
 		s, err := ssp.Open(ctx, c, ssp.Config{Policy: ssp.SSP(2), Refetch: -1, Access: func(a ssp.Access) {
 			seen[a.Kind]++
-			if a.Kind != ssp.Update && (a.Age < a.Clock-2 || a.Age > a.Clock) || a.Table != "x" || a.Row != 1 {
+			if a.Kind != ssp.Increment && (a.Age < a.Clock-2 || a.Age > a.Clock) || a.Table != "x" || a.Row != 1 {
 				seen[0]++
 			}
 		}})

@@ -7,6 +7,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/ssp/internal/codec"
+	"github.com/sspurn/sspurn/ssp/internal/rule"
 	"github.com/sspurn/sspurn/ssp/internal/slab"
 )
 
@@ -37,6 +38,7 @@ type Spec[T codec.Elem] struct {
 	Eager   bool // rows are pushed as soon as they change
 	Pushed  bool // a request may subscribe
 	Init    func(row int64, x []T)
+	Rule    *rule.Rule[T] // what is done with updates; nil: they are added
 }
 
 // Rows is a Table of T.
@@ -48,6 +50,7 @@ type Rows[T codec.Elem] struct {
 	sorted []int64 // keys in order, as of the last Each
 	fresh  []bool  // sparse, direct: by slot, the row has been initialised
 	x      []T     // scratch of Init
+	steps  steps[T]
 
 	// Subscribers: words of bits, by slot.
 	words int
@@ -58,7 +61,12 @@ type Rows[T codec.Elem] struct {
 
 // NewRows returns a table of a shard among so many ranks.
 func NewRows[T codec.Elem](spec Spec[T], ranks int) *Rows[T] {
-	t := &Rows[T]{spec: spec, index: slab.NewIndex(spec.Rows), rows: slab.NewRows[T](spec.Width, spec.Sparse)}
+	t := &Rows[T]{spec: spec, index: slab.NewIndex(spec.Rows)}
+	if spec.Rule == nil {
+		t.rows = slab.NewRows[T](spec.Width, spec.Sparse)
+	} else {
+		t.rows = slab.NewPacked[T](spec.Rule.Packed(), spec.Rule.Head(), spec.Sparse)
+	}
 	if t.index.Direct() { // slots are the local numbers
 		t.index = slab.Index{}
 		t.rows.Reserve(int(spec.Rows))
@@ -78,7 +86,7 @@ func (t *Rows[T]) eager() bool   { return t.spec.Eager }
 func (t *Rows[T]) pushed() bool  { return t.spec.Pushed }
 
 func (t *Rows[T]) block() codec.Block {
-	return codec.Block{Table: t.spec.Number, Type: codec.TypeOf[T](), Width: t.spec.Width}
+	return codec.Block{Table: t.spec.Number, Type: codec.TypeOf[T](), Width: t.rows.Head()}
 }
 
 // direct: slots are local numbers.
@@ -119,16 +127,22 @@ func (t *Rows[T]) initSlot(s int, row int64) {
 	if t.spec.Init == nil {
 		return
 	}
+	x := t.x
 	if !t.spec.Sparse {
-		t.spec.Init(row, t.rows.At(s))
-		return
+		x = t.rows.At(s)
+	} else if x == nil {
+		x = make([]T, t.rows.Width())
+		t.x = x
+	} else {
+		clear(x)
 	}
-	if t.x == nil {
-		t.x = make([]T, t.spec.Width)
+	t.spec.Init(row, x[:t.spec.Width:t.spec.Width])
+	if t.spec.Rule != nil {
+		t.spec.Rule.Start(x)
 	}
-	clear(t.x)
-	t.spec.Init(row, t.x)
-	t.rows.SetDense(s, t.x)
+	if t.spec.Sparse {
+		t.rows.SetDense(s, x)
+	}
 }
 
 // Data returns the rows by slot.
@@ -142,6 +156,9 @@ func (t *Rows[T]) owns(row int64) error {
 }
 
 func (t *Rows[T]) apply(d *codec.Decoder) error {
+	if t.spec.Rule != nil {
+		return t.step(d)
+	}
 	for d.NextRow() {
 		if err := t.owns(d.Row()); err != nil {
 			return err

@@ -1,6 +1,8 @@
 package slab
 
 import (
+	"slices"
+
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 )
 
@@ -12,6 +14,7 @@ const pageBytes = 32 << 10
 // are entries (columns increasing, no zeros) in arenas by size.
 type Rows[T codec.Elem] struct {
 	width  int
+	head   int // elements that Encode takes
 	sparse bool
 	n      int
 
@@ -38,11 +41,19 @@ type class[T codec.Elem] struct {
 
 // NewRows returns no rows of a width.
 func NewRows[T codec.Elem](width int, sparse bool) Rows[T] {
-	r := Rows[T]{width: width, sparse: sparse}
+	r := Rows[T]{width: width, head: width, sparse: sparse}
 	for r.shift < 12 && (width<<r.shift)*codec.TypeOf[T]().Size() < pageBytes {
 		r.shift++
 	}
 	r.mask = 1<<r.shift - 1
+	return r
+}
+
+// NewPacked returns rows of a width of which only the first head elements leave
+// by Encode, and by Set into rows of that width.
+func NewPacked[T codec.Elem](width, head int, sparse bool) Rows[T] {
+	r := NewRows[T](width, sparse)
+	r.head = head
 	return r
 }
 
@@ -54,6 +65,9 @@ func (r *Rows[T]) Sparse() bool { return r.sparse }
 
 // Width returns the elements of a row.
 func (r *Rows[T]) Width() int { return r.width }
+
+// Head returns the elements of a row that leave.
+func (r *Rows[T]) Head() int { return r.head }
 
 // PageRows returns the number of dense rows in a page.
 func (r *Rows[T]) PageRows() int { return r.mask + 1 }
@@ -116,6 +130,20 @@ func (r *Rows[T]) Entries(slot int) ([]int32, []T) {
 	return c.col[s.at : s.at+s.len], c.val[s.at : s.at+s.len]
 }
 
+// leaving is Entries without those beyond the head.
+func (r *Rows[T]) leaving(slot int) ([]int32, []T) {
+	col, val := r.Entries(slot)
+	if r.head < r.width {
+		n, _ := slices.BinarySearch(col, int32(r.head))
+		col, val = col[:n], val[:n]
+	}
+	return col, val
+}
+
+// Put makes the entries, columns increasing and none of them zero, the row of a
+// slot; they must not be its own.
+func (r *Rows[T]) Put(slot int, col []int32, val []T) { r.put(slot, col, val) }
+
 // Bytes returns the memory that a slot takes.
 func (r *Rows[T]) Bytes(slot int) int {
 	size := codec.TypeOf[T]().Size()
@@ -177,7 +205,7 @@ func (r *Rows[T]) Clear(slot int) {
 // Set makes a row that of other rows.
 func (r *Rows[T]) Set(slot int, from *Rows[T], at int) {
 	if r.sparse {
-		col, val := from.Entries(at)
+		col, val := from.leaving(at)
 		r.put(slot, col, val)
 	} else {
 		copy(r.At(slot), from.At(at))
@@ -314,10 +342,10 @@ func (r *Rows[T]) DecodeAdd(slot int, d *codec.Decoder) error {
 // Encode adds the row to a message.
 func (r *Rows[T]) Encode(slot int, e *codec.Encoder, row int64) {
 	if r.sparse {
-		col, val := r.Entries(slot)
+		col, val := r.leaving(slot)
 		codec.Sparse(e, row, col, val)
 	} else {
-		codec.Dense(e, row, r.At(slot))
+		codec.Dense(e, row, r.At(slot)[:r.head])
 	}
 }
 
