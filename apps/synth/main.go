@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/sspurn/sspurn/apps"
+	"github.com/sspurn/sspurn/ssp"
 )
 
 func main() {
@@ -30,6 +31,9 @@ type config struct {
 	check   bool
 	barrier bool
 	noise   bool
+	load    string
+	update  string
+	rule    ssp.Update // of update
 }
 
 func app(cfg *config) apps.App {
@@ -45,10 +49,16 @@ copy minus the reader's clock. A worker that misses a row asks again for those o
 With -check every read is tested: the worker's own updates must be exactly there, of every other worker those of
 at least clock-s and at most clock+s+1 clocks (bsp: exactly clock), the age of the copy at least clock-s; without
 a bound (async) nothing may be lost that was read before, and nothing seen before it was added (compared by time
-among the ranks of one host). At the end the sums are tested exactly. A violation ends the job with an error.`,
+among the ranks of one host). At the end the sums are tested exactly. A violation ends the job with an error.
+
+With -load descent the workers learn instead: linear regression on random samples of -rows × -width coordinates,
+the variance of the k-th being 1/k. In each clock a worker reads all rows, computes the gradient of 8 samples,
+sleeps, and sends the gradient to a table with the rule -update. The result has the expected loss of the weights at
+the start and at the end, which is exact; 1e+300 stands for one that is larger or no number.`,
 		Examples: []string{
 			"sspurn -n 8 -straggle rotate,delay=200ms synth -compute 50ms -clocks 200 -sync ssp:3",
 			"sspurn -n 8 synth -check -compute 1ms -jitter 0.5 -clocks 500 -rows 40 -touch 8 -workers 3 -sync essp:2",
+			"sspurn -n 8 synth -load descent -update adarevision:1 -compute 10ms -jitter 0.5 -clocks 300 -sync ssp:3",
 		},
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: "compute", Value: 10 * time.Millisecond, Usage: "sleep `D` in each clock", Destination: &cfg.compute},
@@ -59,6 +69,8 @@ among the ranks of one host). At the end the sums are tested exactly. A violatio
 			&cli.Int64Flag{Name: "touch", Usage: "rows read and written in each clock", DefaultText: "all", Destination: &cfg.touch},
 			&cli.BoolFlag{Name: "noise", Usage: "fill the columns to which no worker adds with random numbers, so that rows do not compress", Destination: &cfg.noise},
 			&cli.BoolFlag{Name: "check", Usage: "test every read and the sums", Destination: &cfg.check},
+			&cli.StringFlag{Name: "load", Value: loadCount, Usage: "what workers do: " + loadCount + " or " + loadDescent, Destination: &cfg.load},
+			&cli.StringFlag{Name: "update", Usage: "update rule of -load " + loadDescent + ", such as adagrad:0.1 or sgd:0.1,sqrt", DefaultText: defaultUpdate, Destination: &cfg.update},
 			&cli.BoolFlag{Name: "barrier", Usage: "wait for all ranks after each clock", Destination: &cfg.barrier},
 		},
 		Without: []string{"data", "epochs", "clocks-per-epoch", "target", "out"},
@@ -90,13 +102,16 @@ func (cfg *config) verify(o *apps.Options) error {
 	case cfg.barrier && o.Workers > 1:
 		return errors.Errorf("-barrier with -workers %d: expected one worker a rank", o.Workers)
 	}
-	return nil
+	return cfg.verifyLoad()
 }
 
 func (cfg *config) run(ctx context.Context, job *apps.Job) error {
 	b, err := newBench(job, cfg)
 	if err := job.Together(ctx, err); err != nil {
 		return err
+	}
+	if cfg.load == loadDescent {
+		return newDescent(b).run(ctx)
 	}
 	return b.run(ctx)
 }
