@@ -97,9 +97,11 @@ func (v *View[T]) GetWithin(ctx context.Context, row int64, dst []T, slack Clock
 	if slack < 0 {
 		return 0, errors.Errorf("table %s: slack %d", v.t.spec.Name, slack)
 	}
-	// Own updates stay in the log for as long as looser copies need them.
-	v.kept = max(v.kept, min(slack, maxKept))
-	wanted := max(v.oldest(slack), Clock(v.log.Kept()))
+	wanted := v.oldest(slack)
+	if v.t.plain { // own updates stay in the log for as long as looser copies need them
+		v.kept = max(v.kept, min(slack, maxKept))
+		wanted = max(wanted, Clock(v.log.Kept()))
+	}
 	s := v.slot(row)
 	if v.stamp[s] != v.w.turn || Clock(v.age[s]) < wanted {
 		v.one[0] = int32(s)

@@ -75,11 +75,11 @@ func FTRL(alpha, beta, l1, l2 float64) Update {
 // from. Rows travel with the sum G of their gradients, and come back with the
 // gradient, so messages are twice as long, and the owner keeps nothing for a
 // reader: the correction is exact for any staleness, and for copies from pushes,
-// of the own rank, or read with a slack of their own. What counts is the worker's
-// copy at its first Inc of the row in a clock, whenever that was read; without
-// one, no correction is made. Gradients of the same G are added up, which comes to the same
-// as one after the other (but for the running maximum of z); others of the
-// same batch are applied one by one.
+// of the own rank, or read with a slack of their own. What counts is the copy
+// that the worker has at its first Inc of the row in a clock, also one that it
+// read in an earlier clock; without any, no correction is made. Gradients of the
+// same G are added up, which comes to the same as one after the other but for the
+// running maximum of z; others of a batch are applied one by one.
 func AdaRevision(alpha float64) Update {
 	return known(rule.Spec{Kind: rule.AdaRevision, Rate: alpha})
 }

@@ -202,6 +202,10 @@ func (v *View[T]) trim(c Clock) {
 	if v.t.spec.Policy.eager() {
 		return // acked does it
 	}
+	if !v.t.plain { // no read wants them
+		v.log.Trim(int64(c))
+		return
+	}
 	v.log.Trim(int64(c - v.kept))
 	if v.log.Bytes() > v.w.s.cfg.LogBytes {
 		v.log.Trim(int64(c - v.t.slack))
