@@ -20,6 +20,9 @@
 // ML via a stale synchronous parallel parameter server, NIPS 2013). Only reads
 // wait for others; Clock waits for nothing but back-pressure.
 //
+// A table may have another update rule than addition (TableSpec.Update): what
+// workers send are gradients then, with which the owner of a row takes a step.
+//
 // A Store may be used by several goroutines as far as a method says; a Worker
 // and its Views belong to one goroutine. When a rank is lost, everything that
 // waits fails with an error that matches runtime.ErrRankLost.

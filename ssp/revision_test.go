@@ -3,6 +3,7 @@ package ssp
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
+	"github.com/sspurn/sspurn/ssp/internal/codec"
+	"github.com/sspurn/sspurn/ssp/internal/oplog"
 )
 
 // TestRevisionIsExact: under every policy each gradient is corrected by exactly
@@ -120,5 +123,93 @@ func TestRevisionIsExact(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestRevisedBatch: the gradients of a batch, of several workers and several
+// clocks, are added up by row and gradient sum, and nothing else.
+func TestRevisedBatch(t *testing.T) {
+	const rows, width, ranks = 20, 2, 3
+	type key struct {
+		row int64
+		old float64
+	}
+	for seed := range uint64(50) {
+		runtimetest.SPMD(t, ranks, func(ctx context.Context, c *runtime.Comm) error {
+			s, err := Open(ctx, c, Config{})
+			if err != nil {
+				return err
+			}
+			table, err := CreateTable(ctx, s, TableSpec[float64]{Name: "x", Rows: rows, Width: width, Update: AdaRevision(1)})
+			if err != nil {
+				return err
+			}
+			rng := rand.New(rand.NewPCG(seed, uint64(c.Rank())))
+			want := map[key]float64{}
+			var merge []source[float64]
+			for range rng.IntN(5) { // workers
+				log := oplog.New[float64](rows, 2*width, false)
+				for clock := range int64(rng.IntN(4)) {
+					for range rng.IntN(2 * rows) {
+						row := rng.Int64N(rows)
+						n := log.Touched()
+						at := log.Touch(row, int(row))
+						x := log.Open().At(at)
+						if at == n {
+							x[width] = float64(rng.IntN(3))
+							if x[width] == 2 {
+								x[width] = math.NaN()
+							}
+						}
+						g := float64(rng.IntN(9) - 4)
+						x[0] += g
+						x[1] += 2 * g
+						if old := x[width]; !math.IsNaN(old) {
+							want[key{row, old}] += g
+						} else {
+							want[key{row, -1}] += g
+						}
+					}
+					if e := log.Seal(clock); e != nil {
+						merge = append(merge, source[float64]{e: e})
+					}
+				}
+			}
+			encs, touched := make([]codec.Encoder, ranks), make([]bool, ranks)
+			for o := range encs {
+				encs[o].Begin(nil, codec.Header{Kind: codec.Batch, Rank: c.Rank(), Version: 1})
+			}
+			table.encodeMerged(merge, encs, touched)
+			for o := range encs {
+				var d codec.Decoder
+				if err := d.Reset(encs[o].End()); err != nil {
+					return err
+				}
+				for d.NextTable() {
+					for d.NextRow() {
+						x := make([]float64, 2*width)
+						if err := codec.CopyTo(&d, x); err != nil {
+							return err
+						}
+						k := key{d.Row(), x[width]}
+						if math.IsNaN(x[width]) {
+							k.old = -1
+						}
+						g, ok := want[k]
+						if !ok || x[0] != g || x[1] != 2*g || table.owner(k.row) != o || !touched[o] {
+							return errors.Errorf("seed %d: owner %d gets %v for row %d, want %v of %v", seed, o, x, k.row, g, k.old)
+						}
+						delete(want, k)
+					}
+				}
+				if err := d.Err(); err != nil {
+					return err
+				}
+			}
+			if len(want) > 0 {
+				return errors.Errorf("seed %d: not sent: %v", seed, want)
+			}
+			return s.Close(ctx)
+		})
 	}
 }
