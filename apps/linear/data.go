@@ -149,10 +149,13 @@ func hash(r *apps.Rows, bits int) {
 
 // survey looks at labels and columns of all ranks. It is collective.
 func (cfg *config) survey(ctx context.Context, job *apps.Job, d *dataset, rows, test *apps.Rows) error {
-	top := []int64{-1, 0, 0, 0} // greatest column, a label of -1, one of 0, a row of columns out of order
+	top := []int64{-1, 0, 0, 0} // greatest column, a label of -1, one of 0, a column 0
 	for _, r := range []*apps.Rows{rows, test} {
 		for _, c := range r.Col {
 			top[0] = max(top[0], int64(c))
+			if c == 0 {
+				top[3] = 1
+			}
 		}
 		for i, x := range r.Label {
 			switch x {
@@ -162,9 +165,8 @@ func (cfg *config) survey(ctx context.Context, job *apps.Job, d *dataset, rows, 
 				top[2] = 1
 			}
 		}
-		top[3] += r.Unsorted
 	}
-	unsorted := top[3]
+	unsorted := rows.Unsorted + test.Unsorted
 	if err := collectives.Allreduce(ctx, job.Comm, top, top, collectives.Max); err != nil {
 		return err
 	}
@@ -177,6 +179,9 @@ func (cfg *config) survey(ctx context.Context, job *apps.Job, d *dataset, rows, 
 	}
 	if top[1] > 0 && top[2] > 0 && cfg.classes == nil {
 		err = &apps.InputError{File: job.Data[0], Err: errors.New("expected labels 0 and 1, or -1 and +1, or -positive with the labels that count as 1; found both 0 and -1")}
+	}
+	if cfg.liblinear != "" && top[3] > 0 {
+		err = &apps.InputError{File: cfg.liblinear, Err: errors.New("liblinear counts columns from 1: expected rows without column 0")}
 	}
 	d.zero = cfg.classes == nil && top[2] > 0
 	d.columns = int(top[0] + 1)

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/sspurn/sspurn/apps"
+	"github.com/sspurn/sspurn/ssp"
 )
 
 func main() {
@@ -32,6 +33,8 @@ type config struct {
 	hash        int
 	bias        float64
 	l1, l2      float64
+	update      string
+	rule        ssp.Update // -update, parsed
 	rate, decay float64
 	width       int
 	evaluate    int
@@ -67,8 +70,9 @@ any.
 			&cli.Float64Flag{Name: "bias", Value: 1, Usage: "value of a column that every row has; 0 for none", Destination: &cfg.bias},
 			&cli.Float64Flag{Name: "l1", Usage: "penalty on the absolute values of the weights", Destination: &cfg.l1},
 			&cli.Float64Flag{Name: "l2", Usage: "penalty on half their squares, the bias's included", Destination: &cfg.l2},
-			&cli.Float64Flag{Name: "rate", Value: 0.05, Usage: "step size of the first pass", Destination: &cfg.rate},
-			&cli.Float64Flag{Name: "decay", Value: 0.8, Usage: "factor of the step size from pass to pass", Destination: &cfg.decay},
+			&cli.StringFlag{Name: "update", Value: "adagrad:0.3", Usage: "what the owners of weights do with gradients: `RULE` is sgd:RATE, adagrad:RATE, adarevision:ALPHA, adam:RATE, ftrl:ALPHA,BETA,L1,L2, or add, by which workers take the steps", Destination: &cfg.update},
+			&cli.Float64Flag{Name: "rate", Value: 0.05, Usage: "step size of the first pass, for -update add", Destination: &cfg.rate},
+			&cli.Float64Flag{Name: "decay", Value: 0.8, Usage: "factor of that step size from pass to pass", Destination: &cfg.decay},
 			&cli.IntFlag{Name: "width", Usage: "weights in a row of the table", DefaultText: "derived", Destination: &cfg.width},
 			&cli.IntFlag{Name: "evaluate", Value: 1, Usage: "passes between two evaluations, at which all ranks meet", Destination: &cfg.evaluate},
 			&cli.StringFlag{Name: "predict", Usage: "write the probability of 1 of each row to test on to `FILE`, a line each", Destination: &cfg.predict},
@@ -115,6 +119,13 @@ func (cfg *config) check(o *apps.Options) error {
 	case cfg.predict != "" && cfg.test == "" && cfg.split == 0:
 		return errors.New("-predict without -test and -split: expected rows to predict")
 	}
+	var err error
+	if cfg.rule, err = ssp.ParseUpdate(cfg.update); err != nil {
+		return err
+	}
+	if cfg.l1 > 0 && cfg.rule != ssp.Add() {
+		return errors.Errorf("-l1 with -update %s: expected -update add or, without -l1, ftrl:ALPHA,BETA,L1,L2", cfg.update)
+	}
 	cfg.classes = nil
 	if cfg.positive == "" {
 		return nil
@@ -129,8 +140,13 @@ func (cfg *config) check(o *apps.Options) error {
 	return nil
 }
 
-// rates says, for messages, how large steps are.
-func (cfg *config) rates() string { return fmt.Sprintf("-rate %g", cfg.rate) }
+// steps says, for messages, how large steps are.
+func (cfg *config) steps() string {
+	if cfg.rule == ssp.Add() {
+		return fmt.Sprintf("-rate %g", cfg.rate)
+	}
+	return "-update " + cfg.rule.String()
+}
 
 func (cfg *config) run(ctx context.Context, job *apps.Job) error {
 	var err error
@@ -171,6 +187,7 @@ func (cfg *config) run(ctx context.Context, job *apps.Job) error {
 	}
 	result.Add("objective", t.result.objective)
 	result.Add("nonzero_weights", t.result.nonzeros)
+	result.Add("update", cfg.rule)
 	result.Add("epochs", t.epoch)
 	result.Add("seed", job.Seed)
 	return job.Finish(result)

@@ -74,7 +74,9 @@ func newTrainer(ctx context.Context, job *apps.Job, cfg *config, d *dataset) (*t
 		return nil, err
 	}
 	rows := (d.weights() + t.width - 1) / t.width
-	t.table, err = ssp.CreateTable(ctx, t.store, ssp.TableSpec[float32]{Name: "weights", Rows: int64(rows), Width: t.width})
+	t.table, err = ssp.CreateTable(ctx, t.store, ssp.TableSpec[float32]{
+		Name: "weights", Rows: int64(rows), Width: t.width, Update: cfg.rule,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -131,15 +133,25 @@ func (t *trainer) clock(ctx context.Context, w *ssp.Worker, clock int64) error {
 	if err := view.GetMany(ctx, b.rows, x); err != nil {
 		return err
 	}
+	if t.cfg.rule == ssp.Add() {
+		t.step(l, b, x, d, clock)
+	} else {
+		clear(d)
+		l.gradient(b, x, d, float32(t.cfg.l2))
+	}
+	view.IncMany(b.rows, d)
+	return w.Clock(ctx)
+}
+
+// step takes a batch's steps from the weights x and sets d to their change.
+func (t *trainer) step(l *local, b *batch, x, d []float32, clock int64) {
 	copy(d, x)
-	rate := float32(t.cfg.rate * math.Pow(t.cfg.decay, float64(int(clock/int64(t.batches)))))
+	rate := float32(t.cfg.rate * math.Pow(t.cfg.decay, float64(clock/int64(t.batches))))
 	l.descend(b, x, rate, float32(t.cfg.l1), float32(t.cfg.l2))
 	part := t.part(b.to-b.from, rate)
 	for k, was := range d {
 		d[k] = part * (x[k] - was)
 	}
-	view.IncMany(b.rows, d)
-	return w.Clock(ctx)
 }
 
 // part is the part of a batch's change of the weights that is kept where changes
@@ -259,8 +271,8 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	}
 	f.objective = f.train + t.cfg.l1*abs + t.cfg.l2/2*square
 	if math.IsNaN(f.objective) || math.IsInf(f.objective, 0) {
-		return errors.Errorf("diverged in pass %d: the objective is %g; a smaller rate (%s) or more -clocks-per-epoch (%d) help",
-			t.epoch, f.objective, t.cfg.rates(), t.batches)
+		return errors.Errorf("diverged in pass %d: the objective is %g; smaller steps (%s) or more -clocks-per-epoch (%d) help",
+			t.epoch, f.objective, t.cfg.steps(), t.batches)
 	}
 	if f.tested {
 		f.test, f.acc = sums[1]/float64(t.data.testRows), sums[2]/float64(t.data.testRows)
