@@ -87,6 +87,22 @@ func BenchmarkFloats(b *testing.B) {
 	}
 }
 
+// BenchmarkGradients: one element in six is not zero, anywhere.
+func BenchmarkGradients(b *testing.B) {
+	for _, w := range []int{64, 256} {
+		rng := rand.New(rand.NewPCG(1, 1))
+		rows := factors(rng, w)
+		for _, x := range rows {
+			for i := range x {
+				if rng.IntN(6) > 0 {
+					x[i] = 0
+				}
+			}
+		}
+		benchmarkRows(b, rows)
+	}
+}
+
 func BenchmarkCounts(b *testing.B) {
 	for _, w := range []int{20, 100} {
 		benchmarkRows(b, topics(rand.New(rand.NewPCG(1, 1)), w))

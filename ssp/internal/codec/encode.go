@@ -143,7 +143,12 @@ func Dense[T Elem](e *Encoder, row int64, x []T) {
 			e.buf = appendUvarint(e.buf, zigzag(int64(v)))
 		}
 	default:
-		e.buf = appendUvarint(e.buf, uint64(nonzeros(x)))
+		n := nonzeros(x)
+		e.buf = appendUvarint(e.buf, uint64(n))
+		if x, ok := any(x).([]float32); ok {
+			e.buf = appendFloats(e.buf, x, n)
+			break
+		}
 		next := 0
 		for i, v := range x {
 			if isZero(v) {
@@ -245,16 +250,6 @@ func countShape[T Elem](x []T, size int) shape {
 		return counted
 	}
 	return dense
-}
-
-func nonzeros[T Elem](x []T) int {
-	n := 0
-	for _, v := range x {
-		if !isZero(v) {
-			n++
-		}
-	}
-	return n
 }
 
 // isZero tells 0 from -0: a row must arrive as it left.
