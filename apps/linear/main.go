@@ -34,7 +34,8 @@ type config struct {
 	bias        float64
 	l1, l2      float64
 	update      string
-	rule        ssp.Update // -update, parsed
+	rule        ssp.Update // -update, parsed; derived from the rows if that is empty
+	adagrad     float64    // rate of -update adagrad, if it was derived or -l1 is given
 	rate, decay float64
 	width       int
 	evaluate    int
@@ -70,7 +71,7 @@ any.
 			&cli.Float64Flag{Name: "bias", Value: 1, Usage: "value of a column that every row has; 0 for none", Destination: &cfg.bias},
 			&cli.Float64Flag{Name: "l1", Usage: "penalty on the absolute values of the weights", Destination: &cfg.l1},
 			&cli.Float64Flag{Name: "l2", Usage: "penalty on half their squares, the bias's included", Destination: &cfg.l2},
-			&cli.StringFlag{Name: "update", Value: "adagrad:0.3", Usage: "what the owners of weights do with gradients: `RULE` is sgd:RATE, adagrad:RATE, adarevision:ALPHA, adam:RATE, ftrl:ALPHA,BETA,L1,L2, or add, by which workers take the steps", Destination: &cfg.update},
+			&cli.StringFlag{Name: "update", Usage: "what the owners of weights do with gradients: `RULE` is sgd:RATE, adagrad:RATE, adarevision:ALPHA, adam:RATE, ftrl:ALPHA,BETA,L1,L2, or add, by which workers take the steps", DefaultText: "adagrad, its rate 1 / mean squared length of a row", Destination: &cfg.update},
 			&cli.Float64Flag{Name: "rate", Value: 0.05, Usage: "step size of the first pass, for -update add", Destination: &cfg.rate},
 			&cli.Float64Flag{Name: "decay", Value: 0.8, Usage: "factor of that step size from pass to pass", Destination: &cfg.decay},
 			&cli.IntFlag{Name: "width", Usage: "weights in a row of the table", DefaultText: "derived", Destination: &cfg.width},
@@ -119,12 +120,8 @@ func (cfg *config) check(o *apps.Options) error {
 	case cfg.predict != "" && cfg.test == "" && cfg.split == 0:
 		return errors.New("-predict without -test and -split: expected rows to predict")
 	}
-	var err error
-	if cfg.rule, err = ssp.ParseUpdate(cfg.update); err != nil {
+	if err := cfg.parseUpdate(); err != nil {
 		return err
-	}
-	if cfg.l1 > 0 && cfg.rule != ssp.Add() {
-		return errors.Errorf("-l1 with -update %s: expected -update add or, without -l1, ftrl:ALPHA,BETA,L1,L2", cfg.update)
 	}
 	cfg.classes = nil
 	if cfg.positive == "" {
@@ -145,7 +142,7 @@ func (cfg *config) steps() string {
 	if cfg.rule == ssp.Add() {
 		return fmt.Sprintf("-rate %g", cfg.rate)
 	}
-	return "-update " + cfg.rule.String()
+	return "-update " + cfg.update
 }
 
 func (cfg *config) run(ctx context.Context, job *apps.Job) error {
@@ -164,6 +161,7 @@ func (cfg *config) run(ctx context.Context, job *apps.Job) error {
 	if err != nil {
 		return err
 	}
+	cfg.settle(d)
 	t, err := newTrainer(ctx, job, cfg, d)
 	if err != nil {
 		return err
@@ -187,7 +185,7 @@ func (cfg *config) run(ctx context.Context, job *apps.Job) error {
 	}
 	result.Add("objective", t.result.objective)
 	result.Add("nonzero_weights", t.result.nonzeros)
-	result.Add("update", cfg.rule)
+	result.Add("update", cfg.update)
 	result.Add("epochs", t.epoch)
 	result.Add("seed", job.Seed)
 	return job.Finish(result)

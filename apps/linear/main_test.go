@@ -111,14 +111,14 @@ func TestSameModelUnderEveryPolicy(t *testing.T) {
 		update         string
 	}{
 		{ssp.BSP(), 1, 1, "adagrad:0.2"}, {ssp.BSP(), 2, 1, "adagrad:0.2"}, {ssp.SSP(3), 3, 1, "adagrad:0.2"}, {ssp.ESSP(3), 5, 1, "adagrad:0.2"},
-		{ssp.SSP(1), 8, 1, "adagrad:0.2"}, {ssp.Async(), 2, 1, "adagrad:0.1"}, {ssp.SSP(2), 2, 2, "adagrad:0.2"}, {ssp.BSP(), 3, 2, "sgd:0.01"},
-		{ssp.SSP(1), 2, 1, "ftrl:0.1"}, {ssp.SSP(3), 3, 1, "adarevision:0.2"}, {ssp.ESSP(1), 2, 1, "adam:0.02"},
+		{ssp.SSP(1), 8, 1, "adagrad:0.2"}, {ssp.Async(), 2, 1, "adagrad:0.1"}, {ssp.SSP(2), 2, 2, "adagrad:0.2"}, {ssp.BSP(), 3, 2, "sgd:0.003"},
+		{ssp.SSP(1), 2, 1, "ftrl:0.3"}, {ssp.SSP(3), 3, 1, "adarevision:0.2"}, {ssp.ESSP(1), 2, 1, "adam:0.02"},
 		{ssp.BSP(), 1, 1, "add"}, {ssp.BSP(), 5, 1, "add"}, {ssp.SSP(3), 3, 1, "add"}, {ssp.ESSP(3), 2, 2, "add"}, {ssp.Async(), 2, 1, "add"},
 	} {
 		result := run(x.policy, x.ranks, x.workers, 20, x.update)
 		most := 1.04
-		if x.update == "add" {
-			most = 1.2 // changes that meet are averaged, and make less of a pass
+		if _, bounded := x.policy.Staleness(); x.update == "add" || !bounded {
+			most = 1.2 // changes that meet are averaged, and make less of a pass; or come when they come
 		}
 		if got := number(t, result, "objective"); got > most*goal {
 			t.Errorf("%v, %d × %d, %s: objective %g after 20 passes, want near %g", x.policy, x.ranks, x.workers, x.update, got, goal)
@@ -195,12 +195,12 @@ func TestBSPRepeatsBitForBit(t *testing.T) {
 func TestOneRankIsTheReference(t *testing.T) {
 	path := planted(t, 600, 9)
 	const epochs, batches = 4, 13
-	for _, update := range []string{"add", "sgd:0.02", "adagrad:0.2"} {
-		cfg := defaults()
-		cfg.update, cfg.l1 = update, 0
-		if update == "add" {
-			cfg.l1 = 1e-3
-		}
+	for _, x := range []struct {
+		update string
+		l1     float64
+	}{{"add", 1e-3}, {"sgd:0.02", 0}, {"adagrad:0.2", 0}, {"adagrad:0.2", 1e-3}} {
+		update, cfg := x.update, defaults()
+		cfg.update, cfg.l1 = update, x.l1
 		out := filepath.Join(t.TempDir(), "model")
 		o := apps.Options{Policy: ssp.BSP(), Workers: 1, Seed: 5, Epochs: epochs, ClocksPerEpoch: batches, Data: []string{path}, Out: out}
 		result, err := train(t, 1, cfg, o)
@@ -250,6 +250,18 @@ func TestOneRankIsTheReference(t *testing.T) {
 				freq[j]++
 			}
 		}
+		gradients := map[int]float64{} // that a pass has for each column
+		for b := range batches {
+			touched := map[int]bool{}
+			for _, r := range rows[len(rows)*b/batches : len(rows)*(b+1)/batches] {
+				for j := range r.x {
+					touched[j] = true
+				}
+			}
+			for j := range touched {
+				gradients[j]++
+			}
+		}
 		w, sum := map[int]float64{}, map[int]float64{}
 		at := func(r row) float64 {
 			z := 0.0
@@ -286,7 +298,9 @@ func TestOneRankIsTheReference(t *testing.T) {
 						w[j] -= 0.02 * g[j]
 					} else if g[j] != 0 {
 						sum[j] += g[j] * g[j]
-						w[j] -= 0.2 * g[j] / (math.Sqrt(sum[j]) + 1e-8)
+						step := 0.2 / (math.Sqrt(sum[j]) + 1e-8)
+						w[j] -= step * g[j]
+						w[j] = math.Copysign(max(0, math.Abs(w[j])-step*cfg.l1*float64(len(rows))/gradients[j]), w[j])
 					}
 				}
 			}
@@ -425,27 +439,41 @@ func TestTargetWithoutTestIsOfTheTrainingRows(t *testing.T) {
 func TestL1LeavesFewWeights(t *testing.T) {
 	path := planted(t, 1000, 9)
 	last := int64(1 << 30)
-	for _, l1 := range []float64{0, 0.01, 0.05} {
-		cfg := defaults()
-		cfg.update, cfg.l1 = "add", l1
-		result, err := train(t, 1, cfg, apps.Options{Policy: ssp.BSP(), Seed: 1, Epochs: 10, Data: []string{path}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := int64(number(t, result, "nonzero_weights"))
-		if n >= last || n < 1 {
-			t.Errorf("-l1 %g leaves %d weights, a smaller one %d", l1, n, last)
+	for _, l1 := range []float64{0, 0.02, 0.05} {
+		n := int64(0)
+		for _, x := range []struct {
+			ranks, workers int
+			update         string
+			policy         ssp.Policy
+		}{{1, 1, "add", ssp.BSP()}, {1, 1, "", ssp.BSP()}, {3, 1, "adagrad:0.1", ssp.SSP(1)}, {2, 2, "", ssp.BSP()}} {
+			cfg := defaults()
+			cfg.update, cfg.l1 = x.update, l1
+			result, err := train(t, x.ranks, cfg, apps.Options{Policy: x.policy, Workers: x.workers, Seed: 1, Epochs: 10, Data: []string{path}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			left := int64(number(t, result, "nonzero_weights"))
+			if left >= last || left < 1 {
+				t.Errorf("%d × %d, -update %q: -l1 %g leaves %d weights, a smaller one %d", x.ranks, x.workers, x.update, l1, left, last)
+			}
+			n = max(n, left)
 		}
 		last = n
 	}
-	cfg := defaults()
-	cfg.update = "ftrl:0.1,1,400,0"
-	result, err := train(t, 3, cfg, apps.Options{Policy: ssp.SSP(1), Seed: 1, Epochs: 10, Data: []string{path}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := number(t, result, "nonzero_weights"); n > 40 || n < 1 {
-		t.Errorf("ftrl with l1 leaves %g weights", n)
+	for _, x := range []struct {
+		update string
+		l1     float64
+		policy ssp.Policy
+	}{{"ftrl:0.1,1,400,0", 0, ssp.SSP(1)}, {"", 0.05, ssp.Async()}} {
+		cfg := defaults()
+		cfg.update, cfg.l1 = x.update, x.l1
+		result, err := train(t, 3, cfg, apps.Options{Policy: x.policy, Seed: 1, Epochs: 10, Data: []string{path}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := number(t, result, "nonzero_weights"); n > 40 || n < 1 {
+			t.Errorf("%v, -update %q, -l1 %g: %g weights are left", x.policy, x.update, x.l1, n)
+		}
 	}
 }
 
@@ -504,22 +532,23 @@ func TestDivergenceIsAnError(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for name, change := range map[string]func(*config, *apps.Options){
-		"-data":            func(_ *config, o *apps.Options) { o.Data = nil },
-		"-split":           func(c *config, _ *apps.Options) { c.split = 1 },
-		"-split and -test": func(c *config, _ *apps.Options) { c.test = "x" },
-		"-features":        func(c *config, _ *apps.Options) { c.features = "log" },
-		"-hash":            func(c *config, _ *apps.Options) { c.hash = 29 },
-		"-bias":            func(c *config, _ *apps.Options) { c.bias = math.Inf(1) },
-		"-l1":              func(c *config, _ *apps.Options) { c.l1 = -1 },
-		"-l1 ":             func(c *config, _ *apps.Options) { c.l1 = 1 },
-		"-l2":              func(c *config, _ *apps.Options) { c.l2 = math.NaN() },
-		"update":           func(c *config, _ *apps.Options) { c.update = "best" },
-		"-rate":            func(c *config, _ *apps.Options) { c.rate = 0 },
-		"-decay":           func(c *config, _ *apps.Options) { c.decay = 1.5 },
-		"-width":           func(c *config, _ *apps.Options) { c.width = -1 },
-		"-evaluate":        func(c *config, _ *apps.Options) { c.evaluate = 0 },
-		"-predict":         func(c *config, _ *apps.Options) { c.split, c.predict = 0, "p" },
-		"-positive":        func(c *config, _ *apps.Options) { c.positive = "1,,2" },
+		"-data":                         func(_ *config, o *apps.Options) { o.Data = nil },
+		"-split":                        func(c *config, _ *apps.Options) { c.split = 1 },
+		"-split and -test":              func(c *config, _ *apps.Options) { c.test = "x" },
+		"-features":                     func(c *config, _ *apps.Options) { c.features = "log" },
+		"-hash":                         func(c *config, _ *apps.Options) { c.hash = 29 },
+		"-bias":                         func(c *config, _ *apps.Options) { c.bias = math.Inf(1) },
+		"-l1":                           func(c *config, _ *apps.Options) { c.l1 = -1 },
+		"-l1 with -update sgd":          func(c *config, _ *apps.Options) { c.l1, c.update = 1, "sgd:1" },
+		"-l1 with -update adagrad:1,sq": func(c *config, _ *apps.Options) { c.l1, c.update = 1, "adagrad:1,sqrt" },
+		"-l2":                           func(c *config, _ *apps.Options) { c.l2 = math.NaN() },
+		"update":                        func(c *config, _ *apps.Options) { c.update = "best" },
+		"-rate":                         func(c *config, _ *apps.Options) { c.rate = 0 },
+		"-decay":                        func(c *config, _ *apps.Options) { c.decay = 1.5 },
+		"-width":                        func(c *config, _ *apps.Options) { c.width = -1 },
+		"-evaluate":                     func(c *config, _ *apps.Options) { c.evaluate = 0 },
+		"-predict":                      func(c *config, _ *apps.Options) { c.split, c.predict = 0, "p" },
+		"-positive":                     func(c *config, _ *apps.Options) { c.positive = "1,,2" },
 	} {
 		cfg, o := defaults(), apps.Options{Data: []string{"x"}}
 		if err := cfg.check(&o); err != nil {

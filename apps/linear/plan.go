@@ -29,17 +29,30 @@ func underway(workers int, p ssp.Policy) int {
 }
 
 const (
-	rowsUnderway = 512 // training rows that may be on their way together, by derivedClocks
-	leastBatch   = 16  // rows that are worth a clock
-	mostBatch    = 128 // rows after which a gradient is worth a step
+	rowsUnderway = 1024 // training rows that may be on their way together, by derivedClocks
+	leastBatch   = 32   // rows that are worth a clock
+	mostBatch    = 256  // rows after which a gradient is worth a step
 )
 
 // derivedClocks is the default number of clocks a pass: so many that the rows of
-// all batches under way are 512 together, in batches of 16 to 128 rows.
+// all batches under way are 1024 together, in batches of 32 to 256 rows.
 func derivedClocks(rows int64, workers int, p ssp.Policy) int {
 	each := (rows + int64(workers) - 1) / int64(workers)
 	batch := min(max(rowsUnderway/int64(underway(workers, p)), leastBatch), mostBatch)
 	return int(max(1, (each+batch-1)/batch))
+}
+
+// derivedRate is the default rate of AdaGrad for rows of a mean squared length,
+// to two digits, so that it is the same whatever the number of ranks. A first
+// step moves every weight of a batch by the rate; weights are the smaller the
+// longer the rows, and rows with many values have many weights to share a step.
+func derivedRate(square float64) float64 {
+	rate := 1 / square
+	if !(rate > 1e-30 && rate < 1e30) { // rows without values, or absurd ones
+		return 1
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(rate))-1)
+	return math.Round(rate/unit) * unit
 }
 
 // What reading, adding to and sending a table row and each of its elements
@@ -91,14 +104,14 @@ func distinct(ctx context.Context, c *runtime.Comm, rows []*apps.Rows, batches, 
 	return float64(sums[0]) / float64(sums[1]), nil
 }
 
-// shuffle sets order to a random order of the batches that seed, worker and pass
+// shuffle sets order to a random order of the batches that seed, rank and pass
 // decide.
-func shuffle(order []int32, seed uint64, worker, pass int) {
+func shuffle(order []int32, seed uint64, rank, pass int) {
 	for i := range order {
 		order[i] = int32(i)
 	}
 	for i := len(order) - 1; i > 0; i-- {
-		k := int(apps.Uniform(seed, uint64(worker)<<32|uint64(pass), uint64(i)) * float64(i+1))
+		k := int(apps.Uniform(seed, uint64(rank)<<32|uint64(pass), uint64(i)) * float64(i+1))
 		order[i], order[k] = order[k], order[i]
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"slices"
 	"testing"
 
@@ -14,16 +15,24 @@ func TestDerivedClocks(t *testing.T) {
 		policy  ssp.Policy
 		want    int
 	}{
-		{32000, 1, ssp.SSP(3), 250}, // nobody else: 128 rows
-		{32000, 4, ssp.BSP(), 63},   // 4 batches under way
-		{32000, 4, ssp.SSP(3), 206}, // 13
-		{32000, 4, ssp.Async(), 206},
-		{32000, 8, ssp.SSP(30), 250}, // as small as they get
+		{32000, 1, ssp.SSP(3), 125}, // nobody else: 256 rows
+		{32000, 4, ssp.BSP(), 32},   // 4 batches under way
+		{32000, 4, ssp.SSP(3), 103}, // 13
+		{32000, 4, ssp.Async(), 103},
+		{32000, 8, ssp.SSP(30), 125}, // as small as they get
 		{5, 8, ssp.BSP(), 1},
 		{1, 1, ssp.SSP(1 << 30), 1},
 	} {
 		if got := derivedClocks(x.rows, x.workers, x.policy); got != x.want {
 			t.Errorf("%d rows, %d workers, %v: %d clocks, want %d", x.rows, x.workers, x.policy, got, x.want)
+		}
+	}
+}
+
+func TestDerivedRate(t *testing.T) {
+	for _, x := range []struct{ square, want float64 }{{1, 1}, {14.87, 0.067}, {2, 0.5}, {3e8, 3.3e-9}, {0.012, 83}, {0, 1}, {1e300, 1}} {
+		if got := derivedRate(x.square); math.Abs(got-x.want) > 1e-12*x.want {
+			t.Errorf("squared length %g: rate %g, want %g", x.square, got, x.want)
 		}
 	}
 }

@@ -74,9 +74,15 @@ func newTrainer(ctx context.Context, job *apps.Job, cfg *config, d *dataset) (*t
 		return nil, err
 	}
 	rows := (d.weights() + t.width - 1) / t.width
-	t.table, err = ssp.CreateTable(ctx, t.store, ssp.TableSpec[float32]{
-		Name: "weights", Rows: int64(rows), Width: t.width, Update: cfg.rule,
-	})
+	spec := ssp.TableSpec[float32]{Name: "weights", Rows: int64(rows), Width: t.width, Update: cfg.rule}
+	if cfg.l1 > 0 && cfg.rule != ssp.Add() {
+		share, err := t.shares(ctx, job.Comm, rows*t.width)
+		if err != nil {
+			return nil, err
+		}
+		spec.Rule = proximal(cfg.adagrad, cfg.l1, t.width, share)
+	}
+	t.table, err = ssp.CreateTable(ctx, t.store, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +91,15 @@ func newTrainer(ctx context.Context, job *apps.Job, cfg *config, d *dataset) (*t
 }
 
 // at returns the batch that a worker does at a clock, counted over all passes.
-func (l *local) at(clock int64, seed uint64, worker int) *batch {
+// All workers of a rank go through theirs in the same order, so that the same
+// ones leave together in every pass.
+func (l *local) at(clock int64, seed uint64, rank int) *batch {
 	n := int64(len(l.batches))
 	pass := int(clock / n)
 	if pass != l.pass && pass != l.pass+1 || l.pass < 0 {
 		l.pass = pass
-		shuffle(l.orders[0], seed, worker, pass)
-		shuffle(l.orders[1], seed, worker, pass+1)
+		shuffle(l.orders[0], seed, rank, pass)
+		shuffle(l.orders[1], seed, rank, pass+1)
 	}
 	return &l.batches[l.orders[pass-l.pass][clock%n]]
 }
@@ -126,9 +134,9 @@ func (t *trainer) passes(ctx context.Context, n int) error {
 // clock is one clock of a worker: a batch.
 func (t *trainer) clock(ctx context.Context, w *ssp.Worker, clock int64) error {
 	l, view := t.local[w.Index()], t.table.View(w)
-	worker := t.job.Comm.Rank()*t.job.Workers + w.Index()
-	b := l.at(clock, t.job.Seed, worker)
-	view.Prefetch(l.at(clock+1, t.job.Seed, worker).rows...) // they come while this clock computes
+	rank := t.job.Comm.Rank()
+	b := l.at(clock, t.job.Seed, rank)
+	view.Prefetch(l.at(clock+1, t.job.Seed, rank).rows...) // they come while this clock computes
 	x, d := l.x[:len(b.rows)*t.width], l.d[:len(b.rows)*t.width]
 	if err := view.GetMany(ctx, b.rows, x); err != nil {
 		return err
