@@ -21,6 +21,10 @@ type Config struct {
 	// for none, so that exactly the rows that are read are fetched.
 	Refetch int
 
+	// Prefetch is what workers ask for before they need it, beside their own calls
+	// of View.Prefetch; default OnDemand.
+	Prefetch Prefetch
+
 	// Straggle slows workers down, as bootstrap.ParseStraggle describes; default what
 	// the launcher was told. Seed makes its random delays.
 	Straggle string

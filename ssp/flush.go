@@ -10,6 +10,7 @@ import (
 // departure tells a worker with which versions its updates of a clock left.
 type departure struct {
 	from, to int64 // clocks
+	eager    bool  // those to tables whose updates wait for nobody
 	versions []uint64
 }
 
@@ -69,10 +70,16 @@ func (s *Store) flush(ctx context.Context) error {
 		s.wmu.Lock()
 		low := s.clocks.Min()
 		end := int64(0)
+		tables := s.tables
 		for _, w := range s.workers {
 			end = max(end, int64(w.clock))
+			if low != clock.Forever {
+				continue
+			}
+			for _, t := range tables { // a worker closes with the timestamp of its block
+				end = max(end, int64(t.policy().last(w.clock)))
+			}
 		}
-		tables := s.tables
 		s.wmu.Unlock()
 		if s.sent >= low {
 			return nil
@@ -95,7 +102,7 @@ func (s *Store) flush(ctx context.Context) error {
 			versions[o] = s.versions[o]
 		}
 		for _, w := range s.workers {
-			w.tell(departure{at, last, versions})
+			w.tell(departure{at, last, false, versions})
 		}
 		if err := s.post(ctx, s.encoders, nil); err != nil {
 			return err
@@ -151,8 +158,8 @@ func (s *Store) postAll(ctx context.Context, encs []codec.Encoder, marked []bool
 	return nil
 }
 
-// sendEager sends the worker's updates to tables without bound, in a batch that
-// does not tick.
+// sendEager sends the worker's sealed updates to tables that are eager, in a batch
+// that does not tick.
 func (w *Worker) sendEager(ctx context.Context) error {
 	s := w.s
 	if err := s.acquire(ctx); err != nil {
@@ -176,7 +183,7 @@ func (w *Worker) sendEager(ctx context.Context) error {
 			versions[o] = s.versions[o]
 		}
 	}
-	d := departure{int64(w.clock), int64(w.clock), versions}
+	d := departure{int64(w.clock), int64(w.clock), true, versions}
 	for _, v := range w.views {
 		if v != nil && v.pendingEager() {
 			v.left(d)

@@ -94,11 +94,8 @@ func mixed(ctx context.Context, w *ssp.Worker, tables []*ssp.Table[int64], self 
 				}
 				for o, sum := range x {
 					low, high := from, to
-					if bound, ok := table.Policy().Staleness(); ok {
-						low, high = max(from, clock-int64(bound)), min(to, clock+int64(bound)+1)
-						if table.Policy() == ssp.BSP() {
-							high = clock
-						}
+					if least, most, ok := table.Policy().Window(ssp.Clock(clock)); ok {
+						low, high = max(from, int64(least)), min(to, max(from, int64(most)))
 					}
 					if o == self {
 						low, high = clock, clock
@@ -231,7 +228,7 @@ func TestEvents(t *testing.T) {
 				if classes := slices.Sorted(maps.Keys(bytes)); !slices.Equal(classes, []string{"control", "fetch", "push", "raw", "update", "wire"}) {
 					t.Errorf("rank %d: classes %v", rank, classes)
 				}
-				if pushed := bytes["push"] > 0; pushed != (p.String()[0] == 'e' || p == ssp.Async() || p == ssp.Auto(3)) || bytes["update"] == 0 || bytes["fetch"] == 0 {
+				if pushed := bytes["push"] > 0; pushed != pushes(p) || bytes["update"] == 0 || bytes["fetch"] == 0 {
 					t.Errorf("rank %d: bytes %v", rank, bytes)
 				}
 				if raw := bytes["update"] + bytes["fetch"] + bytes["push"]; bytes["raw"] != raw { // too little to compress

@@ -18,7 +18,8 @@ type Clock int64
 // TableSpec it stands for that of Config, in Config for BSP.
 type Policy struct {
 	kind      kind
-	staleness int32
+	staleness int32 // in blocks, where there are any
+	block     int32 // clocks that leave together; 0: one
 }
 
 type kind uint8
@@ -30,6 +31,8 @@ const (
 	essp
 	async
 	auto
+	absp
+	capped
 	kinds
 )
 
@@ -48,6 +51,9 @@ var schemes = [kinds]scheme{
 	essp:  {"essp", "essp:S", bounds(essp), staleness},
 	async: {"async", "async", plain(async), nil},
 	auto:  {"auto", "auto[:S]", parseAuto, staleness},
+
+	absp:   {"absp", "absp:K", blocks, blockArgs},
+	capped: {"cap", "cap:S", bounds(capped), staleness},
 }
 
 // maxStaleness bounds s of SSP and ESSP.
@@ -103,6 +109,13 @@ func parseAuto(a *arguments) (Policy, error) {
 	return p, err
 }
 
+// CAP is clock-bounded asynchronous: the bound is that of SSP, but updates leave
+// at the worker's own Clock, or before it, at a read, when many rows have
+// gathered, and rows that were read once are pushed whenever they have changed
+// (Wei et al., Consistency models of distributed machine learning, 2013). It
+// panics unless 0 <= s <= 2³⁰.
+func CAP(s int) Policy { return bounded(capped, s) }
+
 func bounded(k kind, s int) Policy {
 	if s < 0 || s > maxStaleness {
 		panic("ssp: staleness " + strconv.Itoa(s))
@@ -110,9 +123,11 @@ func bounded(k kind, s int) Policy {
 	return Policy{kind: k, staleness: int32(s)}
 }
 
-// Staleness returns the bound s of the policy; ok is false when it has none.
+// Staleness returns the bound s of the policy: a copy that is read has an age of
+// at least the reader's clock − s. ok is false when it has none. Under WPC(k, s)
+// it is k·(s+1)−1.
 func (p Policy) Staleness() (s Clock, ok bool) {
-	return Clock(p.staleness), p.kind != async
+	return p.Block()*(Clock(p.staleness)+1) - 1, p.limited()
 }
 
 // Typical is the staleness that a program may reckon with when it decides how
@@ -138,10 +153,10 @@ func (p Policy) String() string {
 	return s.name + ":" + s.args(p)
 }
 
-// ParsePolicy reads "bsp", "ssp:3", "essp:3", "async" or "auto:7". "ssp" and
-// "essp" without a number take their bound from staleness, which must not be
-// negative then; "auto" without one has a bound of 7. A staleness above zero
-// that contradicts the text is an error.
+// ParsePolicy reads "bsp", "ssp:3", "essp:3", "async", "auto:7", "absp:4",
+// "absp:2,1" (WPC) or "cap:3". "ssp", "essp" and "cap" without a number take their
+// bound from staleness, which must not be negative then; "auto" without one has a
+// bound of 7. A staleness above zero that contradicts the text is an error.
 func ParsePolicy(text string, staleness int) (Policy, error) {
 	name, args, given := strings.Cut(text, ":")
 	for k := unset + 1; k < kinds; k++ {
@@ -228,24 +243,28 @@ func bounds(k kind) func(*arguments) (Policy, error) {
 func staleness(p Policy) string { return strconv.Itoa(int(p.staleness)) }
 
 // ordered: the batches of a clock are applied together, in rank order.
-func (p Policy) ordered() bool { return p.kind == bsp }
+func (p Policy) ordered() bool { return p.kind == bsp || p.kind == absp && p.staleness == 0 }
 
 // pushes: the first read of a row subscribes to it.
-func (p Policy) pushes() bool { return p.kind == essp || p.kind == async || p.kind == auto }
+func (p Policy) pushes() bool { return p.kind == essp || p.kind == auto || p.eager() }
 
 // tuned: workers choose the slack, up to that of the policy.
 func (p Policy) tuned() bool { return p.kind == auto }
 
 // eager: updates leave at the worker's own Clock and are pushed when applied.
-func (p Policy) eager() bool { return p.kind == async }
+func (p Policy) eager() bool { return p.kind == async || p.kind == capped }
+
+// limited: reads have a bound in clocks.
+func (p Policy) limited() bool { return p.kind != async }
 
 // unbounded as a slack lets a read use any copy.
 const unbounded Clock = 1 << 60
 
 // slack is the bound of reads.
 func (p Policy) slack() Clock {
-	if p.kind == async {
+	if !p.limited() {
 		return unbounded
 	}
-	return Clock(p.staleness)
+	s, _ := p.Staleness()
+	return s
 }

@@ -29,6 +29,18 @@ func TestParsePolicy(t *testing.T) {
 		{"auto:15", 0, ssp.Auto(15), ""},
 		{"auto:64", 0, ssp.Policy{}, "at most 63"},
 		{"auto:1,2", 0, ssp.Policy{}, "expected one number"},
+		{"absp:4", 0, ssp.ABSP(4), ""},
+		{"absp:4", -1, ssp.ABSP(4), ""},
+		{"absp:2,1", 0, ssp.WPC(2, 1), ""},
+		{"absp:2", 1, ssp.WPC(2, 1), ""},
+		{"absp:4,0", 0, ssp.ABSP(4), ""},
+		{"cap:3", 0, ssp.CAP(3), ""},
+		{"cap", 3, ssp.CAP(3), ""},
+		{"absp", 0, ssp.Policy{}, "absp:K"},
+		{"absp:0", 0, ssp.Policy{}, "from 1"},
+		{"absp:1,2,3", 0, ssp.Policy{}, "absp:K"},
+		{"absp:65536,65536", 0, ssp.Policy{}, "more than"},
+		{"cap:1,2", 0, ssp.Policy{}, "expected one number"},
 		{"ssp:3", 4, ssp.Policy{}, "contradicts"},
 		{"bsp", 1, ssp.Policy{}, "contradicts"},
 		{"async", 1, ssp.Policy{}, "contradicts"},
@@ -38,7 +50,7 @@ func TestParsePolicy(t *testing.T) {
 		{"ssp:", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:-1", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:99999999999", 0, ssp.Policy{}, "expected a number"},
-		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async or auto[:S]"},
+		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async, auto[:S], absp:K or cap:S"},
 		{"", 0, ssp.Policy{}, "expected bsp"},
 	} {
 		got, err := ssp.ParsePolicy(x.text, x.staleness)
@@ -49,7 +61,7 @@ func TestParsePolicy(t *testing.T) {
 }
 
 func FuzzParsePolicy(f *testing.F) {
-	for _, s := range []string{"bsp", "ssp:3", "essp:0", "async", "ssp", "ssp:07", "vap:1"} {
+	for _, s := range []string{"bsp", "ssp:3", "essp:0", "async", "ssp", "ssp:07", "vap:1", "absp:4,1"} {
 		f.Add(s, 0)
 	}
 	f.Fuzz(func(t *testing.T, text string, staleness int) {

@@ -66,7 +66,7 @@ func slowed(t *testing.T, p ssp.Policy, record bootstrap.Recording, slow, worker
 // TestGatesByRank: the records of all ranks name the one that was waited for,
 // whoever owns the row and however it came.
 func TestGatesByRank(t *testing.T) {
-	for _, p := range []ssp.Policy{ssp.BSP(), ssp.SSP(1), ssp.ESSP(0), ssp.ESSP(2), ssp.Async()} {
+	for _, p := range []ssp.Policy{ssp.BSP(), ssp.SSP(1), ssp.ESSP(0), ssp.ESSP(2), ssp.Async(), ssp.ABSP(4), ssp.CAP(2)} {
 		for slow := range 3 {
 			synctest.Test(t, func(t *testing.T) {
 				cluster := slowed(t, p, bootstrap.RecordReport, slow, 2, 40)
@@ -161,21 +161,21 @@ func TestSpans(t *testing.T) {
 							}
 						}
 					}
-					pushes := 0
+					lanes := 0
 					for lane := range end {
 						if lane >= telemetry.LanePush {
-							pushes++
+							lanes++
 							if peer := lane - telemetry.LanePush; end[lane].On != peer || peer == rank || end[lane].Bytes == 0 {
 								t.Errorf("%v: rank %d: push %+v", p, rank, end[lane])
 							}
 						}
 					}
 					want := 0
-					if record == bootstrap.RecordTrace && (p == ssp.Async() || p == ssp.Auto(3) || p.String()[0] == 'e') {
+					if record == bootstrap.RecordTrace && pushes(p) {
 						want = 2
 					}
-					if pushes != want {
-						t.Errorf("%v: rank %d: %d lanes of pushes, want %d", p, rank, pushes, want)
+					if lanes != want {
+						t.Errorf("%v: rank %d: %d lanes of pushes, want %d", p, rank, lanes, want)
 					}
 					if _, ok := end[telemetry.LaneRank]; ok != (record == bootstrap.RecordTrace) || ok && end[telemetry.LaneRank].Name != "close" {
 						t.Errorf("%v: rank %d: %+v", p, rank, end[telemetry.LaneRank])

@@ -20,11 +20,11 @@ type need[T Elem] struct {
 }
 
 // Prefetch asks for copies of the rows that will do after the next Clock, where
-// there are none: age Now()+1−s. It does not wait. Rows may repeat.
+// there are none: age Now()+1−s under SSP(s). It does not wait. Rows may repeat.
 func (v *View[T]) Prefetch(rows ...int64) {
 	t := v.t
 	now := int64(v.w.clock)
-	wanted := int64(max(t.s.syncAt, v.w.clock+1-t.slack))
+	wanted := int64(max(t.s.syncAt, t.spec.Policy.oldest(v.w.clock+1)))
 	for _, row := range rows {
 		if uint64(row) >= uint64(t.spec.Rows) {
 			panic("ssp: prefetch: " + v.outside(row).Error())
@@ -38,20 +38,21 @@ func (v *View[T]) Prefetch(rows ...int64) {
 		if len(f.asks) == 0 {
 			continue
 		}
-		v.reduce(o, f, wanted, now)
+		v.reduce(o, f, wanted, now, false)
 		v.send(o, f, wanted)
 	}
 }
 
-// reduce leaves of f.asks the rows that must be asked for.
-func (v *View[T]) reduce(o int, f *need[T], wanted, now int64) {
+// reduce leaves of f.asks the rows that must be asked for: those without a copy
+// of an age, or all, that have not been asked for yet.
+func (v *View[T]) reduce(o int, f *need[T], wanted, now int64, all bool) {
 	p := &v.t.peers[o]
 	n := 0
 	for i := 0; i < len(f.asks); {
 		p.mu.Lock()
 		for end := min(i+lockRows, len(f.asks)); i < end; i++ {
 			row := f.asks[i]
-			if c := p.cache.Find(row); c >= 0 {
+			if c := p.cache.Find(row); c >= 0 && !all {
 				if age, _ := p.cache.Age(c); age >= wanted {
 					continue
 				}
@@ -80,6 +81,9 @@ func (v *View[T]) send(o int, f *need[T], wanted int64) {
 // is missing.
 func (v *View[T]) refresh(ctx context.Context, slots []int32, wanted Clock) error {
 	t, s := v.t, v.t.s
+	if err := v.handEarly(ctx); err != nil {
+		return err
+	}
 	v.mine = v.mine[:0]
 	remote := false
 	for _, slot := range slots {
@@ -115,6 +119,9 @@ func (v *View[T]) finish(slot int32, owner int, applied uint64) {
 		v.log.Replay(&v.data, int(slot), owner, applied)
 	}
 	v.age[slot] = min(v.age[slot], int64(v.w.clock))
+	if v.t.spec.Policy.block > 1 { // updates of a block come with its end
+		v.age[slot] = int64(max(v.t.s.syncAt, v.t.spec.Policy.start(Clock(v.age[slot]))))
+	}
 	v.behind[slot] = int32(min(int64(v.w.clock)-v.age[slot], 1<<30))
 	if Clock(v.age[slot]) >= v.bound {
 		v.stamp[slot] = v.w.turn
@@ -184,22 +191,32 @@ func (v *View[T]) refreshFar(ctx context.Context, wanted Clock) error {
 	}
 	for o := range v.far {
 		f := &v.far[o]
+		var start time.Time // of a wait that nothing has ended yet
 		for len(f.waiting) > 0 {
 			p := &v.t.peers[o]
 			p.mu.Lock()
 			news := p.news()
 			pushed := v.t.spec.Policy.pushes() && p.cache.Find(v.rows[f.waiting[0]]) >= 0
+			clock, _ := p.cache.Told()
 			p.mu.Unlock()
 			// What came between the look and the channel is seen by a second look.
 			n := len(f.waiting)
-			if v.takeWaiting(o, f, wanted); len(f.waiting) < n {
+			var err error
+			if v.takeWaiting(o, f, wanted); len(f.waiting) == n {
+				if start.IsZero() {
+					start = time.Now()
+				}
+				err = v.w.s.wait(ctx, news)
+			} else if start.IsZero() {
 				continue
 			}
-			start := time.Now()
-			err := v.w.s.wait(ctx, news)
 			p.mu.Lock()
 			gated, last := pushed || p.parked, p.last
+			told, _ := p.cache.Told()
 			p.mu.Unlock()
+			if pushed && err == nil && told == clock && len(f.waiting) == n {
+				continue // rows that have changed: the clock is what the worker waits for
+			}
 			switch {
 			case !gated:
 				v.w.blocked(telemetry.Miss, o, start)
@@ -211,6 +228,7 @@ func (v *View[T]) refreshFar(ctx context.Context, wanted Clock) error {
 			if err != nil {
 				return err
 			}
+			start = time.Time{}
 			v.takeWaiting(o, f, wanted)
 		}
 	}

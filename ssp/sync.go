@@ -167,7 +167,7 @@ func (s *Store) settle(ctx context.Context) error {
 	}
 	s.wmu.Unlock()
 	for _, w := range s.workers {
-		if err := w.handOver(ctx); err != nil {
+		if err := w.handOver(ctx, true); err != nil {
 			return err
 		}
 		w.leave()

@@ -154,15 +154,20 @@ func (v *View[T]) fold(slot, at int) {
 	copy(base, x)
 }
 
-// seal ends the updates of a clock.
-func (v *View[T]) seal(clock int64) int {
+// seal ends the updates of a clock: with those before it in its block, when that
+// ends with it or last is set.
+func (v *View[T]) seal(clock Clock, last bool) int {
 	for at, slot := range v.edited {
 		v.fold(int(slot), at)
 		v.edit[slot] = 0
 		v.stamp[slot] = 0
 	}
 	v.edited = v.edited[:0]
-	e := v.log.Seal(clock)
+	end := v.t.spec.Policy.last(clock)
+	if end > clock && !last {
+		return 0
+	}
+	e := v.log.Seal(int64(end))
 	if e == nil {
 		return 0
 	}
@@ -184,8 +189,8 @@ func (v *View[T]) encodeEager(encs []codec.Encoder, touched []bool) {
 
 // left learns with which versions updates have left.
 func (v *View[T]) left(d departure) {
-	if v.t.spec.Policy.eager() != (len(v.eager) > 0) {
-		return // a batch of the other kind
+	if v.t.spec.Policy.eager() != d.eager {
+		return
 	}
 	for {
 		c, ok := v.log.Pending()
@@ -199,7 +204,7 @@ func (v *View[T]) left(d departure) {
 
 // trim drops updates that are in every copy the worker will use.
 func (v *View[T]) trim(c Clock) {
-	if v.t.spec.Policy.eager() {
+	if !v.t.spec.Policy.limited() {
 		return // acked does it
 	}
 	if !v.t.plain { // no read wants them
@@ -216,7 +221,7 @@ func (v *View[T]) trim(c Clock) {
 const freeClocks = 4
 
 // acked drops what the owners have told to have applied and reports whether the
-// log fits its bound.
+// log fits its bound, which is in clocks where reads have one.
 func (v *View[T]) acked() bool {
 	if !v.t.spec.Policy.eager() {
 		return true
@@ -230,7 +235,7 @@ func (v *View[T]) acked() bool {
 	}
 	v.applied[v.t.s.rank] = ^uint64(0) // own rows are applied at once
 	v.log.Acked(v.applied)
-	if v.log.Len() <= freeClocks {
+	if v.log.Len() <= freeClocks || v.t.spec.Policy.limited() {
 		return true
 	}
 	goruntime.Gosched() // who applies and tells may wait for this processor

@@ -73,18 +73,22 @@ func (t *Table[T]) View(w *Worker) *View[T] {
 	return v
 }
 
+// required is the least age that a copy may have for a read by the policy.
+func (v *View[T]) required() Clock {
+	return max(v.t.s.syncAt, v.t.spec.Policy.oldest(v.w.clock))
+}
+
 // oldest is the least age that a copy may have for a read with a slack.
 func (v *View[T]) oldest(slack Clock) Clock {
-	return max(v.t.s.syncAt, v.w.clock-slack)
+	return max(v.t.s.syncAt, v.t.spec.Policy.start(v.w.clock-slack))
 }
 
 // rebound sets the bound of the running clock, in which nothing was read yet.
 func (v *View[T]) rebound() {
-	slack := v.t.slack
+	v.bound = v.required()
 	if v.t.spec.Policy.tuned() {
-		slack = min(slack, Clock(v.w.auto.machine.Staleness()))
+		v.bound = max(v.bound, v.oldest(Clock(v.w.auto.machine.Staleness())))
 	}
-	v.bound = v.oldest(slack)
 }
 
 func (v *View[T]) outside(row int64) error {

@@ -17,7 +17,7 @@ import (
 // TestLostRank: a reader that waits at the gate fails at once when a rank goes,
 // whoever owns the row.
 func TestLostRank(t *testing.T) {
-	for _, p := range []ssp.Policy{ssp.BSP(), ssp.SSP(1), ssp.ESSP(1)} {
+	for _, p := range []ssp.Policy{ssp.BSP(), ssp.SSP(1), ssp.ESSP(1), ssp.ABSP(2), ssp.CAP(1)} {
 		t.Run(p.String(), func(t *testing.T) {
 			cluster := runtimetest.NewCluster(3)
 			var gate atomic.Int32
@@ -89,7 +89,11 @@ func TestGetWithin(t *testing.T) {
 							if err != nil {
 								return err
 							}
-							if age < clock-slack || age > clock {
+							least := clock - slack
+							if least > 0 {
+								least -= least % p.Block() // a copy of the start of a block
+							}
+							if age < least || age > clock {
 								return errors.Errorf("clock %d, slack %d: age %d", clock, slack, age)
 							}
 							for o, n := range x {

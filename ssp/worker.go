@@ -45,12 +45,13 @@ type Worker struct {
 
 // view is a View of any element.
 type view interface {
-	seal(clock int64) (rows int)
+	seal(clock Clock, last bool) (rows int)
 	left(d departure)
 	trim(c Clock)
 	reset(at Clock)
 	next()
 	rebound()
+	wish()
 	pendingEager() bool
 	encodeEager(encs []codec.Encoder, touched []bool)
 	acked() bool
@@ -159,7 +160,7 @@ func (w *Worker) end(ctx context.Context, failed bool) error {
 	start := w.account()
 	var err error
 	if !failed {
-		if err = w.handOver(ctx); err == nil {
+		if err = w.handOver(ctx, true); err == nil {
 			w.leave()
 			err = w.s.flush(ctx)
 		}
@@ -179,12 +180,12 @@ func (w *Worker) leave() {
 }
 
 // handOver seals the updates of the running clock and sends those that wait for
-// nobody.
-func (w *Worker) handOver(ctx context.Context) error {
+// nobody. With last set, updates do not wait for the end of their block either.
+func (w *Worker) handOver(ctx context.Context, last bool) error {
 	eager := false
 	for _, v := range w.views {
 		if v != nil {
-			v.seal(int64(w.clock))
+			v.seal(w.clock, last)
 			eager = eager || v.pendingEager()
 		}
 	}
@@ -206,7 +207,7 @@ func (w *Worker) Clock(ctx context.Context) error {
 		return err
 	}
 	start := w.account()
-	if err := w.handOver(ctx); err != nil {
+	if err := w.handOver(ctx, false); err != nil {
 		return errors.WithMessagef(err, "worker %d: clock %d", w.index, w.clock)
 	}
 	s := w.s
@@ -227,6 +228,9 @@ func (w *Worker) Clock(ctx context.Context) error {
 		}
 		v.next()
 		v.trim(w.clock)
+		if s.cfg.Prefetch != OnDemand {
+			v.wish()
+		}
 		for !v.acked() {
 			if err := v.awaitAck(ctx); err != nil {
 				return errors.WithMessagef(err, "worker %d: clock %d", w.index, w.clock-1)

@@ -20,7 +20,7 @@ const unbounded = -1
 //     clock c+s may be over).
 //
 // Under bsp, which promises to repeat bit for bit, it finds c clocks of
-// everybody.
+// everybody; where clocks come in blocks (absp), the window is the policy's.
 //
 // Without a bound a row never loses what it contained at an earlier read, and
 // never contains what had not been added yet; see trace.
@@ -28,6 +28,7 @@ type checker struct {
 	self      int   // among all workers
 	staleness int64 // or unbounded
 	exact     bool  // nothing newer than the clock either
+	window    func(c int64) (low, high int64)
 	own       *tally
 	low, high *tally  // nil when unbounded
 	last      []int64 // when unbounded: rows × workers, as read last
@@ -40,6 +41,12 @@ type checker struct {
 
 func newChecker(l *ledger, self int, staleness int64, exact bool) *checker {
 	k := &checker{self: self, staleness: staleness, exact: exact, own: newTally(l)}
+	k.window = func(c int64) (low, high int64) {
+		if exact {
+			return max(0, c-staleness), c
+		}
+		return max(0, c-staleness), c + staleness + 1
+	}
 	if staleness == unbounded {
 		k.last = make([]int64, l.rows*int64(l.workers))
 		k.trace = &trace{workers: l.workers}
@@ -53,12 +60,9 @@ func newChecker(l *ledger, self int, staleness int64, exact bool) *checker {
 func (k *checker) begin(c int64) {
 	k.own.advance(c)
 	if k.staleness != unbounded {
-		k.low.advance(max(0, c-k.staleness))
-		if k.exact {
-			k.high.advance(c)
-		} else {
-			k.high.advance(c + k.staleness + 1)
-		}
+		low, high := k.window(c)
+		k.low.advance(low)
+		k.high.advance(high)
 	}
 }
 
@@ -110,9 +114,9 @@ func (k *checker) used(clock, age int64) {
 	switch {
 	case clock != k.own.clock:
 		k.stale = errors.Errorf("violation: worker %d at clock %d read at clock %d", k.self, k.own.clock, clock)
-	case k.staleness != unbounded && age < max(0, clock-k.staleness):
+	case k.staleness != unbounded && age < k.low.clock:
 		k.stale = errors.Errorf("violation: worker %d at clock %d used a copy of age %d, expected at least %d",
-			k.self, clock, age, max(0, clock-k.staleness))
+			k.self, clock, age, k.low.clock)
 	}
 }
 

@@ -34,6 +34,8 @@ type config struct {
 	load    string
 	update  string
 	rule    ssp.Update // of update
+	ahead   string     // text of mode
+	mode    ssp.Prefetch
 }
 
 func app(cfg *config) apps.App {
@@ -68,6 +70,7 @@ the start and at the end, which is exact; 1e+300 stands for one that is larger o
 			&cli.IntFlag{Name: "width", Usage: "numbers in a row, at least one for each worker of the job", DefaultText: "16, or the workers of the job", Destination: &cfg.width},
 			&cli.Int64Flag{Name: "touch", Usage: "rows read and written in each clock", DefaultText: "all", Destination: &cfg.touch},
 			&cli.BoolFlag{Name: "noise", Usage: "fill the columns to which no worker adds with random numbers, so that rows do not compress", Destination: &cfg.noise},
+			&cli.StringFlag{Name: "prefetch", Value: ssp.OnDemand.String(), Usage: "when rows are asked for again: demand, conservative (at the end of a clock, those that the next would miss) or aggressive (all that were used)", Destination: &cfg.ahead},
 			&cli.BoolFlag{Name: "check", Usage: "test every read and the sums", Destination: &cfg.check},
 			&cli.StringFlag{Name: "load", Value: loadCount, Usage: "what workers do: " + loadCount + " or " + loadDescent, Destination: &cfg.load},
 			&cli.StringFlag{Name: "update", Usage: "update rule of -load " + loadDescent + ", such as adagrad:0.1 or sgd:0.1,sqrt", DefaultText: defaultUpdate, Destination: &cfg.update},
@@ -83,6 +86,12 @@ the start and at the end, which is exact; 1e+300 stands for one that is larger o
 func (cfg *config) verify(o *apps.Options) error {
 	if cfg.touch == 0 {
 		cfg.touch = cfg.rows
+	}
+	if cfg.ahead != "" {
+		var err error
+		if cfg.mode, err = ssp.ParsePrefetch(cfg.ahead); err != nil {
+			return errors.WithMessage(err, "-prefetch")
+		}
 	}
 	switch {
 	case cfg.compute < 0:

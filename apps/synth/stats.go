@@ -11,7 +11,7 @@ import (
 
 // open opens the store and the table.
 func (b *bench) open(ctx context.Context) error {
-	cfg := ssp.Config{Workers: b.job.Workers, Policy: b.job.Policy, Seed: b.job.Seed}
+	cfg := ssp.Config{Workers: b.job.Workers, Policy: b.job.Policy, Seed: b.job.Seed, Prefetch: b.cfg.mode}
 	if b.cfg.check {
 		bound := int64(unbounded)
 		if s, ok := b.rule.Staleness(); ok {
@@ -20,7 +20,14 @@ func (b *bench) open(ctx context.Context) error {
 			b.issued = make([][]int64, b.job.Workers)
 		}
 		for w := range b.job.Workers {
-			b.checkers = append(b.checkers, newChecker(b.ledger, b.job.Comm.Rank()*b.job.Workers+w, bound, b.rule == ssp.BSP()))
+			k := newChecker(b.ledger, b.job.Comm.Rank()*b.job.Workers+w, bound, b.rule == ssp.BSP())
+			if bound != unbounded {
+				k.window = func(c int64) (low, high int64) {
+					l, h, _ := b.rule.Window(ssp.Clock(c))
+					return int64(l), int64(h)
+				}
+			}
+			b.checkers = append(b.checkers, k)
 		}
 		cfg.Access = func(a ssp.Access) {
 			if a.Kind == ssp.Read {

@@ -30,7 +30,7 @@ func simulate(t *testing.T, ranks, workers int, policy ssp.Policy, cfg config) (
 }
 
 func TestEveryPolicyPassesItsCheck(t *testing.T) {
-	for _, policy := range []ssp.Policy{ssp.BSP(), ssp.SSP(0), ssp.SSP(1), ssp.SSP(3), ssp.ESSP(0), ssp.ESSP(2), ssp.Async()} {
+	for _, policy := range []ssp.Policy{ssp.BSP(), ssp.SSP(0), ssp.SSP(1), ssp.SSP(3), ssp.ESSP(0), ssp.ESSP(2), ssp.Async(), ssp.ABSP(4), ssp.WPC(3, 1), ssp.CAP(2)} {
 		for _, x := range []struct{ ranks, workers int }{{1, 1}, {1, 3}, {2, 1}, {3, 2}, {5, 1}} {
 			cfg := config{clocks: 40, rows: 13, touch: 4, check: true, compute: 100 * time.Microsecond, jitter: 1}
 			out, err := simulate(t, x.ranks, x.workers, policy, cfg)

@@ -31,10 +31,11 @@ var loads = map[string]load{
 		return 50
 	},
 	"random": func(_, _ int, rng *rand.Rand) float64 {
+		d := 50 * (0.8 + 0.4*rng.Float64())
 		if rng.Float64() < 0.05 {
-			return 250
+			d += 200
 		}
-		return 50
+		return d
 	},
 	"exponential": func(_, _ int, rng *rand.Rand) float64 { return 20 + 30*rng.ExpFloat64() },
 	"changing": func(rank, clock int, _ *rand.Rand) float64 {
@@ -106,9 +107,12 @@ func fixed(l load, clocks int, seed uint64, s int64) float64 {
 // TestNearBest: whatever slows the ranks, the choice costs little against the
 // staleness that would have been best from the first clock to the last.
 func TestNearBest(t *testing.T) {
-	const clocks = 600
 	for name, l := range loads {
-		for seed := range uint64(5) {
+		for seed := range uint64(10) {
+			clocks := 600
+			if seed%2 == 1 {
+				clocks = 160
+			}
 			best, at := math.Inf(1), int64(0)
 			for s := range int64(8) {
 				if x := fixed(l, clocks, seed, s); x < best {
@@ -128,7 +132,7 @@ func TestNearBest(t *testing.T) {
 			for _, m := range ms {
 				now = append(now, m.Staleness())
 			}
-			text := fmt.Sprintf("%s, seed %d: %.0f, best %.0f at %d: %.3f; at the end %v, %d changes", name, seed, got, best, at, got/best, now, ms[0].Changes())
+			text := fmt.Sprintf("%s, seed %d, %d clocks: %.0f, best %.0f at %d: %.3f; at the end %v, %d changes", name, seed, clocks, got, best, at, got/best, now, ms[0].Changes())
 			if got > 1.15*best {
 				t.Error(text)
 			} else {
