@@ -37,6 +37,7 @@ collectives/schedule:
 collectives: collectives/schedule runtime runtime/telemetry
 
 ssp/internal/clock:
+ssp/internal/member: ssp/internal/clock
 ssp/internal/codec: linalg
 ssp/internal/slab: linalg ssp/internal/codec
 ssp/internal/rowcache: linalg ssp/internal/slab ssp/internal/codec
@@ -68,12 +69,13 @@ var pure = map[string][]string{
 	"runtime/internal/match":      nil,
 	"runtime/internal/membership": nil,
 	"ssp/internal/clock":          nil,
+	"ssp/internal/member":         {module + "/ssp/internal/clock"},
 	"ssp/internal/slab":           {module + "/linalg", module + "/ssp/internal/codec"},
 	"ssp/internal/rowcache":       {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
 	"ssp/internal/oplog":          {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
 	"ssp/internal/codec":          {module + "/linalg", "github.com/klauspost/compress/s2"},
 	"ssp/internal/rule":           {module + "/linalg", module + "/ssp/internal/codec"},
-	"ssp/internal/shard":          {module + "/linalg", module + "/ssp/internal/clock", module + "/ssp/internal/codec", module + "/ssp/internal/rule", module + "/ssp/internal/slab"},
+	"ssp/internal/shard":          {module + "/linalg", module + "/ssp/internal/clock", module + "/ssp/internal/codec", module + "/ssp/internal/member", module + "/ssp/internal/rule", module + "/ssp/internal/slab"},
 }
 
 // impure is what pure packages must not import, with all below it; pkg/errors

@@ -86,8 +86,12 @@ func (s *Store) flush(ctx context.Context) error {
 		}
 		at := s.sent
 		next := announced(at, end, low)
-		s.beginBatch(s.encoders, s.buffers, next, true)
-		last := at
+		h := codec.Header{Flags: codec.Ticks, Clock: next}
+		if s.freeing != nil {
+			next, h = s.freeing.header(at, next, low)
+		}
+		s.beginBatch(s.encoders, s.buffers, h)
+		last := next - 1
 		if next == clock.Forever {
 			last = clock.Forever
 		}
@@ -112,11 +116,8 @@ func (s *Store) flush(ctx context.Context) error {
 }
 
 // beginBatch opens the batch for every owner that comes next there.
-func (s *Store) beginBatch(encs []codec.Encoder, bufs [][]byte, announce int64, ticks bool) {
-	h := codec.Header{Kind: codec.Batch, Rank: s.rank, Epoch: s.epoch}
-	if ticks {
-		h.Flags, h.Clock = codec.Ticks, announce
-	}
+func (s *Store) beginBatch(encs []codec.Encoder, bufs [][]byte, h codec.Header) {
+	h.Kind, h.Rank, h.Epoch = codec.Batch, s.rank, s.epoch
 	for o := range encs {
 		h.Version = s.versions[o] + 1
 		encs[o].Begin(bufs[o][:0], h)
@@ -170,7 +171,7 @@ func (w *Worker) sendEager(ctx context.Context) error {
 		w.encoders, w.touched = make([]codec.Encoder, s.size), make([]bool, s.size)
 	}
 	clear(w.touched)
-	s.beginBatch(w.encoders, s.buffers, 0, false)
+	s.beginBatch(w.encoders, s.buffers, codec.Header{})
 	for _, v := range w.views {
 		if v != nil && v.pendingEager() {
 			v.encodeEager(w.encoders, w.touched)

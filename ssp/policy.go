@@ -33,6 +33,7 @@ const (
 	auto
 	absp
 	capped
+	fssp
 	kinds
 )
 
@@ -54,6 +55,7 @@ var schemes = [kinds]scheme{
 
 	absp:   {"absp", "absp:K", blocks, blockArgs},
 	capped: {"cap", "cap:S", bounds(capped), staleness},
+	fssp:   {"fssp", "fssp:S", bounds(fssp), staleness},
 }
 
 // maxStaleness bounds s of SSP and ESSP.
@@ -75,6 +77,28 @@ func SSP(s int) Policy { return bounded(ssp, s) }
 // owner at every advance of its clock (Dai et al., AAAI 2015), so that they
 // are mostly much fresher. It panics unless 0 <= s <= 2³⁰.
 func ESSP(s int) Policy { return bounded(essp, s) }
+
+// FSSP is SSP that frees the other ranks from those that are slow all the time
+// (Shi et al., A free stale synchronous parallel strategy for distributed
+// machine learning, BDE 2019). It is a policy of a store, whose tables have it
+// or Async. The bound of SSP holds among the ranks that count; rows travel as
+// under ESSP. Of the paper only the abstract is known to us, and what follows is
+// our definition.
+//
+// A rank is slow when the weighted mean (0.3 for the latest) of its own time for
+// an iteration, waits excluded, is above 1.5 times the median of the ranks that
+// count, while it is the last of them and somebody waits for it, at the ends of
+// five iterations that were that long themselves. Then it is freed: nobody waits
+// for it any more, its reads are not gated and use the freshest rows, its
+// updates are applied when they come. At most 30 % of the ranks are freed at a
+// time, and two always count. When the mean of a freed rank is below 1.2 times
+// the median at the ends of three iterations in a row, it counts again: its next
+// Clock skips to the clock of the others. Changes are notes in the record of
+// rank 0, which decides.
+//
+// Workers of a rank are freed together, by the time of the slowest. Who is freed
+// stays so beyond Sync, which waits for everybody. It panics unless 0 <= s <= 2³⁰.
+func FSSP(s int) Policy { return bounded(fssp, s) }
 
 // Async has no bound: updates leave at the worker's own Clock, rows that were
 // read once are pushed whenever they have changed, and only the first read of
@@ -125,7 +149,7 @@ func bounded(k kind, s int) Policy {
 
 // Staleness returns the bound s of the policy: a copy that is read has an age of
 // at least the reader's clock − s. ok is false when it has none. Under WPC(k, s)
-// it is k·(s+1)−1.
+// it is k·(s+1)−1. That of FSSP holds among the ranks that count.
 func (p Policy) Staleness() (s Clock, ok bool) {
 	return p.Block()*(Clock(p.staleness)+1) - 1, p.limited()
 }
@@ -141,6 +165,9 @@ func (p Policy) Typical() Clock {
 
 const typical = 3
 
+// Frees reports whether the bound does not hold for ranks that are slow: FSSP.
+func (p Policy) Frees() bool { return p.kind == fssp }
+
 // String returns the text that ParsePolicy reads, such as "ssp:3".
 func (p Policy) String() string {
 	if p.kind == unset {
@@ -154,7 +181,7 @@ func (p Policy) String() string {
 }
 
 // ParsePolicy reads "bsp", "ssp:3", "essp:3", "async", "auto:7", "absp:4",
-// "absp:2,1" (WPC) or "cap:3". "ssp", "essp" and "cap" without a number take their
+// "absp:2,1" (WPC), "cap:3" or "fssp:3". "ssp" and the like without a number take their
 // bound from staleness, which must not be negative then; "auto" without one has a
 // bound of 7. A staleness above zero that contradicts the text is an error.
 func ParsePolicy(text string, staleness int) (Policy, error) {
@@ -246,7 +273,7 @@ func staleness(p Policy) string { return strconv.Itoa(int(p.staleness)) }
 func (p Policy) ordered() bool { return p.kind == bsp || p.kind == absp && p.staleness == 0 }
 
 // pushes: the first read of a row subscribes to it.
-func (p Policy) pushes() bool { return p.kind == essp || p.kind == auto || p.eager() }
+func (p Policy) pushes() bool { return p.kind == essp || p.kind == fssp || p.kind == auto || p.eager() }
 
 // tuned: workers choose the slack, up to that of the policy.
 func (p Policy) tuned() bool { return p.kind == auto }
@@ -267,4 +294,13 @@ func (p Policy) slack() Clock {
 	}
 	s, _ := p.Staleness()
 	return s
+}
+
+// fits reports what keeps a table of the policy out of a store whose default is
+// another.
+func (p Policy) fits(store Policy) error {
+	if (p.kind == fssp || store.kind == fssp) && p != store && p.kind != async {
+		return errors.Errorf("policy %v in a store of %v: tables of a store of fssp have its policy, or async", p, store)
+	}
+	return nil
 }

@@ -22,6 +22,10 @@ func TestParsePolicy(t *testing.T) {
 		{"essp:0", 0, ssp.ESSP(0), ""},
 		{"essp", 7, ssp.ESSP(7), ""},
 		{"async", 0, ssp.Async(), ""},
+		{"fssp:3", 0, ssp.FSSP(3), ""},
+		{"fssp", 2, ssp.FSSP(2), ""},
+		{"fssp:3", 2, ssp.Policy{}, "contradicts"},
+		{"fssp:3,4", 0, ssp.Policy{}, "expected one number"},
 		{"async", -1, ssp.Async(), ""},
 		{"auto", 0, ssp.Auto(7), ""},
 		{"auto", -1, ssp.Auto(7), ""},
@@ -50,7 +54,7 @@ func TestParsePolicy(t *testing.T) {
 		{"ssp:", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:-1", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:99999999999", 0, ssp.Policy{}, "expected a number"},
-		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async, auto[:S], absp:K or cap:S"},
+		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async, auto[:S], absp:K, cap:S or fssp:S"},
 		{"", 0, ssp.Policy{}, "expected bsp"},
 	} {
 		got, err := ssp.ParsePolicy(x.text, x.staleness)
@@ -61,7 +65,7 @@ func TestParsePolicy(t *testing.T) {
 }
 
 func FuzzParsePolicy(f *testing.F) {
-	for _, s := range []string{"bsp", "ssp:3", "essp:0", "async", "ssp", "ssp:07", "vap:1", "absp:4,1"} {
+	for _, s := range []string{"bsp", "ssp:3", "essp:0", "async", "ssp", "ssp:07", "vap:1", "absp:4,1", "fssp:2"} {
 		f.Add(s, 0)
 	}
 	f.Fuzz(func(t *testing.T, text string, staleness int) {

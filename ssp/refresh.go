@@ -24,7 +24,10 @@ type need[T Elem] struct {
 func (v *View[T]) Prefetch(rows ...int64) {
 	t := v.t
 	now := int64(v.w.clock)
-	wanted := int64(max(t.s.syncAt, t.spec.Policy.oldest(v.w.clock+1)))
+	wanted := int64(t.s.syncAt)
+	if !v.w.free {
+		wanted = max(wanted, int64(t.spec.Policy.oldest(v.w.clock+1)))
+	}
 	for _, row := range rows {
 		if uint64(row) >= uint64(t.spec.Rows) {
 			panic("ssp: prefetch: " + v.outside(row).Error())

@@ -38,6 +38,9 @@ func (s *Store) serve(m *runtime.Message) error {
 		return err
 	}
 	if !m.Wanted() {
+		if s.freeing != nil && len(msg) > 0 && codec.Kind(msg[0]) == codec.Order {
+			return s.freeing.order(msg)
+		}
 		return s.apply(m.Source, msg)
 	}
 	var d codec.Decoder
@@ -87,6 +90,9 @@ func (s *Store) apply(rank int, msg []byte) error {
 	if err != nil {
 		s.mu.Unlock()
 		return err
+	}
+	if s.freeing != nil {
+		s.freeing.arrived(rank, msg)
 	}
 	ready, err := s.release(rose)
 	s.mu.Unlock()

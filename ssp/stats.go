@@ -22,6 +22,7 @@ type Stats struct {
 	Reads    int64         // rows read
 	Fetches  int64         // rows asked for at other ranks
 	Evicted  int64         // copies dropped for lack of room
+	Freed    int64         // how often this rank was freed, under FSSP
 	// Stale counts reads by the age of the copy minus the reader's clock.
 	Stale map[Clock]int64
 	// Bytes that left this rank, by class: update, fetch (requests for rows and
@@ -98,6 +99,9 @@ func (w *Worker) record(now time.Time, last bool) {
 		Kind: "clock", Worker: w.index, Clock: int64(w.clock),
 		Compute: t.Compute.Seconds(), Gate: t.Gate.Seconds(), Miss: t.Miss.Seconds(), Flush: t.Flush.Seconds(),
 		Straggle: t.Straggle.Seconds(), Reads: t.Reads, Fetches: t.Fetches,
+	}
+	if t.Clocks != e.Clock {
+		e.Clocks = t.Clocks
 	}
 	for _, k := range slices.Sorted(maps.Keys(t.Stale)) {
 		e.Stale = append(e.Stale, [2]int64{int64(k), t.Stale[k]})
@@ -179,6 +183,9 @@ func (s *Store) Stats() Stats {
 	s.wmu.Unlock()
 	for _, t := range tables {
 		out.Evicted += t.evicted()
+	}
+	if s.freeing != nil {
+		out.Freed = s.freeing.times.Load()
 	}
 	out.Bytes, _ = s.bytes()
 	return out

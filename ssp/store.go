@@ -51,8 +51,9 @@ type Store struct {
 	versions []uint64      // by owner: of the last batch; owned by the sender
 	encoders []codec.Encoder
 	buffers  [][]byte
-	sent     int64  // clock announced to all; owned by the sender
-	epoch    uint32 // of the member set; changed by Sync only
+	sent     int64    // clock announced to all; owned by the sender
+	epoch    uint32   // of the member set; changed by Sync only
+	freeing  *freeing // nil but under FSSP
 
 	wmu     sync.Mutex    // guards what follows
 	clocks  *clock.Vector // of the workers
@@ -114,6 +115,9 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		wakers: make([]chan struct{}, n), sending: make(chan struct{}, 1), versions: make([]uint64, n),
 		encoders: make([]codec.Encoder, n), buffers: make([][]byte, n), clocks: clock.NewVector(cfg.Workers),
 		totals: newStats(),
+	}
+	if cfg.Policy.kind == fssp {
+		s.freeing = newFreeing(s)
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop

@@ -69,6 +69,9 @@ func (s *Store) arrive(rank int, m meeting, answer func([]byte) error) error {
 		if err := s.shard.Sync(int64(done.at)); err != nil {
 			return err
 		}
+		if s.freeing != nil {
+			s.freeing.sync(int64(done.at))
+		}
 		ready, err := s.release(true)
 		if err == nil {
 			err = s.replyAll(ready)
@@ -175,6 +178,11 @@ func (s *Store) settle(ctx context.Context) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
+	if s.freeing != nil {
+		if err := s.freeing.rest(ctx); err != nil {
+			return err
+		}
+	}
 	at, err := s.meet(ctx, meeting{at: at, mark: markSync, reset: true})
 	if err != nil {
 		return err
@@ -189,6 +197,9 @@ func (s *Store) settle(ctx context.Context) error {
 	s.wmu.Unlock()
 	for _, t := range tables {
 		t.reset(s.epoch, at)
+	}
+	if s.freeing != nil {
+		s.freeing.reset()
 	}
 	for _, w := range s.workers {
 		w.reset(at)

@@ -94,6 +94,9 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 	if steps != nil {
 		wire = steps.Head()
 	}
+	if err := spec.Policy.fits(s.cfg.Policy); err != nil {
+		return nil, errors.WithMessagef(err, "table %s", spec.Name)
+	}
 	s.wmu.Lock()
 	id := len(s.tables)
 	s.wmu.Unlock()

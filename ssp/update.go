@@ -211,6 +211,10 @@ func (v *View[T]) trim(c Clock) {
 		v.log.Trim(int64(c))
 		return
 	}
+	if f := v.w.s.freeing; f != nil && f.ever.Load() {
+		v.forgetAcked() // copies of an age may lack updates from when the rank did not count
+		return
+	}
 	v.log.Trim(int64(c - v.kept))
 	if v.log.Bytes() > v.w.s.cfg.LogBytes {
 		v.log.Trim(int64(c - v.t.slack))
@@ -226,6 +230,16 @@ func (v *View[T]) acked() bool {
 	if !v.t.spec.Policy.eager() {
 		return true
 	}
+	v.forgetAcked()
+	if v.log.Len() <= freeClocks || v.t.spec.Policy.limited() {
+		return true
+	}
+	goruntime.Gosched() // who applies and tells may wait for this processor
+	return v.log.Bytes() <= v.w.s.cfg.LogBytes
+}
+
+// forgetAcked drops what the owners have told to have applied.
+func (v *View[T]) forgetAcked() {
 	for o := range v.t.peers {
 		if p := &v.t.peers[o]; p.cache != nil {
 			p.mu.Lock()
@@ -235,11 +249,6 @@ func (v *View[T]) acked() bool {
 	}
 	v.applied[v.t.s.rank] = ^uint64(0) // own rows are applied at once
 	v.log.Acked(v.applied)
-	if v.log.Len() <= freeClocks || v.t.spec.Policy.limited() {
-		return true
-	}
-	goruntime.Gosched() // who applies and tells may wait for this processor
-	return v.log.Bytes() <= v.w.s.cfg.LogBytes
 }
 
 // awaitAck waits for news of an owner that has not told to have applied the

@@ -75,11 +75,17 @@ func (t *Table[T]) View(w *Worker) *View[T] {
 
 // required is the least age that a copy may have for a read by the policy.
 func (v *View[T]) required() Clock {
+	if v.w.free {
+		return v.t.s.syncAt
+	}
 	return max(v.t.s.syncAt, v.t.spec.Policy.oldest(v.w.clock))
 }
 
 // oldest is the least age that a copy may have for a read with a slack.
 func (v *View[T]) oldest(slack Clock) Clock {
+	if v.w.free {
+		return v.t.s.syncAt
+	}
 	return max(v.t.s.syncAt, v.t.spec.Policy.start(v.w.clock-slack))
 }
 

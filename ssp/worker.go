@@ -41,6 +41,10 @@ type Worker struct {
 	gates     []time.Duration // totals.Gate by the rank that was waited for
 	line      timeline
 	published Stats // guarded by Store.wmu
+
+	free    bool          // reads are not gated: the rank is freed
+	busy    time.Duration // for the last clock, waits excluded; written with Store.wmu
+	flushed time.Duration // at the end of the clock before
 }
 
 // view is a View of any element.
@@ -206,6 +210,7 @@ func (w *Worker) Clock(ctx context.Context) error {
 	if err := w.straggle(ctx); err != nil {
 		return err
 	}
+	computed := w.totals.Compute
 	start := w.account()
 	if err := w.handOver(ctx, false); err != nil {
 		return errors.WithMessagef(err, "worker %d: clock %d", w.index, w.clock)
@@ -213,6 +218,10 @@ func (w *Worker) Clock(ctx context.Context) error {
 	s := w.s
 	s.wmu.Lock()
 	w.clock++
+	if s.freeing != nil {
+		w.busy = w.totals.Compute - computed + w.flushed
+		s.freeing.step(w)
+	}
 	rose := s.clocks.Step(s.clocks.Epoch(), w.index, int64(w.clock))
 	s.wmu.Unlock()
 	if rose {
@@ -238,7 +247,8 @@ func (w *Worker) Clock(ctx context.Context) error {
 		}
 	}
 	now := time.Now()
-	w.totals.Flush += now.Sub(start) - w.waited
+	w.flushed = now.Sub(start) - w.waited
+	w.totals.Flush += w.flushed
 	w.totals.Clocks++
 	if w.auto != nil {
 		w.tune(now)
@@ -286,6 +296,8 @@ func (w *Worker) reset(at Clock) {
 	w.batmu.Unlock()
 	w.clock = at
 	w.turn++
+	w.free = w.s.freeing != nil && w.s.freeing.free.Load()
+	w.flushed = 0
 	for _, v := range w.views {
 		if v != nil {
 			v.reset(at)

@@ -23,6 +23,7 @@ type bench struct {
 
 	store    *ssp.Store
 	table    *ssp.Table[int64]
+	until    time.Time  // with -duration
 	checkers []*checker // by worker; nil without -check
 	issued   [][]int64  // by worker: when it began to add its updates of a clock; for traces
 }
@@ -49,8 +50,11 @@ func (b *bench) run(ctx context.Context) error {
 	if err := collectives.Barrier(ctx, b.job.Comm); err != nil {
 		return err
 	}
-	b.job.Plan(b.cfg.clocks)
+	if b.cfg.length == 0 {
+		b.job.Plan(b.cfg.clocks)
+	}
 	start := time.Now()
+	b.until = start.Add(b.cfg.length)
 	if err := b.store.Work(ctx, b.work); err != nil {
 		return err
 	}
@@ -70,7 +74,11 @@ func (b *bench) run(ctx context.Context) error {
 	if err := b.store.Close(ctx); err != nil {
 		return err
 	}
-	result := b.job.Result(b.cfg.clocks, seconds, float64(b.cfg.clocks)*float64(b.ledger.workers)/seconds)
+	clocks := b.cfg.clocks
+	if b.cfg.length > 0 {
+		clocks = int64(total.latest)
+	}
+	result := b.job.Result(clocks, seconds, total.iterations/seconds)
 	total.report(result)
 	if b.cfg.check {
 		result.Add("violations", 0)
@@ -85,7 +93,7 @@ func (b *bench) work(ctx context.Context, w *ssp.Worker) error {
 	view := b.table.View(w)
 	values := make([]int64, b.width)
 	rows := make([]int64, 0, b.ledger.touch)
-	for clock := range b.cfg.clocks {
+	for clock := int64(0); b.more(clock); clock++ {
 		if b.checkers != nil {
 			b.checkers[w.Index()].begin(clock)
 		}
@@ -121,6 +129,14 @@ func (b *bench) work(ctx context.Context, w *ssp.Worker) error {
 		}
 	}
 	return nil
+}
+
+// more reports whether a worker makes another iteration.
+func (b *bench) more(clock int64) bool {
+	if b.cfg.length > 0 {
+		return time.Now().Before(b.until)
+	}
+	return clock < b.cfg.clocks
 }
 
 // sleep computes.

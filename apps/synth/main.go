@@ -25,6 +25,7 @@ type config struct {
 	compute time.Duration
 	jitter  float64
 	clocks  int64
+	length  time.Duration
 	rows    int64
 	width   int
 	touch   int64
@@ -44,7 +45,8 @@ func app(cfg *config) apps.App {
 		Summary: "a program for experiments: reads rows, sleeps, writes rows, clocks",
 		Text: `In each clock every worker reads -touch neighbouring rows at a random place of the table, computes (sleeps, so
 that ranks that share a core do not disturb each other), adds 1 to a column of its own in each of the rows, and
-ends the clock. The result says how many rows were read and fetched, and how stale the reads were: the age of the
+ends the clock. With -duration the workers do so until the time is over. The result says how many iterations all
+of them have made, how many rows were read and fetched, and how stale the reads were: the age of the
 copy minus the reader's clock. A worker that misses a row asks again for those of the clock before, too, so with
 -touch below -rows more rows may be fetched than read.
 
@@ -66,6 +68,7 @@ the start and at the end, which is exact; 1e+300 stands for one that is larger o
 			&cli.DurationFlag{Name: "compute", Value: 10 * time.Millisecond, Usage: "sleep `D` in each clock", Destination: &cfg.compute},
 			&cli.Float64Flag{Name: "jitter", Usage: "vary the sleep by a random share of up to `X` (0 to 1) either way", Destination: &cfg.jitter},
 			&cli.Int64Flag{Name: "clocks", Value: 100, Usage: "clocks of every worker", Destination: &cfg.clocks},
+			&cli.DurationFlag{Name: "duration", Usage: "instead of -clocks: begin no clock after `D`", DefaultText: "none", Destination: &cfg.length},
 			&cli.Int64Flag{Name: "rows", Value: 8, Usage: "rows of the table", Destination: &cfg.rows},
 			&cli.IntFlag{Name: "width", Usage: "numbers in a row, at least one for each worker of the job", DefaultText: "16, or the workers of the job", Destination: &cfg.width},
 			&cli.Int64Flag{Name: "touch", Usage: "rows read and written in each clock", DefaultText: "all", Destination: &cfg.touch},
@@ -100,6 +103,10 @@ func (cfg *config) verify(o *apps.Options) error {
 		return errors.Errorf("-jitter %g: expected 0 to 1", cfg.jitter)
 	case cfg.clocks < 1 || cfg.clocks > math.MaxInt32:
 		return errors.Errorf("-clocks %d: expected at least 1", cfg.clocks)
+	case cfg.length < 0:
+		return errors.Errorf("-duration %v: expected at least 0", cfg.length)
+	case cfg.length > 0 && (cfg.check || cfg.barrier):
+		return errors.New("-duration with -check or -barrier: expected -clocks")
 	case cfg.rows < 1 || cfg.rows > 1<<24:
 		return errors.Errorf("-rows %d: expected 1 to %d", cfg.rows, 1<<24)
 	case cfg.touch < 1 || cfg.touch > cfg.rows:

@@ -14,7 +14,7 @@ func (b *bench) open(ctx context.Context) error {
 	cfg := ssp.Config{Workers: b.job.Workers, Policy: b.job.Policy, Seed: b.job.Seed, Prefetch: b.cfg.mode}
 	if b.cfg.check {
 		bound := int64(unbounded)
-		if s, ok := b.rule.Staleness(); ok {
+		if s, ok := b.rule.Staleness(); ok && !b.rule.Frees() {
 			bound = int64(s)
 		} else {
 			b.issued = make([][]int64, b.job.Workers)
@@ -31,7 +31,11 @@ func (b *bench) open(ctx context.Context) error {
 		}
 		cfg.Access = func(a ssp.Access) {
 			if a.Kind == ssp.Read {
-				b.checkers[a.Worker].used(int64(a.Clock), int64(a.Age))
+				clock := int64(a.Clock)
+				if b.rule.Frees() { // a rank that counts again has skipped some
+					clock = b.checkers[a.Worker].own.clock
+				}
+				b.checkers[a.Worker].used(clock, int64(a.Age))
 			}
 		}
 	}
@@ -60,7 +64,11 @@ type totals struct {
 	reads, fetches  float64 // rows
 	mean, deviation float64 // of age − clock over the reads
 	checked         float64 // reads that were tested
+	iterations      float64 // of all workers
+	latest          float64 // the most of a rank's worker, about
+	freed           float64 // how often ranks were freed
 	check           bool
+	freeing         bool // ranks may be freed
 }
 
 // sum adds up what the ranks did. It is collective.
@@ -75,11 +83,15 @@ func (b *bench) sum(ctx context.Context) (totals, error) {
 	for _, k := range b.checkers {
 		checked += float64(k.reads)
 	}
-	all := []float64{float64(s.Reads), float64(s.Fetches), n, sum, squares, checked}
+	all := []float64{float64(s.Reads), float64(s.Fetches), n, sum, squares, checked, float64(s.Clocks), float64(s.Freed)}
 	if err := collectives.Allreduce(ctx, b.job.Comm, all, all, collectives.Sum); err != nil {
 		return totals{}, err
 	}
-	t := totals{reads: all[0], fetches: all[1], checked: all[5], check: b.cfg.check}
+	t := totals{reads: all[0], fetches: all[1], checked: all[5], check: b.cfg.check, freeing: b.job.Policy.Frees(), iterations: all[6], freed: all[7]}
+	var err error
+	if t.latest, err = collectives.AllreduceValue(ctx, b.job.Comm, float64(s.Clocks)/float64(b.job.Workers), collectives.Max); err != nil {
+		return totals{}, err
+	}
 	if n = all[2]; n > 0 {
 		t.mean = all[3] / n
 		t.deviation = math.Sqrt(max(0, all[4]/n-t.mean*t.mean))
@@ -89,6 +101,10 @@ func (b *bench) sum(ctx context.Context) (totals, error) {
 
 // report adds the totals to the result.
 func (t totals) report(r *apps.Result) {
+	r.Add("iterations", int64(t.iterations))
+	if t.freeing {
+		r.Add("freed", int64(t.freed))
+	}
 	r.Add("reads", int64(t.reads))
 	r.Add("fetches", int64(t.fetches))
 	r.Add("stale_mean", t.mean)

@@ -30,7 +30,7 @@ func simulate(t *testing.T, ranks, workers int, policy ssp.Policy, cfg config) (
 }
 
 func TestEveryPolicyPassesItsCheck(t *testing.T) {
-	for _, policy := range []ssp.Policy{ssp.BSP(), ssp.SSP(0), ssp.SSP(1), ssp.SSP(3), ssp.ESSP(0), ssp.ESSP(2), ssp.Async(), ssp.ABSP(4), ssp.WPC(3, 1), ssp.CAP(2)} {
+	for _, policy := range []ssp.Policy{ssp.BSP(), ssp.SSP(0), ssp.SSP(1), ssp.SSP(3), ssp.ESSP(0), ssp.ESSP(2), ssp.Async(), ssp.ABSP(4), ssp.WPC(3, 1), ssp.CAP(2), ssp.FSSP(2), ssp.Auto(3)} {
 		for _, x := range []struct{ ranks, workers int }{{1, 1}, {1, 3}, {2, 1}, {3, 2}, {5, 1}} {
 			cfg := config{clocks: 40, rows: 13, touch: 4, check: true, compute: 100 * time.Microsecond, jitter: 1}
 			out, err := simulate(t, x.ranks, x.workers, policy, cfg)
@@ -53,6 +53,13 @@ func TestBarrierAfterEachClock(t *testing.T) {
 	}
 }
 
+func TestDuration(t *testing.T) {
+	out, err := simulate(t, 3, 2, ssp.FSSP(2), config{clocks: 1, length: 50 * time.Millisecond, compute: time.Millisecond, rows: 4})
+	if err != nil || strings.Contains(out, " clocks=0 ") || strings.Contains(out, " clocks=1 ") || !strings.Contains(out, " iterations=") || !strings.Contains(out, " freed=") {
+		t.Errorf("result %q, %v", out, err)
+	}
+}
+
 func TestNarrowRowsAreRefused(t *testing.T) {
 	_, err := simulate(t, 2, 2, ssp.BSP(), config{clocks: 1, rows: 1, width: 3})
 	if err == nil || !strings.Contains(err.Error(), "-width 3: expected at least 4") {
@@ -69,6 +76,9 @@ func TestFlags(t *testing.T) {
 		"-touch":   {clocks: 1, rows: 2, touch: 3},
 		"-width":   {clocks: 1, rows: 1, width: -1},
 		"-barrier": {clocks: 1, rows: 1, barrier: true},
+
+		"-duration":             {clocks: 1, rows: 1, length: -1},
+		"-duration with -check": {clocks: 1, rows: 1, length: 1, check: true},
 	} {
 		if err := cfg.verify(&apps.Options{Workers: 2}); err == nil || !strings.HasPrefix(err.Error(), name) {
 			t.Errorf("%s: error %v", name, err)

@@ -401,6 +401,19 @@ func (r *Report) facts(runs []*Run) {
 		}
 		add("time", []string{text})
 	}
+	var said []string
+	for _, s := range r.Settings {
+		for _, run := range s.Runs {
+			name := ""
+			if len(runs) > 1 {
+				name = fmt.Sprintf("%s, repeat %d, ", s.Name, run.Job.Repeat)
+			}
+			for _, text := range run.said {
+				said = append(said, name+text)
+			}
+		}
+	}
+	add("notes", said)
 	if r.Reached {
 		add("target", []string{r.metricName() + " " + significant(r.Target, 5)})
 	}

@@ -10,6 +10,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -70,6 +71,7 @@ type Run struct {
 	curves map[string][]telemetry.Event // loss events by metric
 	metric string                       // reported last
 	result map[string]string            // the app's result line
+	said   []string                     // notes, with the time
 }
 
 // rank is what one rank has recorded.
@@ -131,12 +133,19 @@ func (r *Run) Add(rank int, e *telemetry.Event) {
 	case "loss":
 		r.metric = e.Metric
 		r.curves[e.Metric] = append(r.curves[e.Metric], *e)
+	case "note":
+		if len(r.said) < maxSaid {
+			r.said = append(r.said, fmt.Sprintf("rank %d after %.3f s: %s", rank, e.Time, e.Text))
+		}
 	case "result":
 		for _, p := range e.Result {
 			r.result[p[0]] = p[1]
 		}
 	}
 }
+
+// maxSaid is how many notes of a run are kept.
+const maxSaid = 50
 
 // Ranks returns the number of ranks.
 func (r *Run) Ranks() int { return len(r.ranks) }
@@ -260,6 +269,15 @@ func (r *Run) Split(rank int) Split {
 		s.add(Split{Compute: e.Compute - e.Straggle, Straggle: e.Straggle, Gate: e.Gate, Miss: e.Miss, Flush: e.Flush})
 	}
 	return s
+}
+
+// Iterations returns how many clocks the workers of a rank have ended, without
+// those that they skipped.
+func (r *Run) Iterations(rank int) (n int64) {
+	for _, e := range r.ranks[rank].workers {
+		n += cmp.Or(e.Clocks, e.Clock)
+	}
+	return n
 }
 
 // Whole adds up the time of all workers.

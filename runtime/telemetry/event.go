@@ -19,7 +19,8 @@ type Event struct {
 	// plan: how long the job is going to be, said by rank 0 before the first clock:
 	// Clocks of every worker.
 
-	// clock: a worker ended a clock.
+	// clock: a worker ended a clock. Clocks is how many it has ended, when that is
+	// not Clock: it skipped some.
 	Worker   int        `json:"w,omitempty"`
 	Clock    int64      `json:"c,omitempty"`
 	Compute  float64    `json:"compute,omitempty"`  // seconds outside the store, straggling included
@@ -43,7 +44,7 @@ type Event struct {
 	Better  string  `json:"better,omitempty"` // "lower" or "higher"
 	Value   float64 `json:"v,omitempty"`
 	Pass    float64 `json:"pass,omitempty"`    // passes over the data so far
-	Clocks  int64   `json:"clocks,omitempty"`  // clocks so far
+	Clocks  int64   `json:"clocks,omitempty"`  // clocks so far, of loss and plan events of every worker
 	Seconds float64 `json:"seconds,omitempty"` // training seconds so far, without evaluation
 	Rate    float64 `json:"rate,omitempty"`    // items a second since the previous loss event, all ranks
 	Goal    float64 `json:"goal,omitempty"`    // passes the job is going to make; 0 unknown

@@ -56,6 +56,16 @@ func (v *Vector) Step(epoch uint32, member int, to int64) (rose bool) {
 	return rose
 }
 
+// Rejoin puts a member that holds nobody back at a clock, from which on it does
+// again. It panics when the minimum has passed that clock.
+func (v *Vector) Rejoin(member int, to int64) {
+	if to < v.low || v.clocks[member] != Forever {
+		panic("clock: member " + strconv.Itoa(member) + " rejoins at " + text(to) + ": " + v.String())
+	}
+	v.clocks[member] = to
+	v.low = slices.Min(v.clocks)
+}
+
 // Reset puts all members at one clock, in a new epoch.
 func (v *Vector) Reset(to int64) {
 	for i := range v.clocks {

@@ -97,6 +97,7 @@ const (
 	Request                 // rows wanted, with the age they must have
 	Rows                    // rows of an owner: the answer to a Request, or a push
 	Ack                     // batches applied and the owner's clock, no rows
+	Order                   // a change of who counts, for the rank that makes it known: term in Branch, 1 + the subject in Last
 	kindEnd
 )
 
@@ -126,9 +127,9 @@ type Header struct {
 	Version     uint64 // Batch: its number from this sender to this owner; Rows, Ack: the last batch of the receiver that is applied
 	Clock       int64  // Batch with Ticks, Rows, Ack: the clock announced, not negative; Forever for a rank without workers
 	Epoch       uint32 // of the member set the clock is meant for
-	Branch      uint32 // 0
-	ID          uint64 // Rows: how many batches the owner had applied, which orders copies of a row
-	Last        int    // Rows: 1 + the rank whose batch made the owner's clock what it is, in [0, 1<<31); 0: none
+	Branch      uint32 // Batch, Order: the term of a change of who counts; 0: none
+	ID          uint64 // Rows: how many batches the owner had applied, which orders copies of a row; Batch: microseconds that the iteration took
+	Last        int    // in [0, 1<<31); Rows: 1 + the rank whose batch made the owner's clock what it is, 0: none; with Branch: 1 + the subject of the change
 }
 
 // Block opens the rows of one table.

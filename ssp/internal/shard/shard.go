@@ -12,12 +12,13 @@ import (
 
 	"github.com/sspurn/sspurn/ssp/internal/clock"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
+	"github.com/sspurn/sspurn/ssp/internal/member"
 )
 
 // Shard is the machine; R is what the caller remembers of a parked request.
 type Shard[R any] struct {
 	rank    int
-	clocks  *clock.Vector
+	clocks  *member.Set
 	tables  []Table
 	senders []sender
 	order   *clock.Order[held]
@@ -45,7 +46,7 @@ type held struct {
 // New returns the shard of a rank, without tables.
 func New[R any](rank, ranks int) *Shard[R] {
 	return &Shard[R]{
-		rank: rank, last: -1, clocks: clock.NewVector(ranks), senders: make([]sender, ranks), order: clock.NewOrder[held](ranks),
+		rank: rank, last: -1, clocks: member.NewSet(ranks), senders: make([]sender, ranks), order: clock.NewOrder[held](ranks),
 	}
 }
 
@@ -63,8 +64,8 @@ func (s *Shard[R]) Min() int64 { return s.clocks.Min() }
 // minimum what it is. It is -1 when no batch did.
 func (s *Shard[R]) Last() int { return s.last }
 
-// Clocks returns the clocks of the ranks.
-func (s *Shard[R]) Clocks() *clock.Vector { return s.clocks }
+// Clocks returns the clocks of the ranks and who of them counts.
+func (s *Shard[R]) Clocks() *member.Set { return s.clocks }
 
 // Applied returns the last version of a sender that is applied to ordered or
 // to other tables.
@@ -122,10 +123,20 @@ func (s *Shard[R]) Batch(rank int, msg []byte) (rose, push bool, err error) {
 		}
 	}
 	if h.Flags&codec.Ticks == 0 {
-		return false, s.eager, nil
+		return false, s.eager || s.clocks.Freed(rank), nil
 	}
-	s.order.Hold(rank, s.clocks.At(rank), held{h.Version, append([]byte(nil), keep...)})
-	rose = s.clocks.Step(h.Epoch, rank, h.Clock)
+	s.order.Hold(rank, min(s.clocks.At(rank), h.Clock-1), held{h.Version, append([]byte(nil), keep...)})
+	if h.Branch != 0 {
+		if h.Last < 1 || h.Last > len(s.senders) {
+			return false, false, errors.Errorf("batch of rank %d: a change of member %d", rank, h.Last-1)
+		}
+		rose, err = s.change(h)
+		if err != nil {
+			return false, false, err
+		}
+	} else {
+		rose = s.clocks.Step(h.Epoch, rank, h.Clock)
+	}
 	if rose {
 		s.last = rank
 		if err := s.settle(); err != nil {
@@ -133,6 +144,19 @@ func (s *Shard[R]) Batch(rank int, msg []byte) (rose, push bool, err error) {
 		}
 	}
 	return rose, rose || s.eager, nil
+}
+
+// change takes a batch that says who counts.
+func (s *Shard[R]) change(h codec.Header) (rose bool, err error) {
+	subject := h.Last - 1
+	if subject == h.Rank {
+		return s.clocks.Free(h.Epoch, subject, h.Branch), nil
+	}
+	if h.Epoch == s.clocks.Epoch() && h.Clock < s.clocks.Min() {
+		return false, errors.Errorf("rank %d comes back at clock %d, which is over: %v", subject, h.Clock, s.clocks)
+	}
+	s.clocks.Admit(h.Epoch, subject, h.Branch, h.Clock)
+	return s.clocks.Step(h.Epoch, h.Rank, h.Clock), nil
 }
 
 // settle applies the held batches of the clocks that are over.
@@ -241,7 +265,7 @@ func (s *Shard[R]) open(t Table) {
 // nothing.
 func (s *Shard[R]) Push(dst []byte, rank int) (out []byte, ok bool) {
 	to := &s.senders[rank]
-	news := to.subscribed && (s.clocks.Min() > to.clock || s.clocks.Epoch() != to.epoch) || s.eager && to.told < to.received
+	news := to.subscribed && (s.clocks.Min() > to.clock || s.clocks.Epoch() != to.epoch) || (s.eager || s.clocks.Ever(rank)) && to.told < to.received
 	for _, t := range s.tables {
 		news = news || t.dirty(rank)
 	}
