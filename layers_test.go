@@ -38,6 +38,7 @@ collectives: collectives/schedule runtime runtime/telemetry
 
 ssp/internal/clock:
 ssp/internal/member: ssp/internal/clock
+ssp/internal/backup:
 ssp/internal/codec: linalg
 ssp/internal/slab: linalg ssp/internal/codec
 ssp/internal/rowcache: linalg ssp/internal/slab ssp/internal/codec
@@ -70,12 +71,13 @@ var pure = map[string][]string{
 	"runtime/internal/membership": nil,
 	"ssp/internal/clock":          nil,
 	"ssp/internal/member":         {module + "/ssp/internal/clock"},
+	"ssp/internal/backup":         nil,
 	"ssp/internal/slab":           {module + "/linalg", module + "/ssp/internal/codec"},
 	"ssp/internal/rowcache":       {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
 	"ssp/internal/oplog":          {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
 	"ssp/internal/codec":          {module + "/linalg", "github.com/klauspost/compress/s2"},
 	"ssp/internal/rule":           {module + "/linalg", module + "/ssp/internal/codec"},
-	"ssp/internal/shard":          {module + "/linalg", module + "/ssp/internal/clock", module + "/ssp/internal/codec", module + "/ssp/internal/member", module + "/ssp/internal/rule", module + "/ssp/internal/slab"},
+	"ssp/internal/shard":          {module + "/linalg", module + "/ssp/internal/backup", module + "/ssp/internal/clock", module + "/ssp/internal/codec", module + "/ssp/internal/member", module + "/ssp/internal/rule", module + "/ssp/internal/slab"},
 }
 
 // impure is what pure packages must not import, with all below it; pkg/errors

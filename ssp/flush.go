@@ -91,6 +91,9 @@ func (s *Store) flush(ctx context.Context) error {
 			next, h = s.freeing.header(at, next, low)
 		}
 		s.beginBatch(s.encoders, s.buffers, h)
+		if s.backing != nil && next != clock.Forever {
+			next = s.backing.upto(at, end, low)
+		}
 		last := next - 1
 		if next == clock.Forever {
 			last = clock.Forever

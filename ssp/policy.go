@@ -20,6 +20,7 @@ type Policy struct {
 	kind      kind
 	staleness int32 // in blocks, where there are any
 	block     int32 // clocks that leave together; 0: one
+	number    int32 // backup workers
 }
 
 type kind uint8
@@ -34,6 +35,7 @@ const (
 	absp
 	capped
 	fssp
+	backups
 	kinds
 )
 
@@ -53,9 +55,10 @@ var schemes = [kinds]scheme{
 	async: {"async", "async", plain(async), nil},
 	auto:  {"auto", "auto[:S]", parseAuto, staleness},
 
-	absp:   {"absp", "absp:K", blocks, blockArgs},
-	capped: {"cap", "cap:S", bounds(capped), staleness},
-	fssp:   {"fssp", "fssp:S", bounds(fssp), staleness},
+	absp:    {"absp", "absp:K", blocks, blockArgs},
+	capped:  {"cap", "cap:S", bounds(capped), staleness},
+	fssp:    {"fssp", "fssp:S", bounds(fssp), staleness},
+	backups: {"backup", "backup:B", parseBackup, func(p Policy) string { return strconv.Itoa(int(p.number)) }},
 }
 
 // maxStaleness bounds s of SSP and ESSP.
@@ -99,6 +102,29 @@ func ESSP(s int) Policy { return bounded(essp, s) }
 // Workers of a rank are freed together, by the time of the slowest. Who is freed
 // stays so beyond Sync, which waits for everybody. It panics unless 0 <= s <= 2³⁰.
 func FSSP(s int) Policy { return bounded(fssp, s) }
+
+// Backup is BSP that does not wait for all: an iteration is over when the batches
+// of all ranks but b have come, and those that come later are dropped (Chen et
+// al., Revisiting distributed synchronous SGD, 2016). It is a policy of a store,
+// with all its tables. Rank 0's shard decides who came first, by the arrival of
+// whole batches there, for all shards alike; when ranks have closed their
+// workers, an iteration waits for those that are left. Updates of a clock are
+// applied together, in the order of the ranks, as they are: their sum is over n−b
+// ranks, so what an app divides by is n−b.
+//
+// A worker whose iteration is over without it goes on, with its next Clock, to
+// the newest one, and skips the numbers between; see [Worker.Outdated]. What it
+// reads until then may be newer than its clock, and its own updates of earlier
+// clocks are not in what it reads unless they counted. [Stats] says how many
+// batches of a rank counted. Updates that no Clock has handed over are applied by
+// Sync, as ever. It panics unless 0 <= b <= 2³⁰; Open returns an error unless
+// b is less than the number of ranks.
+func Backup(b int) Policy {
+	if b < 0 || b > maxStaleness {
+		panic("ssp: " + strconv.Itoa(b) + " backup workers")
+	}
+	return Policy{kind: backups, number: int32(b)}
+}
 
 // Async has no bound: updates leave at the worker's own Clock, rows that were
 // read once are pushed whenever they have changed, and only the first read of
@@ -168,6 +194,9 @@ const typical = 3
 // Frees reports whether the bound does not hold for ranks that are slow: FSSP.
 func (p Policy) Frees() bool { return p.kind == fssp }
 
+// Drops reports whether updates that come too late are dropped: Backup.
+func (p Policy) Drops() bool { return p.kind == backups }
+
 // String returns the text that ParsePolicy reads, such as "ssp:3".
 func (p Policy) String() string {
 	if p.kind == unset {
@@ -181,7 +210,7 @@ func (p Policy) String() string {
 }
 
 // ParsePolicy reads "bsp", "ssp:3", "essp:3", "async", "auto:7", "absp:4",
-// "absp:2,1" (WPC), "cap:3" or "fssp:3". "ssp" and the like without a number take their
+// "absp:2,1" (WPC), "cap:3", "fssp:3" or "backup:2". "ssp" and the like without a number take their
 // bound from staleness, which must not be negative then; "auto" without one has a
 // bound of 7. A staleness above zero that contradicts the text is an error.
 func ParsePolicy(text string, staleness int) (Policy, error) {
@@ -267,10 +296,26 @@ func bounds(k kind) func(*arguments) (Policy, error) {
 	}
 }
 
+func parseBackup(a *arguments) (Policy, error) {
+	if err := a.loose(); err != nil {
+		return Policy{}, err
+	}
+	if len(a.list) != 1 {
+		return Policy{}, a.fail("expected the number of backup workers")
+	}
+	b, err := strconv.ParseUint(a.list[0], 10, 31)
+	if err != nil || b > maxStaleness {
+		return Policy{}, a.fail("backup workers %q: expected a number from 0 to %d", a.list[0], maxStaleness)
+	}
+	return Backup(int(b)), nil
+}
+
 func staleness(p Policy) string { return strconv.Itoa(int(p.staleness)) }
 
 // ordered: the batches of a clock are applied together, in rank order.
-func (p Policy) ordered() bool { return p.kind == bsp || p.kind == absp && p.staleness == 0 }
+func (p Policy) ordered() bool {
+	return p.kind == bsp || p.kind == absp && p.staleness == 0 || p.Drops()
+}
 
 // pushes: the first read of a row subscribes to it.
 func (p Policy) pushes() bool { return p.kind == essp || p.kind == fssp || p.kind == auto || p.eager() }
@@ -299,8 +344,11 @@ func (p Policy) slack() Clock {
 // fits reports what keeps a table of the policy out of a store whose default is
 // another.
 func (p Policy) fits(store Policy) error {
-	if (p.kind == fssp || store.kind == fssp) && p != store && p.kind != async {
-		return errors.Errorf("policy %v in a store of %v: tables of a store of fssp have its policy, or async", p, store)
+	switch {
+	case p == store || p.kind == async && !store.Drops():
+		return nil
+	case p.kind == fssp || store.kind == fssp || p.Drops() || store.Drops():
+		return errors.Errorf("policy %v in a store of %v: all tables of a store share such a policy", p, store)
 	}
 	return nil
 }

@@ -23,6 +23,11 @@ func TestParsePolicy(t *testing.T) {
 		{"essp", 7, ssp.ESSP(7), ""},
 		{"async", 0, ssp.Async(), ""},
 		{"fssp:3", 0, ssp.FSSP(3), ""},
+		{"backup:2", 0, ssp.Backup(2), ""},
+		{"backup", 2, ssp.Policy{}, "contradicts"},
+		{"backup", 0, ssp.Policy{}, "expected the number"},
+		{"backup:-1", 0, ssp.Policy{}, "expected a number"},
+		{"backup:1,2", 0, ssp.Policy{}, "expected the number"},
 		{"fssp", 2, ssp.FSSP(2), ""},
 		{"fssp:3", 2, ssp.Policy{}, "contradicts"},
 		{"fssp:3,4", 0, ssp.Policy{}, "expected one number"},
@@ -54,7 +59,7 @@ func TestParsePolicy(t *testing.T) {
 		{"ssp:", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:-1", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:99999999999", 0, ssp.Policy{}, "expected a number"},
-		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async, auto[:S], absp:K, cap:S or fssp:S"},
+		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async, auto[:S], absp:K, cap:S, fssp:S or backup:B"},
 		{"", 0, ssp.Policy{}, "expected bsp"},
 	} {
 		got, err := ssp.ParsePolicy(x.text, x.staleness)
@@ -65,7 +70,7 @@ func TestParsePolicy(t *testing.T) {
 }
 
 func FuzzParsePolicy(f *testing.F) {
-	for _, s := range []string{"bsp", "ssp:3", "essp:0", "async", "ssp", "ssp:07", "vap:1", "absp:4,1", "fssp:2"} {
+	for _, s := range []string{"bsp", "ssp:3", "essp:0", "async", "ssp", "ssp:07", "vap:1", "absp:4,1", "fssp:2", "backup:1"} {
 		f.Add(s, 0)
 	}
 	f.Fuzz(func(t *testing.T, text string, staleness int) {

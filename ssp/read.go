@@ -99,7 +99,9 @@ func (v *View[T]) GetWithin(ctx context.Context, row int64, dst []T, slack Clock
 	}
 	wanted := v.oldest(slack)
 	if v.t.plain { // own updates stay in the log for as long as looser copies need them
-		v.kept = max(v.kept, min(slack, maxKept))
+		if !v.t.drops {
+			v.kept = max(v.kept, min(slack, maxKept))
+		}
 		wanted = max(wanted, Clock(v.log.Kept()))
 	}
 	s := v.slot(row)

@@ -38,8 +38,8 @@ func (s *Store) serve(m *runtime.Message) error {
 		return err
 	}
 	if !m.Wanted() {
-		if s.freeing != nil && len(msg) > 0 && codec.Kind(msg[0]) == codec.Order {
-			return s.freeing.order(msg)
+		if len(msg) > 0 && codec.Kind(msg[0]) == codec.Order {
+			return s.order(msg)
 		}
 		return s.apply(m.Source, msg)
 	}
@@ -71,6 +71,17 @@ func (s *Store) serve(m *runtime.Message) error {
 	return s.reply(m, out, 0)
 }
 
+// order takes a decision of rank 0.
+func (s *Store) order(msg []byte) error {
+	switch {
+	case s.freeing != nil:
+		return s.freeing.order(msg)
+	case s.backing != nil:
+		return s.backing.order(msg)
+	}
+	return errors.New("an order in a store that takes none")
+}
+
 // reply sends an answer to a request. The microseconds that it has waited for
 // the clock come first: they say nothing about the link.
 func (s *Store) reply(m *runtime.Message, out []byte, waited time.Duration) error {
@@ -93,6 +104,14 @@ func (s *Store) apply(rank int, msg []byte) error {
 	}
 	if s.freeing != nil {
 		s.freeing.arrived(rank, msg)
+	}
+	if s.backing != nil {
+		more, err := s.backing.arrived(rank, msg)
+		if err != nil {
+			s.mu.Unlock()
+			return err
+		}
+		rose = rose || more
 	}
 	ready, err := s.release(rose)
 	s.mu.Unlock()

@@ -23,6 +23,8 @@ type Stats struct {
 	Fetches  int64         // rows asked for at other ranks
 	Evicted  int64         // copies dropped for lack of room
 	Freed    int64         // how often this rank was freed, under FSSP
+	Applied  int64         // batches of this rank, one a clock, that counted, under Backup
+	Dropped  int64         // and that were too late
 	// Stale counts reads by the age of the copy minus the reader's clock.
 	Stale map[Clock]int64
 	// Bytes that left this rank, by class: update, fetch (requests for rows and
@@ -102,6 +104,9 @@ func (w *Worker) record(now time.Time, last bool) {
 	}
 	if t.Clocks != e.Clock {
 		e.Clocks = t.Clocks
+	}
+	if b := w.s.backing; b != nil && w.index == 0 {
+		e.Dropped = b.dropped.Load()
 	}
 	for _, k := range slices.Sorted(maps.Keys(t.Stale)) {
 		e.Stale = append(e.Stale, [2]int64{int64(k), t.Stale[k]})
@@ -186,6 +191,9 @@ func (s *Store) Stats() Stats {
 	}
 	if s.freeing != nil {
 		out.Freed = s.freeing.times.Load()
+	}
+	if s.backing != nil {
+		out.Applied, out.Dropped = s.backing.applied.Load(), s.backing.dropped.Load()
 	}
 	out.Bytes, _ = s.bytes()
 	return out

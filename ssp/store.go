@@ -54,6 +54,7 @@ type Store struct {
 	sent     int64    // clock announced to all; owned by the sender
 	epoch    uint32   // of the member set; changed by Sync only
 	freeing  *freeing // nil but under FSSP
+	backing  *backing // nil but under Backup
 
 	wmu     sync.Mutex    // guards what follows
 	clocks  *clock.Vector // of the workers
@@ -109,6 +110,9 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		return nil, errors.WithMessage(err, "open store")
 	}
 	n := c.Size()
+	if cfg.Policy.Drops() && int(cfg.Policy.number) >= n {
+		return nil, errors.Errorf("open store: policy %v among %d ranks: expected a rank to wait for", cfg.Policy, n)
+	}
 	s := &Store{
 		c: c.Space(space), rank: c.Rank(), size: n, cfg: cfg, straggle: slow, start: time.Now(), links: make([]link, n),
 		failed: make(chan struct{}), shard: shard.New[*ask](c.Rank(), n), round: newRound(n),
@@ -118,6 +122,10 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 	}
 	if cfg.Policy.kind == fssp {
 		s.freeing = newFreeing(s)
+	}
+	if cfg.Policy.Drops() {
+		s.backing = newBacking(s, n-int(cfg.Policy.number))
+		s.shard.DropLate()
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
@@ -147,6 +155,9 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		stop()
 		s.wg.Wait()
 		return nil, errors.WithMessage(err, "open store")
+	}
+	if s.backing != nil && s.rank == 0 {
+		s.spawn(s.backing.announce)
 	}
 	if c.Recorder().Enabled() {
 		s.spawn(s.beat)

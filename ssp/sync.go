@@ -29,6 +29,7 @@ type meeting struct {
 const (
 	markSync uint64 = iota + 1<<60
 	markClose
+	markRest
 	markCollect
 )
 
@@ -71,6 +72,9 @@ func (s *Store) arrive(rank int, m meeting, answer func([]byte) error) error {
 		}
 		if s.freeing != nil {
 			s.freeing.sync(int64(done.at))
+		}
+		if s.backing != nil {
+			s.backing.sync(int64(done.at))
 		}
 		ready, err := s.release(true)
 		if err == nil {
@@ -180,6 +184,11 @@ func (s *Store) settle(ctx context.Context) error {
 	}
 	if s.freeing != nil {
 		if err := s.freeing.rest(ctx); err != nil {
+			return err
+		}
+	}
+	if s.backing != nil {
+		if err := s.backing.rest(ctx); err != nil {
 			return err
 		}
 	}

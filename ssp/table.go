@@ -58,6 +58,7 @@ type Table[T Elem] struct {
 	slack Clock
 	wire  int            // elements of a row that travel: Width, or more under some rules
 	plain bool           // updates are added
+	drops bool           // not all updates count
 	own   *shard.Rows[T] // guarded by s.mu
 	peers []peer[T]      // by owner; none for the own rank
 
@@ -102,7 +103,7 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 	s.wmu.Unlock()
 	t := &Table[T]{
 		s: s, spec: spec, id: id, slack: spec.Policy.slack(), sealed: make([][]*oplog.Entry[T], s.cfg.Workers),
-		wire: wire, plain: steps == nil,
+		wire: wire, plain: steps == nil, drops: spec.Policy.Drops(),
 		sum: slab.NewRows[T](wire, spec.Sparse), touched: make([]bool, s.size), peers: make([]peer[T], s.size),
 	}
 	t.sum.Grow(1)

@@ -137,6 +137,9 @@ func (v *View[T]) slot(row int64) int {
 func (v *View[T]) next() {
 	v.before, v.used = v.used, v.before[:0]
 	v.ahead = false
+	if v.t.drops {
+		v.log.Part()
+	}
 	v.rebound()
 	const most = 64 << 20 // bytes of copies that a view keeps
 	if len(v.rows)*v.t.spec.Width*codec.TypeOf[T]().Size() > most && len(v.before)*8 < len(v.rows) && v.log.Bytes() == 0 {

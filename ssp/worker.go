@@ -222,6 +222,9 @@ func (w *Worker) Clock(ctx context.Context) error {
 		w.busy = w.totals.Compute - computed + w.flushed
 		s.freeing.step(w)
 	}
+	if s.backing != nil {
+		s.backing.step(w)
+	}
 	rose := s.clocks.Step(s.clocks.Epoch(), w.index, int64(w.clock))
 	s.wmu.Unlock()
 	if rose {

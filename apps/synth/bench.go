@@ -93,7 +93,7 @@ func (b *bench) work(ctx context.Context, w *ssp.Worker) error {
 	view := b.table.View(w)
 	values := make([]int64, b.width)
 	rows := make([]int64, 0, b.ledger.touch)
-	for clock := int64(0); b.more(clock); clock++ {
+	for clock := int64(0); b.more(clock, w); clock++ {
 		if b.checkers != nil {
 			b.checkers[w.Index()].begin(clock)
 		}
@@ -132,9 +132,12 @@ func (b *bench) work(ctx context.Context, w *ssp.Worker) error {
 }
 
 // more reports whether a worker makes another iteration.
-func (b *bench) more(clock int64) bool {
-	if b.cfg.length > 0 {
+func (b *bench) more(clock int64, w *ssp.Worker) bool {
+	switch {
+	case b.cfg.length > 0:
 		return time.Now().Before(b.until)
+	case b.rule.Drops():
+		return int64(w.Now()) < b.cfg.clocks // it may skip some
 	}
 	return clock < b.cfg.clocks
 }

@@ -107,6 +107,8 @@ func (cfg *config) verify(o *apps.Options) error {
 		return errors.Errorf("-duration %v: expected at least 0", cfg.length)
 	case cfg.length > 0 && (cfg.check || cfg.barrier):
 		return errors.New("-duration with -check or -barrier: expected -clocks")
+	case cfg.check && o.Policy.Drops():
+		return errors.Errorf("-check with -sync %v: what is read depends on what was dropped", o.Policy)
 	case cfg.rows < 1 || cfg.rows > 1<<24:
 		return errors.Errorf("-rows %d: expected 1 to %d", cfg.rows, 1<<24)
 	case cfg.touch < 1 || cfg.touch > cfg.rows:

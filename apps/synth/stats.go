@@ -67,8 +67,10 @@ type totals struct {
 	iterations      float64 // of all workers
 	latest          float64 // the most of a rank's worker, about
 	freed           float64 // how often ranks were freed
+	dropped         float64 // batches that came too late
 	check           bool
 	freeing         bool // ranks may be freed
+	drops           bool // batches may be too late
 }
 
 // sum adds up what the ranks did. It is collective.
@@ -83,11 +85,11 @@ func (b *bench) sum(ctx context.Context) (totals, error) {
 	for _, k := range b.checkers {
 		checked += float64(k.reads)
 	}
-	all := []float64{float64(s.Reads), float64(s.Fetches), n, sum, squares, checked, float64(s.Clocks), float64(s.Freed)}
+	all := []float64{float64(s.Reads), float64(s.Fetches), n, sum, squares, checked, float64(s.Clocks), float64(s.Freed), float64(s.Dropped)}
 	if err := collectives.Allreduce(ctx, b.job.Comm, all, all, collectives.Sum); err != nil {
 		return totals{}, err
 	}
-	t := totals{reads: all[0], fetches: all[1], checked: all[5], check: b.cfg.check, freeing: b.job.Policy.Frees(), iterations: all[6], freed: all[7]}
+	t := totals{reads: all[0], fetches: all[1], checked: all[5], check: b.cfg.check, freeing: b.job.Policy.Frees(), iterations: all[6], freed: all[7], dropped: all[8], drops: b.job.Policy.Drops()}
 	var err error
 	if t.latest, err = collectives.AllreduceValue(ctx, b.job.Comm, float64(s.Clocks)/float64(b.job.Workers), collectives.Max); err != nil {
 		return totals{}, err
@@ -104,6 +106,9 @@ func (t totals) report(r *apps.Result) {
 	r.Add("iterations", int64(t.iterations))
 	if t.freeing {
 		r.Add("freed", int64(t.freed))
+	}
+	if t.drops {
+		r.Add("dropped", int64(t.dropped))
 	}
 	r.Add("reads", int64(t.reads))
 	r.Add("fetches", int64(t.fetches))

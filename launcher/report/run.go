@@ -280,6 +280,14 @@ func (r *Run) Iterations(rank int) (n int64) {
 	return n
 }
 
+// Dropped returns how many iterations of the workers of a rank did not count.
+func (r *Run) Dropped(rank int) (n int64) {
+	for _, e := range r.ranks[rank].workers {
+		n += e.Dropped * int64(len(r.ranks[rank].workers))
+	}
+	return n
+}
+
 // Whole adds up the time of all workers.
 func (r *Run) Whole() Split {
 	var s Split

@@ -219,13 +219,13 @@ func (r *Report) runsTable() *Table {
 func (r *Report) ranksTable() *Table {
 	t := &Table{
 		ID: "ranks", Title: "Time of each rank, in seconds a worker, and its part in the work",
-		Note:    "Iterations are the clocks that its workers ended, those that they skipped not counted; contributed is their share in those of all ranks.",
+		Note:    "Iterations are the clocks that its workers ended, those that they skipped not counted; dropped are those that did not count, as they came too late; contributed is the share of the others in those of all ranks.",
 		Columns: []Column{{Key: "setting", Head: "setting", Text: true}, {Key: "rank", Head: "rank"}},
 	}
 	for _, p := range partNames {
 		t.Columns = append(t.Columns, Column{Key: p + "_seconds", Head: p, Spread: true})
 	}
-	t.Columns = append(t.Columns, Column{Key: "iterations", Head: "iterations", Spread: true}, Column{Key: "contributed_share", Head: "contributed", Spread: true})
+	t.Columns = append(t.Columns, Column{Key: "iterations", Head: "iterations", Spread: true}, Column{Key: "dropped", Head: "dropped", Spread: true}, Column{Key: "contributed_share", Head: "contributed", Spread: true})
 	for _, s := range r.Settings {
 		for rank := range s.ranks() {
 			row := []Cell{words(s.Name), count(int64(rank))}
@@ -243,11 +243,17 @@ func (r *Report) ranksTable() *Table {
 					if rank >= run.Ranks() {
 						return math.NaN()
 					}
+					return float64(run.Dropped(rank))
+				}), rate),
+				spreadCell(s.spread(func(run *Run) float64 {
+					if rank >= run.Ranks() {
+						return math.NaN()
+					}
 					all := int64(0)
 					for r := range run.Ranks() {
-						all += run.Iterations(r)
+						all += run.Iterations(r) - run.Dropped(r)
 					}
-					return share(float64(run.Iterations(rank)), float64(all))
+					return share(float64(run.Iterations(rank)-run.Dropped(rank)), float64(all))
 				}), percent))
 			t.Rows = append(t.Rows, row)
 		}

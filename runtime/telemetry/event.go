@@ -31,6 +31,7 @@ type Event struct {
 	Reads    int64      `json:"reads,omitempty"`
 	Fetches  int64      `json:"fetches,omitempty"` // row requests sent
 	Stale    [][2]int64 `json:"stale,omitempty"`   // histogram of (age of the copy − reader's clock, reads)
+	Dropped  int64      `json:"dropped,omitempty"` // by worker 0: clocks of the rank whose updates did not count
 	// On is Gate by the rank that was waited for: (rank, seconds), by rank.
 	On [][2]float64 `json:"on,omitempty"`
 

@@ -56,6 +56,17 @@ func (v *Vector) Step(epoch uint32, member int, to int64) (rose bool) {
 	return rose
 }
 
+// Raise puts all members that are behind a clock at it and reports whether the
+// minimum rose.
+func (v *Vector) Raise(to int64) (rose bool) {
+	for i := range v.clocks {
+		v.clocks[i] = max(v.clocks[i], to)
+	}
+	rose = to > v.low
+	v.low = max(v.low, to)
+	return rose
+}
+
 // Rejoin puts a member that holds nobody back at a clock, from which on it does
 // again. It panics when the minimum has passed that clock.
 func (v *Vector) Rejoin(member int, to int64) {

@@ -18,7 +18,7 @@
 // and the payload by shape: dense, width little-endian values; counted, width
 // zigzag varints; sparse, the number of entries and for each the columns
 // skipped and a little-endian value; sparse counted, the same with zigzag
-// varints. Rows of a request have no payload.
+// varints. Rows of a request and of an order have no payload: those of an order are ranks.
 //
 // A message whose kind byte has its high bit set holds an s2 block of everything
 // behind that byte.
@@ -97,9 +97,12 @@ const (
 	Request                 // rows wanted, with the age they must have
 	Rows                    // rows of an owner: the answer to a Request, or a push
 	Ack                     // batches applied and the owner's clock, no rows
-	Order                   // a change of who counts, for the rank that makes it known: term in Branch, 1 + the subject in Last
+	Order                   // of the rank that decides: who is freed, or who makes up a clock
 	kindEnd
 )
+
+// names: rows have no payload.
+func (k Kind) names() bool { return k == Request || k == Order }
 
 // Flags qualify a message.
 type Flags uint8

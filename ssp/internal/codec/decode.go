@@ -137,7 +137,7 @@ func (d *Decoder) NextRow() bool {
 	if d.shape >= counted && !d.block.Type.integer() {
 		_ = d.fail("counts of %v", d.block.Type)
 	}
-	if d.header.Kind == Request {
+	if d.header.Kind.names() {
 		if d.shape != dense {
 			_ = d.fail("payload in a request")
 		}

@@ -65,7 +65,7 @@ func (e *Encoder) Age(age int64) {
 
 // Want adds a row to the block of a request.
 func (e *Encoder) Want(row int64) {
-	if e.kind != Request {
+	if !e.kind.names() {
 		panic("codec: want outside a request")
 	}
 	e.head(row, dense)
@@ -108,7 +108,7 @@ func (e *Encoder) head(row int64, s shape) {
 }
 
 func (e *Encoder) payload(t Type) {
-	if e.kind == Request || t != e.block.Type {
+	if e.kind.names() || t != e.block.Type {
 		panic(fmt.Sprintf("codec: %v row in a block of %v", t, e.block.Type))
 	}
 }

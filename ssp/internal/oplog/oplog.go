@@ -49,6 +49,7 @@ type Log[T codec.Elem] struct {
 	unsent int         // index in sealed of the first without versions
 	head   []link      // by slot in the view: the row's last delta
 	kept   int64       // all entries from this clock on are here
+	floor  uint32      // entries before this are not replayed
 	spare  []*Entry[T]
 	bytes  int
 	marks  []uint64 // bitmap over rows, where that is cheap
@@ -175,7 +176,7 @@ func (l *Log[T]) Sent(versions []uint64) {
 // of this rank up to version applied, all own updates that are not in it, the
 // open entry's included.
 func (l *Log[T]) Replay(dst *slab.Rows[T], slot, owner int, applied uint64) {
-	if slot >= len(l.head) || l.head[slot].seq == 0 || l.head[slot].seq < l.first() {
+	if slot >= len(l.head) || l.head[slot].seq == 0 || l.head[slot].seq < max(l.first(), l.floor) {
 		return
 	}
 	l.replay(dst, slot, owner, applied, l.head[slot])
@@ -184,7 +185,7 @@ func (l *Log[T]) Replay(dst *slab.Rows[T], slot, owner int, applied uint64) {
 func (l *Log[T]) first() uint32 { return l.open.seq - uint32(len(l.sealed)) }
 
 func (l *Log[T]) replay(dst *slab.Rows[T], slot, owner int, applied uint64, k link) {
-	if k.seq < l.first() {
+	if k.seq < max(l.first(), l.floor) {
 		return
 	}
 	e := l.open
@@ -197,6 +198,10 @@ func (l *Log[T]) replay(dst *slab.Rows[T], slot, owner int, applied uint64, k li
 	l.replay(dst, slot, owner, applied, e.prev[k.at])
 	dst.Add(slot, &e.Delta, int(k.at))
 }
+
+// Part says that what was sealed so far is not replayed any more: copies have it,
+// or it was dropped.
+func (l *Log[T]) Part() { l.floor = l.open.seq }
 
 // Trim drops the entries that were sent with a timestamp below clock, for which
 // the reader will only use copies that contain them.

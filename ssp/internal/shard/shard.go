@@ -10,6 +10,7 @@ package shard
 import (
 	"github.com/pkg/errors"
 
+	"github.com/sspurn/sspurn/ssp/internal/backup"
 	"github.com/sspurn/sspurn/ssp/internal/clock"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 	"github.com/sspurn/sspurn/ssp/internal/member"
@@ -22,6 +23,7 @@ type Shard[R any] struct {
 	tables  []Table
 	senders []sender
 	order   *clock.Order[held]
+	backup  *backup.Queue[held] // instead of order, where not all batches count
 	parked  clock.Parking[R]
 	count   uint64 // batches applied, to order copies of a row
 	last    int    // the rank whose batch made the minimum rise last, or -1
@@ -36,6 +38,8 @@ type sender struct {
 	clock      int64  // last clock pushed to it
 	epoch      uint32
 	subscribed bool
+	applied    int64 // batches of clocks, where not all count
+	dropped    int64
 }
 
 type held struct {
@@ -48,6 +52,15 @@ func New[R any](rank, ranks int) *Shard[R] {
 	return &Shard[R]{
 		rank: rank, last: -1, clocks: member.NewSet(ranks), senders: make([]sender, ranks), order: clock.NewOrder[held](ranks),
 	}
+}
+
+// DropLate makes the shard apply, of a clock, the batches of those ranks only
+// that Decide says, and drop the others. It comes first of all.
+func (s *Shard[R]) DropLate() { s.backup = backup.NewQueue[held]() }
+
+// Fate returns how many batches of a rank were applied and dropped.
+func (s *Shard[R]) Fate(rank int) (applied, dropped int64) {
+	return s.senders[rank].applied, s.senders[rank].dropped
 }
 
 // AddTable adds the next table.
@@ -125,6 +138,10 @@ func (s *Shard[R]) Batch(rank int, msg []byte) (rose, push bool, err error) {
 	if h.Flags&codec.Ticks == 0 {
 		return false, s.eager || s.clocks.Freed(rank), nil
 	}
+	if s.backup != nil {
+		rose, err = s.hold(h, held{h.Version, append([]byte(nil), keep...)})
+		return rose, rose, err
+	}
 	s.order.Hold(rank, min(s.clocks.At(rank), h.Clock-1), held{h.Version, append([]byte(nil), keep...)})
 	if h.Branch != 0 {
 		if h.Last < 1 || h.Last > len(s.senders) {
@@ -166,28 +183,87 @@ func (s *Shard[R]) settle() error {
 		if !ok {
 			return nil
 		}
-		s.senders[rank].ordered = b.version
-		if len(b.msg) == 0 {
-			continue
-		}
-		s.count++
-		var d codec.Decoder
-		if err := d.Reset(b.msg); err != nil {
+		if err := s.applyHeld(rank, b); err != nil {
 			return err
 		}
-		for d.NextTable() {
-			t, err := s.table(&d)
-			if err != nil {
-				return err
-			}
-			if !t.ordered() {
-				continue
-			}
-			if err := t.apply(&d); err != nil {
-				return err
-			}
+	}
+}
+
+// applyHeld applies what a held batch has for ordered tables.
+func (s *Shard[R]) applyHeld(rank int, b held) error {
+	s.senders[rank].ordered = b.version
+	if len(b.msg) == 0 {
+		return nil
+	}
+	s.count++
+	var d codec.Decoder
+	if err := d.Reset(b.msg); err != nil {
+		return err
+	}
+	for d.NextTable() {
+		t, err := s.table(&d)
+		if err != nil {
+			return err
+		}
+		if !t.ordered() {
+			continue
+		}
+		if err := t.apply(&d); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// hold takes a batch that may not count.
+func (s *Shard[R]) hold(h codec.Header, b held) (rose bool, err error) {
+	switch {
+	case h.Epoch != s.clocks.Epoch():
+		return false, errors.Errorf("batch of rank %d of epoch %d", h.Rank, h.Epoch)
+	case h.Clock == clock.Forever:
+		s.backup.Keep(h.Rank, b)
+		return false, nil
+	case h.Clock == 0 || s.backup.Hold(h.Rank, h.Clock-1, b):
+		s.drop(h.Rank, b)
+		return false, nil
+	}
+	return s.complete(h.Rank)
+}
+
+func (s *Shard[R]) drop(rank int, b held) {
+	s.senders[rank].ordered = b.version
+	s.senders[rank].dropped++
+}
+
+// Decide says which ranks make up a clock, in their order, and reports whether
+// the minimum rose.
+func (s *Shard[R]) Decide(clock int64, set []int) (rose bool, err error) {
+	s.backup.Decide(clock, set)
+	return s.complete(-1)
+}
+
+// complete applies the clocks that are complete, the last of them by a batch of
+// a rank, -1 when by a decision.
+func (s *Shard[R]) complete(rank int) (rose bool, err error) {
+	for {
+		apply, drop, ok := s.backup.Next()
+		if !ok {
+			break
+		}
+		for _, b := range apply {
+			if err := s.applyHeld(b.Rank, b.Batch); err != nil {
+				return false, err
+			}
+			s.senders[b.Rank].applied++
+		}
+		for _, b := range drop {
+			s.drop(b.Rank, b.Batch)
+		}
+	}
+	if rose = s.clocks.Raise(s.backup.Clock()); rose {
+		s.last = rank
+	}
+	return rose, nil
 }
 
 // Park keeps a request until the minimum has reached a clock.
@@ -286,6 +362,19 @@ func (s *Shard[R]) Push(dst []byte, rank int) (out []byte, ok bool) {
 // Sync ends an epoch: all ranks have sent everything. Held batches are applied
 // and all clocks set to one.
 func (s *Shard[R]) Sync(to int64) error {
+	if s.backup != nil {
+		if n := s.backup.Len(); n > 0 {
+			return errors.Errorf("%d batches of clock %d and later wait for a decision at the end", n, s.backup.Clock())
+		}
+		for _, b := range s.backup.Rest() {
+			if err := s.applyHeld(b.Rank, b.Batch); err != nil {
+				return err
+			}
+		}
+		s.backup.Sync(to)
+		s.clocks.Reset(to)
+		return nil
+	}
 	for r := range s.senders {
 		s.clocks.Step(s.clocks.Epoch(), r, clock.Forever)
 	}

@@ -1,0 +1,221 @@
+package ssp
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/ssp/internal/backup"
+	"github.com/sspurn/sspurn/ssp/internal/clock"
+	"github.com/sspurn/sspurn/ssp/internal/codec"
+)
+
+// backing is the part of a store with backup workers that has to do with which
+// batches count; package backup holds the rules.
+type backing struct {
+	s     *Store
+	coord *backup.Coordinator // on rank 0, else nil; guarded by Store.mu
+	out   [][]byte            // decisions that have not left; guarded by Store.mu
+	wake  chan struct{}       // there are some
+	turn  chan struct{}       // holds one: who takes it may send decisions
+
+	reached          atomic.Int64 // clocks that are complete at the own shard
+	applied, dropped atomic.Int64 // batches of this rank
+}
+
+func newBacking(s *Store, wait int) *backing {
+	b := &backing{s: s, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+	if s.rank == 0 {
+		b.coord = backup.NewCoordinator(s.size, wait)
+	}
+	return b
+}
+
+// step sets the clock of a worker that ends an iteration: the newest that it can
+// know of. With Store.wmu.
+func (b *backing) step(w *Worker) { w.clock = max(w.clock, Clock(b.reached.Load())) }
+
+// upto returns the clock that a batch covers all clocks before of, when it is
+// that of clock at and all workers of the rank are at low. Clocks that are
+// complete are so without this rank: their updates go together, to be dropped.
+func (b *backing) upto(at, end, low int64) int64 {
+	if low == clock.Forever {
+		low = end
+	}
+	return max(at+1, min(low, b.reached.Load()))
+}
+
+// arrived looks at a batch that the shard has taken and reports whether that
+// completes clocks; with Store.mu.
+func (b *backing) arrived(rank int, msg []byte) (rose bool, err error) {
+	if b.coord != nil {
+		var d codec.Decoder
+		if err := d.Reset(msg); err != nil {
+			return false, err
+		}
+		if h := d.Header(); h.Clock == clock.Forever {
+			b.coord.Close(rank)
+		} else {
+			b.coord.Arrive(rank, h.Clock-1)
+		}
+		if rose, err = b.decide(); err != nil {
+			return false, err
+		}
+	}
+	b.update()
+	return rose, nil
+}
+
+// decide makes the decisions that can be made.
+func (b *backing) decide() (rose bool, err error) {
+	for {
+		at, set, ok := b.coord.Next()
+		if !ok {
+			return rose, nil
+		}
+		var e codec.Encoder
+		e.Begin(nil, codec.Header{Kind: codec.Order, Rank: b.s.rank, Epoch: b.s.shard.Clocks().Epoch(), Clock: at})
+		e.Table(codec.Block{Type: codec.Int32})
+		for _, r := range set {
+			e.Want(int64(r))
+		}
+		b.out = append(b.out, e.End())
+		select {
+		case b.wake <- struct{}{}:
+		default:
+		}
+		now, err := b.s.shard.Decide(at, set)
+		if err != nil {
+			return false, err
+		}
+		rose = rose || now
+	}
+}
+
+// update tells the workers what has become of their batches; with Store.mu.
+func (b *backing) update() {
+	b.reached.Store(b.s.shard.Min())
+	applied, dropped := b.s.shard.Fate(b.s.rank)
+	b.applied.Store(applied)
+	b.dropped.Store(dropped)
+}
+
+// order takes a decision.
+func (b *backing) order(msg []byte) error {
+	var d codec.Decoder
+	if err := d.Reset(msg); err != nil {
+		return err
+	}
+	s := b.s
+	set := make([]int, 0, s.size)
+	for d.NextTable() {
+		for d.NextRow() {
+			if d.Row() >= int64(s.size) {
+				return errors.Errorf("a set with rank %d", d.Row())
+			}
+			set = append(set, int(d.Row()))
+		}
+	}
+	if err := d.Err(); err != nil {
+		return err
+	}
+	if len(set) == 0 {
+		return errors.New("an empty set")
+	}
+	s.mu.Lock()
+	if d.Header().Epoch != s.shard.Clocks().Epoch() {
+		s.mu.Unlock()
+		return errors.Errorf("a set of epoch %d", d.Header().Epoch)
+	}
+	rose, err := s.shard.Decide(d.Header().Clock, set)
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	b.update()
+	ready, err := s.release(rose)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return s.replyAll(ready)
+}
+
+// announce sends decisions until the store is closed.
+func (b *backing) announce(ctx context.Context) {
+	for {
+		select {
+		case <-b.wake:
+		case <-ctx.Done():
+			return
+		case <-b.s.c.Done():
+			return
+		}
+		if err := b.send(ctx); err != nil {
+			if ctx.Err() == nil {
+				b.s.fail(errors.WithMessage(err, "announce a clock"))
+			}
+			return
+		}
+	}
+}
+
+// send sends the decisions that there are, in their order, to all other ranks.
+func (b *backing) send(ctx context.Context) error {
+	s := b.s
+	select {
+	case b.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.c.Done():
+		return s.c.Err()
+	}
+	defer func() { <-b.turn }()
+	s.mu.Lock()
+	out := b.out
+	b.out = nil
+	s.mu.Unlock()
+	for _, msg := range out {
+		for r := range s.size {
+			if r == s.rank {
+				continue
+			}
+			s.links[r].control.Add(int64(len(msg)))
+			if err := s.data.Post(ctx, r, msg); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rest returns when all sets of the epoch are decided, and on their way before
+// anything that this rank sends from now on: all ranks have sent their batches.
+func (b *backing) rest(ctx context.Context) error {
+	if _, err := b.s.meet(ctx, meeting{mark: markRest}); err != nil {
+		return err
+	}
+	if b.coord == nil {
+		return nil
+	}
+	return b.send(ctx)
+}
+
+// sync begins an epoch, with Store.mu.
+func (b *backing) sync(at int64) {
+	if b.coord != nil {
+		b.coord.Sync(at)
+	}
+	b.update()
+}
+
+// Outdated reports whether the iteration that the worker is at is over without
+// it: what it computes will be dropped. Where there are backup workers
+// ([Backup]), a worker may look at it now and then, and end an iteration that
+// counts no more with Clock at once, which is the push and interrupt of Xu,
+// Neglia and Sebastianelli (2020); one that does not is push and wait.
+func (w *Worker) Outdated() bool {
+	b := w.s.backing
+	return b != nil && b.reached.Load() > int64(w.clock)
+}
