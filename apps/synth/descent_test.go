@@ -21,11 +21,11 @@ func value(t *testing.T, line, key string) float64 {
 	return v
 }
 
-// TestDescentLearns: the loss falls under every rule and policy, by any number
-// of ranks and workers.
+// TestDescentLearns: the loss falls under every rule and every policy with a
+// bound. Without one how far it falls depends on who gets a processor.
 func TestDescentLearns(t *testing.T) {
 	for _, update := range []string{"", "sgd:0.02", "sgd:0.1,sqrt", "momentum:0.002", "adagrad:0.2", "adam:0.02", "ftrl:0.2", "adarevision:0.2"} {
-		for _, policy := range []ssp.Policy{ssp.BSP(), ssp.SSP(3), ssp.ESSP(2), ssp.Async()} {
+		for _, policy := range []ssp.Policy{ssp.BSP(), ssp.SSP(3), ssp.ESSP(2)} {
 			for _, x := range []struct{ ranks, workers int }{{1, 1}, {3, 2}} {
 				line, err := simulate(t, x.ranks, x.workers, policy, config{clocks: 150, rows: 2, load: loadDescent, update: update})
 				if err != nil {

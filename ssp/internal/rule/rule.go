@@ -13,13 +13,12 @@ type Func[T codec.Elem] func(row int64, x, state, g []T)
 
 // Rule is a Spec for rows of one width.
 type Rule[T codec.Elem] struct {
-	spec    Spec
-	width   int
-	user    Func[T]
-	low     bool // the clamp has a lower bound
-	high    bool
-	lo, hi  T
-	scratch []T // of Sparse
+	spec   Spec
+	width  int
+	user   Func[T]
+	low    bool // the clamp has a lower bound
+	high   bool
+	lo, hi T
 }
 
 // New returns the rule for rows of a width; user is the step of User.
