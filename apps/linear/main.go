@@ -56,7 +56,17 @@ output, is a multiple of N. After every -evaluate passes it prints the mean logl
 accuracy, area under the ROC curve and logloss of the test rows. -target is a logloss, of the test rows if there are
 any.
 
--features tfidf takes values as counts: (1 + ln count) ln(rows / rows with the column), rows scaled to length 1.`,
+-features tfidf takes values as counts: (1 + ln count) ln(rows / rows with the column), rows scaled to length 1.
+
+Workers send the summed gradient of a batch and the owner of a weight takes the step by -update: sgd:RATE,
+momentum:RATE, adagrad:RATE, adarevision:ALPHA, adam:RATE or ftrl:ALPHA,BETA,L1,L2, where L1 is on the sum over the
+rows of all passes. With -update add workers take a step a row, of -rate × -decay^passes, and add up what changes.
+-l1 goes with adagrad and add.
+
+A batch is a clock. A pass has so many that 1024 rows are on their way at once, those of all other workers' staleness
++ 1 clocks (async counts as a staleness of 3), in batches of 32 to 256 rows.
+
+The weights (-out) are "column weight" a line, those that are not zero, and "bias weight" where there is a bias.`,
 		Examples: []string{
 			"sspurn -n 4 linear -data a9a -test a9a.t -l2 3e-5 -epochs 5 -out weights.txt",
 			"sspurn -n 4 linear -data 20news.libsvm.zst -split 5 -positive 2,3,4,5,6,12,13,14,15 -features tfidf -l2 1e-6",
@@ -71,7 +81,7 @@ any.
 			&cli.Float64Flag{Name: "bias", Value: 1, Usage: "value of a column that every row has; 0 for none", Destination: &cfg.bias},
 			&cli.Float64Flag{Name: "l1", Usage: "penalty on the absolute values of the weights", Destination: &cfg.l1},
 			&cli.Float64Flag{Name: "l2", Usage: "penalty on half their squares, the bias's included", Destination: &cfg.l2},
-			&cli.StringFlag{Name: "update", Usage: "what the owners of weights do with gradients: `RULE` is sgd:RATE, adagrad:RATE, adarevision:ALPHA, adam:RATE, ftrl:ALPHA,BETA,L1,L2, or add, by which workers take the steps", DefaultText: "adagrad, its rate 1 / mean squared length of a row", Destination: &cfg.update},
+			&cli.StringFlag{Name: "update", Usage: "`RULE` by which steps are taken", DefaultText: "adagrad, its rate 1 / mean squared length of a row", Destination: &cfg.update},
 			&cli.Float64Flag{Name: "rate", Value: 0.05, Usage: "step size of the first pass, for -update add", Destination: &cfg.rate},
 			&cli.Float64Flag{Name: "decay", Value: 0.8, Usage: "factor of that step size from pass to pass", Destination: &cfg.decay},
 			&cli.IntFlag{Name: "width", Usage: "weights in a row of the table", DefaultText: "derived", Destination: &cfg.width},
