@@ -113,8 +113,8 @@ func (cfg *config) check(o *apps.Options) error {
 		return errors.Errorf("-features %s: expected raw or tfidf", cfg.features)
 	case cfg.hash < 0 || cfg.hash > 28:
 		return errors.Errorf("-hash %d: expected 1 to 28", cfg.hash)
-	case !number(cfg.bias, -most, most):
-		return errors.Errorf("-bias %g: expected a number", cfg.bias)
+	case !number(cfg.bias, 0, most): // liblinear knows no other
+		return errors.Errorf("-bias %g: expected a number from 0", cfg.bias)
 	case !number(cfg.l1, 0, most):
 		return errors.Errorf("-l1 %g: expected a number from 0", cfg.l1)
 	case !number(cfg.l2, 0, most):

@@ -436,6 +436,56 @@ func TestTargetWithoutTestIsOfTheTrainingRows(t *testing.T) {
 	}
 }
 
+// TestMoreWorkersThanRows: ranks without rows take part in everything.
+func TestMoreWorkersThanRows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(path, []byte("1 1:1\n-1 2:1\n+1 1:2 3:1\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, update := range []string{"", "add"} {
+		for _, policy := range []ssp.Policy{ssp.BSP(), ssp.ESSP(1), ssp.Async()} {
+			cfg := defaults()
+			cfg.split, cfg.test, cfg.update, cfg.l1, cfg.rate, cfg.decay = 0, path, update, 1e-6, 0.5, 1
+			cfg.predict = filepath.Join(t.TempDir(), "p")
+			result, err := train(t, 8, cfg, apps.Options{Policy: policy, Seed: 1, Epochs: 20, ClocksPerEpoch: 5, Data: []string{path}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if number(t, result, "test_acc") != 1 || number(t, result, "test_auc") != 1 || number(t, result, "clocks") != 100 {
+				t.Errorf("%q under %v: %v", update, policy, result)
+			}
+		}
+	}
+}
+
+// TestOneClassHasNoAUC, and rows out of order are one warning.
+func TestOneClassHasNoAUC(t *testing.T) {
+	test := filepath.Join(t.TempDir(), "test")
+	if err := os.WriteFile(test, []byte("1 5:1 3:1\n1 1:1\n1 9:1 2:1 4:1\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	cfg := defaults()
+	cfg.split, cfg.test = 0, test
+	o := apps.Options{Policy: ssp.BSP(), Workers: 1, Seed: 1, Epochs: 1, Data: []string{planted(t, 200, 9)}, Target: math.NaN()}
+	if err := cfg.check(&o); err != nil {
+		t.Fatal(err)
+	}
+	var out, log bytes.Buffer
+	err := runtime.RunLocal(t.Context(), 3, func(ctx context.Context, c *runtime.Comm) error {
+		own := cfg
+		return own.run(ctx, apps.NewJob("linear", o, c, &out, &log))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "auc") || !strings.Contains(out.String(), "test_acc=") {
+		t.Errorf("result %q", out.String())
+	}
+	if n := strings.Count(log.String(), "warning: 2 rows had columns that do not ascend"); n != 1 {
+		t.Errorf("%d warnings in %q", n, log.String())
+	}
+}
+
 func TestL1LeavesFewWeights(t *testing.T) {
 	path := planted(t, 1000, 9)
 	last := int64(1 << 30)
@@ -445,7 +495,7 @@ func TestL1LeavesFewWeights(t *testing.T) {
 			ranks, workers int
 			update         string
 			policy         ssp.Policy
-		}{{1, 1, "add", ssp.BSP()}, {1, 1, "", ssp.BSP()}, {3, 1, "adagrad:0.1", ssp.SSP(1)}, {2, 2, "", ssp.BSP()}} {
+		}{{1, 1, "add", ssp.BSP()}, {1, 1, "", ssp.BSP()}, {3, 1, "adagrad:0.1", ssp.BSP()}, {2, 2, "", ssp.BSP()}} {
 			cfg := defaults()
 			cfg.update, cfg.l1 = x.update, l1
 			result, err := train(t, x.ranks, cfg, apps.Options{Policy: x.policy, Workers: x.workers, Seed: 1, Epochs: 10, Data: []string{path}})
@@ -460,20 +510,14 @@ func TestL1LeavesFewWeights(t *testing.T) {
 		}
 		last = n
 	}
-	for _, x := range []struct {
-		update string
-		l1     float64
-		policy ssp.Policy
-	}{{"ftrl:0.1,1,400,0", 0, ssp.SSP(1)}, {"", 0.05, ssp.Async()}} {
-		cfg := defaults()
-		cfg.update, cfg.l1 = x.update, x.l1
-		result, err := train(t, 3, cfg, apps.Options{Policy: x.policy, Seed: 1, Epochs: 10, Data: []string{path}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := number(t, result, "nonzero_weights"); n > 40 || n < 1 {
-			t.Errorf("%v, -update %q, -l1 %g: %g weights are left", x.policy, x.update, x.l1, n)
-		}
+	cfg := defaults()
+	cfg.update = "ftrl:0.1,1,400,0"
+	result, err := train(t, 3, cfg, apps.Options{Policy: ssp.BSP(), Seed: 1, Epochs: 10, Data: []string{path}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := number(t, result, "nonzero_weights"); n > 40 || n < 1 {
+		t.Errorf("ftrl with l1 leaves %g weights", n)
 	}
 }
 
@@ -537,7 +581,7 @@ func TestFlags(t *testing.T) {
 		"-split and -test":              func(c *config, _ *apps.Options) { c.test = "x" },
 		"-features":                     func(c *config, _ *apps.Options) { c.features = "log" },
 		"-hash":                         func(c *config, _ *apps.Options) { c.hash = 29 },
-		"-bias":                         func(c *config, _ *apps.Options) { c.bias = math.Inf(1) },
+		"-bias":                         func(c *config, _ *apps.Options) { c.bias = -1 },
 		"-l1":                           func(c *config, _ *apps.Options) { c.l1 = -1 },
 		"-l1 with -update sgd":          func(c *config, _ *apps.Options) { c.l1, c.update = 1, "sgd:1" },
 		"-l1 with -update adagrad:1,sq": func(c *config, _ *apps.Options) { c.l1, c.update = 1, "adagrad:1,sqrt" },

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/sspurn/sspurn/apps"
@@ -17,6 +18,53 @@ func made(rank, rows, columns, entries int) *dataset {
 	d := &dataset{columns: columns, trainRows: int64(rows), trainEntries: int64(len(r.Col)), square: 1, train: []*apps.Rows{r}, test: &apps.Rows{}}
 	d.freq = counts(r, columns)
 	return d
+}
+
+// TestSharesAddUp: over a pass the gradients for a weight pay the penalty of all
+// rows, however workers' gradients leave.
+func TestSharesAddUp(t *testing.T) {
+	const rows, columns, workers = 120, 70, 2
+	for _, policy := range []ssp.Policy{ssp.BSP(), ssp.SSP(3), ssp.Async()} {
+		for _, ranks := range []int{1, 2, 3} {
+			err := runtime.RunLocal(t.Context(), ranks, func(ctx context.Context, c *runtime.Comm) error {
+				tr := &trainer{job: &apps.Job{Options: apps.Options{Policy: policy}}, width: 8, batches: 7, data: &dataset{trainRows: rows}}
+				want := make([]int32, 72)
+				for rank := range ranks {
+					shares := [workers]*share{}
+					for w := range shares {
+						r := random(20+rank, columns, 4, uint64(rank*workers+w))
+						shares[w] = newShare(r, 7, 8, columns, counts(r, columns), rows)
+						for b := range 7 {
+							from, to := r.Start[r.Len()*b/7], r.Start[r.Len()*(b+1)/7]
+							for j := range int32(columns) {
+								had := slices.Contains(r.Col[from:to], j)
+								if had && w == 1 && policy != ssp.Async() { // in one message with worker 0's
+									o := random(20+rank, columns, 4, uint64(rank*workers))
+									had = !slices.Contains(o.Col[o.Start[o.Len()*b/7]:o.Start[o.Len()*(b+1)/7]], j)
+								}
+								if had {
+									want[j]++
+								}
+							}
+						}
+						if rank == c.Rank() {
+							tr.local = append(tr.local, &local{share: shares[w]})
+						}
+					}
+				}
+				got, err := tr.shares(ctx, c, 72)
+				for j, n := range want {
+					if x := float64(got[j]) * float64(n); n > 0 && math.Abs(x-rows) > 1e-3 || n == 0 && got[j] != 0 {
+						t.Errorf("%v, %d ranks: %d gradients for column %d pay %g each", policy, ranks, n, j, got[j])
+					}
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // TestClocksDoNotAllocate: once the store has its memory, a clock on one rank
