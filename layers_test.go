@@ -39,6 +39,7 @@ collectives: collectives/schedule runtime runtime/telemetry
 ssp/internal/clock:
 ssp/internal/member: ssp/internal/clock
 ssp/internal/backup:
+ssp/internal/value:
 ssp/internal/codec: linalg
 ssp/internal/slab: linalg ssp/internal/codec
 ssp/internal/rowcache: linalg ssp/internal/slab ssp/internal/codec
@@ -77,7 +78,8 @@ var pure = map[string][]string{
 	"ssp/internal/oplog":          {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
 	"ssp/internal/codec":          {module + "/linalg", "github.com/klauspost/compress/s2"},
 	"ssp/internal/rule":           {module + "/linalg", module + "/ssp/internal/codec"},
-	"ssp/internal/shard":          {module + "/linalg", module + "/ssp/internal/backup", module + "/ssp/internal/clock", module + "/ssp/internal/codec", module + "/ssp/internal/member", module + "/ssp/internal/rule", module + "/ssp/internal/slab"},
+	"ssp/internal/shard":          {module + "/linalg", module + "/ssp/internal/backup", module + "/ssp/internal/clock", module + "/ssp/internal/codec", module + "/ssp/internal/member", module + "/ssp/internal/rule", module + "/ssp/internal/slab", module + "/ssp/internal/value"},
+	"ssp/internal/value":          nil,
 }
 
 // impure is what pure packages must not import, with all below it; pkg/errors

@@ -3,6 +3,7 @@ package ssp_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/sspurn/sspurn/runtime"
@@ -185,7 +186,11 @@ func TestClockAllocs(t *testing.T) {
 				for range 20 {
 					cycle()
 				}
-				if n := testing.AllocsPerRun(100, cycle); n > 8 {
+				most := 8.0
+				if strings.Contains(p.String(), "vap") { // notes of what is on its way, a round of news
+					most = 24
+				}
+				if n := testing.AllocsPerRun(100, cycle); n > most {
 					t.Errorf("%v, %d rows: %v allocations a clock", p, rows, n)
 				}
 			})

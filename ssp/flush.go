@@ -118,7 +118,8 @@ func (s *Store) flush(ctx context.Context) error {
 	}
 }
 
-// beginBatch opens the batch for every owner that comes next there.
+// beginBatch opens the batch for every owner that comes next there: one that
+// announces a clock, or has updates of one.
 func (s *Store) beginBatch(encs []codec.Encoder, bufs [][]byte, h codec.Header) {
 	h.Kind, h.Rank, h.Epoch = codec.Batch, s.rank, s.epoch
 	for o := range encs {
@@ -174,7 +175,7 @@ func (w *Worker) sendEager(ctx context.Context) error {
 		w.encoders, w.touched = make([]codec.Encoder, s.size), make([]bool, s.size)
 	}
 	clear(w.touched)
-	s.beginBatch(w.encoders, s.buffers, codec.Header{})
+	s.beginBatch(w.encoders, s.buffers, codec.Header{Clock: int64(w.clock)})
 	for _, v := range w.views {
 		if v != nil && v.pendingEager() {
 			v.encodeEager(w.encoders, w.touched)

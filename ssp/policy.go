@@ -21,6 +21,8 @@ type Policy struct {
 	staleness int32 // in blocks, where there are any
 	block     int32 // clocks that leave together; 0: one
 	number    int32 // backup workers
+	bound     Bound
+	value     float64 // VAP's threshold
 }
 
 type kind uint8
@@ -36,6 +38,8 @@ const (
 	capped
 	fssp
 	backups
+	vap
+	cvap
 	kinds
 )
 
@@ -59,7 +63,14 @@ var schemes = [kinds]scheme{
 	capped:  {"cap", "cap:S", bounds(capped), staleness},
 	fssp:    {"fssp", "fssp:S", bounds(fssp), staleness},
 	backups: {"backup", "backup:B", parseBackup, func(p Policy) string { return strconv.Itoa(int(p.number)) }},
+	vap:     {"vap", vapUsage, values(vap, vapUsage), valueArgs},
+	cvap:    {"cvap", cvapUsage, values(cvap, cvapUsage), valueArgs},
 }
+
+const (
+	vapUsage  = "vap:V[,strong][,sqrt][,element]"
+	cvapUsage = "cvap:S,V[,strong][,sqrt][,element]"
+)
 
 // maxStaleness bounds s of SSP and ESSP.
 const maxStaleness = 1 << 30
@@ -210,9 +221,11 @@ func (p Policy) String() string {
 }
 
 // ParsePolicy reads "bsp", "ssp:3", "essp:3", "async", "auto:7", "absp:4",
-// "absp:2,1" (WPC), "cap:3", "fssp:3" or "backup:2". "ssp" and the like without a number take their
-// bound from staleness, which must not be negative then; "auto" without one has a
-// bound of 7. A staleness above zero that contradicts the text is an error.
+// "absp:2,1" (WPC), "cap:3", "fssp:3", "backup:2", "vap:0.1" or "cvap:3,0.1", the
+// last two also with strong, sqrt or element behind a comma. "ssp" and the like
+// without a number take their bound from staleness, which must not be negative then;
+// "auto" without one has a bound of 7. A staleness above zero that contradicts the
+// text is an error.
 func ParsePolicy(text string, staleness int) (Policy, error) {
 	name, args, given := strings.Cut(text, ":")
 	for k := unset + 1; k < kinds; k++ {
@@ -324,10 +337,10 @@ func (p Policy) pushes() bool { return p.kind == essp || p.kind == fssp || p.kin
 func (p Policy) tuned() bool { return p.kind == auto }
 
 // eager: updates leave at the worker's own Clock and are pushed when applied.
-func (p Policy) eager() bool { return p.kind == async || p.kind == capped }
+func (p Policy) eager() bool { return p.kind == async || p.kind == capped || p.valued() }
 
 // limited: reads have a bound in clocks.
-func (p Policy) limited() bool { return p.kind != async }
+func (p Policy) limited() bool { return p.kind != async && p.kind != vap }
 
 // unbounded as a slack lets a read use any copy.
 const unbounded Clock = 1 << 60

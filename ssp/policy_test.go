@@ -1,6 +1,7 @@
 package ssp_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -45,6 +46,20 @@ func TestParsePolicy(t *testing.T) {
 		{"absp:4,0", 0, ssp.ABSP(4), ""},
 		{"cap:3", 0, ssp.CAP(3), ""},
 		{"cap", 3, ssp.CAP(3), ""},
+		{"vap:0.1", 0, ssp.VAP(0.1), ""},
+		{"vap:10,strong", -1, ssp.VAP(10, ssp.Strong), ""},
+		{"vap:1e-3,sqrt,element", 0, ssp.VAP(0.001, ssp.Element, ssp.Sqrt), ""},
+		{"vap:inf", 0, ssp.VAP(math.Inf(1)), ""},
+		{"cvap:3,0.1", 0, ssp.CVAP(3, 0.1), ""},
+		{"cvap:3,0.1,strong", 3, ssp.CVAP(3, 0.1, ssp.Strong), ""},
+		{"vap", 0, ssp.Policy{}, "expected vap:V"},
+		{"vap:0", 0, ssp.Policy{}, "above 0"},
+		{"vap:nan", 0, ssp.Policy{}, "above 0"},
+		{"vap:1,weak", 0, ssp.Policy{}, "expected strong"},
+		{"vap:1,strong,strong", 0, ssp.Policy{}, "twice"},
+		{"vap:1", 2, ssp.Policy{}, "contradicts"},
+		{"cvap:3", 0, ssp.Policy{}, "expected cvap:S,V"},
+		{"cvap:3,1", 4, ssp.Policy{}, "contradicts"},
 		{"absp", 0, ssp.Policy{}, "absp:K"},
 		{"absp:0", 0, ssp.Policy{}, "from 1"},
 		{"absp:1,2,3", 0, ssp.Policy{}, "absp:K"},
@@ -59,7 +74,7 @@ func TestParsePolicy(t *testing.T) {
 		{"ssp:", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:-1", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:99999999999", 0, ssp.Policy{}, "expected a number"},
-		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async, auto[:S], absp:K, cap:S, fssp:S or backup:B"},
+		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async, auto[:S], absp:K, cap:S, fssp:S, backup:B, vap:V[,strong][,sqrt][,element] or cvap:S,V"},
 		{"", 0, ssp.Policy{}, "expected bsp"},
 	} {
 		got, err := ssp.ParsePolicy(x.text, x.staleness)
@@ -70,7 +85,7 @@ func TestParsePolicy(t *testing.T) {
 }
 
 func FuzzParsePolicy(f *testing.F) {
-	for _, s := range []string{"bsp", "ssp:3", "essp:0", "async", "ssp", "ssp:07", "vap:1", "absp:4,1", "fssp:2", "backup:1"} {
+	for _, s := range []string{"bsp", "ssp:3", "essp:0", "async", "ssp", "ssp:07", "vap:1", "absp:4,1", "fssp:2", "backup:1", "cvap:2,.5,sqrt"} {
 		f.Add(s, 0)
 	}
 	f.Fuzz(func(t *testing.T, text string, staleness int) {

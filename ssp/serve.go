@@ -118,6 +118,9 @@ func (s *Store) apply(rank int, msg []byte) error {
 	if push {
 		s.wakePushers()
 	}
+	if s.bounded.Load() {
+		s.wakeTeller()
+	}
 	if err != nil {
 		return err
 	}
@@ -187,8 +190,12 @@ func (s *Store) push(ctx context.Context, rank int) {
 		}
 		s.mu.Lock()
 		out, ok := s.shard.Push(buf[:0], rank)
+		count := s.shard.Count()
 		s.mu.Unlock()
 		if !ok {
+			if err := s.installed(rank, count); err != nil {
+				s.fail(errors.WithMessagef(err, "shard of rank %d", s.rank))
+			}
 			continue
 		}
 		buf = out
@@ -203,6 +210,10 @@ func (s *Store) push(ctx context.Context, rank int) {
 			return
 		case err != nil:
 			s.fail(errors.WithMessagef(err, "push to rank %d", rank))
+			return
+		}
+		if err := s.installed(rank, count); err != nil {
+			s.fail(errors.WithMessagef(err, "shard of rank %d", s.rank))
 			return
 		}
 		end := time.Now()
@@ -222,6 +233,12 @@ func (s *Store) push(ctx context.Context, rank int) {
 
 // hear installs a push.
 func (s *Store) hear(m *runtime.Message) {
+	if !m.Wanted() {
+		if err := s.hearReach(m); err != nil {
+			s.fail(errors.WithMessagef(err, "news from rank %d", m.Source))
+		}
+		return
+	}
 	err := s.install(m.Source, m.Payload, -1)
 	if err == nil {
 		err = m.Reply()

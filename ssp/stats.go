@@ -16,6 +16,7 @@ type Stats struct {
 	Clocks   int64         // Clock calls, all workers
 	Compute  time.Duration // outside the store, straggling included
 	Gate     time.Duration // waiting because other workers are behind
+	Value    time.Duration // of Gate: held back by a bound on values
 	Miss     time.Duration // waiting for rows to arrive
 	Flush    time.Duration // in Clock and Close, without what is in Gate
 	Straggle time.Duration // slept for Config.Straggle, part of Compute
@@ -54,6 +55,7 @@ func (s *Stats) add(o *Stats) {
 	s.Clocks += o.Clocks
 	s.Compute += o.Compute
 	s.Gate += o.Gate
+	s.Value += o.Value
 	s.Miss += o.Miss
 	s.Flush += o.Flush
 	s.Straggle += o.Straggle

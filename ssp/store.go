@@ -47,6 +47,10 @@ type Store struct {
 	round  round
 	wakers []chan struct{} // by rank: its pusher has something to look at
 
+	bounded atomic.Bool   // values of some table have a bound
+	spread  chan struct{} // holds one: tellReach has something to look at
+	reach   reach
+
 	sending  chan struct{} // holds one: who takes it may send batches
 	versions []uint64      // by owner: of the last batch; owned by the sender
 	encoders []codec.Encoder
@@ -118,7 +122,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		failed: make(chan struct{}), shard: shard.New[*ask](c.Rank(), n), round: newRound(n),
 		wakers: make([]chan struct{}, n), sending: make(chan struct{}, 1), versions: make([]uint64, n),
 		encoders: make([]codec.Encoder, n), buffers: make([][]byte, n), clocks: clock.NewVector(cfg.Workers),
-		totals: newStats(),
+		totals: newStats(), spread: make(chan struct{}, 1), reach: reach{seen: make([]uint64, n)},
 	}
 	if cfg.Policy.kind == fssp {
 		s.freeing = newFreeing(s)

@@ -118,11 +118,15 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 		Number: uint32(id), Rows: t.count(s.rank), Local: t.local,
 		Global: func(local int64) int64 { return t.global(s.rank, local) },
 		Owned:  func(row int64) bool { return row < spec.Rows && t.owner(row) == s.rank },
-		Width:  spec.Width, Sparse: spec.Sparse, Ordered: p.ordered(), Eager: p.eager(), Pushed: p.pushes(), Init: spec.Init, Rule: steps,
+		Width:  spec.Width, Sparse: spec.Sparse, Ordered: p.ordered(), Eager: p.eager(), Pushed: p.pushes(), Init: spec.Init,
+		Rule: steps, Bound: p.shardBound(s.cfg.Workers > 1),
 	}, s.size)
 	s.mu.Lock()
 	s.shard.AddTable(t.own)
 	s.mu.Unlock()
+	if p.valued() {
+		s.boundTable()
+	}
 	s.wmu.Lock()
 	s.tables = append(s.tables[:id:id], t)
 	s.wmu.Unlock()

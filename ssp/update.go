@@ -173,6 +173,10 @@ func (v *View[T]) seal(clock Clock, last bool) int {
 	}
 	if v.t.spec.Policy.eager() {
 		v.eager = append(v.eager, source[T]{e: e})
+		if v.gate != nil {
+			v.weigh(e)
+			v.admit()
+		}
 		return len(e.Rows)
 	}
 	v.t.pmu.Lock()
@@ -181,7 +185,7 @@ func (v *View[T]) seal(clock Clock, last bool) int {
 	return len(e.Rows)
 }
 
-func (v *View[T]) pendingEager() bool { return len(v.eager) > 0 }
+func (v *View[T]) pendingEager() bool { return len(v.eager) > 0 && !v.waits() }
 
 func (v *View[T]) encodeEager(encs []codec.Encoder, touched []bool) {
 	v.t.encodeMerged(v.eager, encs, touched)
@@ -200,6 +204,9 @@ func (v *View[T]) left(d departure) {
 		v.log.Sent(d.versions)
 	}
 	v.eager = v.eager[:0]
+	if v.gate != nil {
+		v.gate.entered(d.versions)
+	}
 }
 
 // trim drops updates that are in every copy the worker will use.
@@ -247,8 +254,20 @@ func (v *View[T]) forgetAcked() {
 			p.mu.Unlock()
 		}
 	}
-	v.applied[v.t.s.rank] = ^uint64(0) // own rows are applied at once
+	v.applied[v.t.s.rank] = v.ownApplied()
 	v.log.Acked(v.applied)
+}
+
+// ownApplied is the last batch of this rank that its own shard has applied:
+// all, unless it holds some back.
+func (v *View[T]) ownApplied() uint64 {
+	s := v.t.s
+	if v.t.spec.Policy.bound&Strong == 0 {
+		return ^uint64(0)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shard.Applied(s.rank, false)
 }
 
 // awaitAck waits for news of an owner that has not told to have applied the
@@ -272,5 +291,19 @@ func (v *View[T]) awaitAck(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if v.gate == nil {
+		return nil
+	}
+	// The own shard holds them back. What is everywhere is applied.
+	r := &v.w.s.reach
+	r.mu.Lock()
+	news := r.news()
+	r.mu.Unlock()
+	if !v.log.Lags(v.t.s.rank, v.ownApplied()) {
+		return nil
+	}
+	start := time.Now()
+	err := v.w.s.wait(ctx, news)
+	v.w.blocked(telemetry.Gate, v.t.s.rank, start)
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 	"github.com/sspurn/sspurn/ssp/internal/oplog"
 	"github.com/sspurn/sspurn/ssp/internal/slab"
+	"github.com/sspurn/sspurn/ssp/internal/value"
 )
 
 // View is a worker's sight of a table: the rows as its policy lets them be seen,
@@ -35,6 +36,7 @@ type View[T Elem] struct {
 	before  []int32      // and in the one before
 	ahead   bool         // rows of before have been asked for again in this clock
 	eager   []source[T]  // sealed, to leave with the worker's next batch
+	gate    *gate        // nil: values have no bound
 	one     [1]int32     // scratch
 	mine    []int32      // scratch: slots of own rows
 	far     []need[T]    // scratch: by owner
@@ -63,6 +65,9 @@ func (t *Table[T]) View(w *Worker) *View[T] {
 	v.quick = t.spec.Width
 	if t.spec.Sparse || t.s.cfg.Access != nil {
 		v.quick = -1
+	}
+	if t.spec.Policy.valued() {
+		v.gate = &gate{book: value.NewBook(t.s.size), seen: make([]uint64, t.s.size)}
 	}
 	v.log.Forget(int64(t.s.syncAt))
 	if t.spec.Policy.tuned() {
@@ -160,5 +165,9 @@ func (v *View[T]) forget() {
 func (v *View[T]) reset(at Clock) {
 	v.log.Forget(int64(at))
 	v.eager = v.eager[:0]
+	if g := v.gate; g != nil { // all is everywhere
+		g.book.Reset()
+		g.next, g.open = g.next[:0], false
+	}
 	v.next()
 }

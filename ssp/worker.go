@@ -57,6 +57,8 @@ type view interface {
 	rebound()
 	wish()
 	pendingEager() bool
+	waits() bool
+	awaitReach(ctx context.Context) error
 	encodeEager(encs []codec.Encoder, touched []bool)
 	acked() bool
 	awaitAck(ctx context.Context) error
@@ -170,7 +172,7 @@ func (w *Worker) end(ctx context.Context, failed bool) error {
 		}
 	}
 	now := time.Now()
-	w.totals.Flush += now.Sub(start)
+	w.totals.Flush += now.Sub(start) - w.waited
 	w.line.end(now)
 	w.record(now, true)
 	return errors.WithMessagef(err, "close worker %d", w.index)
@@ -193,16 +195,30 @@ func (w *Worker) handOver(ctx context.Context, last bool) error {
 			eager = eager || v.pendingEager()
 		}
 	}
-	if !eager {
-		return nil
+	if eager {
+		if err := w.sendEager(ctx); err != nil {
+			return err
+		}
 	}
-	return w.sendEager(ctx)
+	for _, v := range w.views {
+		if v == nil || !v.waits() {
+			continue
+		}
+		if err := v.awaitReach(ctx); err != nil {
+			return err
+		}
+		if err := w.sendEager(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Clock ends an iteration: the updates that the worker has made since the last
 // one leave for the owners of their rows, at once or, together with those of
 // the other workers of the rank, when the last of them has ended the same clock.
-// It waits only while too much of what left before is still under way.
+// It waits only while too much of what left before is still under way, and until a
+// bound on values (VAP) lets the updates in.
 func (w *Worker) Clock(ctx context.Context) error {
 	if !w.open {
 		return errors.Errorf("clock: worker %d is closed", w.index)

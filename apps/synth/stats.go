@@ -62,6 +62,7 @@ func (b *bench) noise(row int64, x []int64) {
 // totals are sums over all ranks.
 type totals struct {
 	reads, fetches  float64 // rows
+	bytes           float64 // that the store has sent
 	mean, deviation float64 // of age − clock over the reads
 	checked         float64 // reads that were tested
 	iterations      float64 // of all workers
@@ -85,11 +86,14 @@ func (b *bench) sum(ctx context.Context) (totals, error) {
 	for _, k := range b.checkers {
 		checked += float64(k.reads)
 	}
-	all := []float64{float64(s.Reads), float64(s.Fetches), n, sum, squares, checked, float64(s.Clocks), float64(s.Freed), float64(s.Dropped)}
+	all := []float64{float64(s.Reads), float64(s.Fetches), n, sum, squares, checked, float64(s.Clocks), float64(s.Freed), float64(s.Dropped), float64(s.Bytes["update"] + s.Bytes["fetch"] + s.Bytes["push"])}
 	if err := collectives.Allreduce(ctx, b.job.Comm, all, all, collectives.Sum); err != nil {
 		return totals{}, err
 	}
-	t := totals{reads: all[0], fetches: all[1], checked: all[5], check: b.cfg.check, freeing: b.job.Policy.Frees(), iterations: all[6], freed: all[7], dropped: all[8], drops: b.job.Policy.Drops()}
+	t := totals{
+		reads: all[0], fetches: all[1], checked: all[5], iterations: all[6], freed: all[7], dropped: all[8], bytes: all[9],
+		check: b.cfg.check, freeing: b.job.Policy.Frees(), drops: b.job.Policy.Drops(),
+	}
 	var err error
 	if t.latest, err = collectives.AllreduceValue(ctx, b.job.Comm, float64(s.Clocks)/float64(b.job.Workers), collectives.Max); err != nil {
 		return totals{}, err
@@ -112,6 +116,7 @@ func (t totals) report(r *apps.Result) {
 	}
 	r.Add("reads", int64(t.reads))
 	r.Add("fetches", int64(t.fetches))
+	r.Add("bytes", int64(t.bytes))
 	r.Add("stale_mean", t.mean)
 	r.Add("stale_sd", t.deviation)
 	if t.check {

@@ -69,7 +69,7 @@ type experiment struct {
 // eight ranks with the same compute times, in which the closed forms of the
 // rotating straggler hold: T+d a clock under BSP, T+d/8 with enough slack.
 func experiments() []experiment {
-	return slices.Concat([]experiment{rotating(), permanent(), freeing(), fetches(), staleness(), readRule(), revision()}, compared(), tuned())
+	return slices.Concat([]experiment{rotating(), permanent(), freeing(), fetches(), staleness(), readRule(), blocks(), products(), revision()}, compared(), tuned())
 }
 
 // rotating: one rank after the other is late (Ho et al., More effective
@@ -140,7 +140,7 @@ func staleness() experiment {
 	e := experiment{name: "staleness"}
 	names := map[string][]string{}
 	for seed := 1; seed <= seeds; seed++ {
-		for _, policy := range []string{"ssp:10", "essp:10"} {
+		for _, policy := range []string{"ssp:10", "essp:10", "cap:10"} {
 			name := fmt.Sprintf("%s, seed %d", policy, seed)
 			names[policy] = append(names[policy], name)
 			e.runs = append(e.runs, setup{
@@ -153,6 +153,7 @@ func staleness() experiment {
 	mean := func(policy string) func(map[string]result) float64 { return median("stale_mean", names[policy]) }
 	e.figures = []figure{
 		{what: "mean age − clock, essp:10", of: mean("essp:10"), low: -2.5, high: 0, expected: "−2.0, at least −2.5"},
+		{what: "mean age − clock, cap:10", of: mean("cap:10"), low: -2.5, high: 0, expected: "at least −2.5"},
 		{what: "mean age − clock, ssp:10", of: mean("ssp:10"), low: -8, high: -3.5, expected: "−5.8, between −8 and −3.5"},
 		{what: "its standard deviation, essp:10 / ssp:10", of: func(r map[string]result) float64 {
 			return median("stale_sd", names["essp:10"])(r) / median("stale_sd", names["ssp:10"])(r)

@@ -29,9 +29,11 @@ type Shard[R any] struct {
 	last    int    // the rank whose batch made the minimum rise last, or -1
 	enc     codec.Encoder
 	eager   bool // some table is
+	values  values
 }
 
 type sender struct {
+	arrived    uint64 // last version that has come
 	received   uint64 // last version applied
 	ordered    uint64 // last version applied to ordered tables
 	told       uint64 // last version pushed to it
@@ -67,6 +69,7 @@ func (s *Shard[R]) Fate(rank int) (applied, dropped int64) {
 func (s *Shard[R]) AddTable(t Table) {
 	s.tables = append(s.tables, t)
 	s.eager = s.eager || t.eager()
+	s.values.add(t, len(s.senders))
 }
 
 // Min returns the clock of the slowest rank: everything with a smaller
@@ -113,14 +116,31 @@ func (s *Shard[R]) Batch(rank int, msg []byte) (rose, push bool, err error) {
 		return false, false, errors.Errorf("a message of kind %d and rank %d where a batch of rank %d is due", h.Kind, h.Rank, rank)
 	}
 	from := &s.senders[rank]
-	if h.Version <= from.received {
+	if h.Version <= from.arrived {
 		return false, false, nil // a repeat
 	}
-	if h.Version != from.received+1 {
-		return false, false, errors.Errorf("batch %d of rank %d after %d", h.Version, rank, from.received)
+	if h.Version != from.arrived+1 {
+		return false, false, errors.Errorf("batch %d of rank %d after %d", h.Version, rank, from.arrived)
 	}
-	from.received = h.Version
+	from.arrived = h.Version
+	if s.values.strong {
+		if held, err := s.hold(rank, msg); held || err != nil {
+			return false, false, err
+		}
+	}
+	return s.take(rank, msg)
+}
+
+// take applies the next batch of a rank.
+func (s *Shard[R]) take(rank int, msg []byte) (rose, push bool, err error) {
+	var d codec.Decoder
+	if err := d.Reset(msg); err != nil {
+		return false, false, err
+	}
+	h := d.Header()
+	s.senders[rank].received = h.Version
 	s.count++
+	bounded := false
 	var keep []byte
 	for d.NextTable() {
 		t, err := s.table(&d)
@@ -134,12 +154,17 @@ func (s *Shard[R]) Batch(rank int, msg []byte) (rose, push bool, err error) {
 		if err := t.apply(&d); err != nil {
 			return false, false, err
 		}
+		bounded = bounded || t.bound() != nil
+	}
+	if bounded {
+		s.values.spread.Applied(rank, h.Version, s.count)
+		s.values.reached(rank)
 	}
 	if h.Flags&codec.Ticks == 0 {
 		return false, s.eager || s.clocks.Freed(rank), nil
 	}
 	if s.backup != nil {
-		rose, err = s.hold(h, held{h.Version, append([]byte(nil), keep...)})
+		rose, err = s.wait(h, held{h.Version, append([]byte(nil), keep...)})
 		return rose, rose, err
 	}
 	s.order.Hold(rank, min(s.clocks.At(rank), h.Clock-1), held{h.Version, append([]byte(nil), keep...)})
@@ -215,8 +240,8 @@ func (s *Shard[R]) applyHeld(rank int, b held) error {
 	return nil
 }
 
-// hold takes a batch that may not count.
-func (s *Shard[R]) hold(h codec.Header, b held) (rose bool, err error) {
+// wait takes a batch that may not count.
+func (s *Shard[R]) wait(h codec.Header, b held) (rose bool, err error) {
 	switch {
 	case h.Epoch != s.clocks.Epoch():
 		return false, errors.Errorf("batch of rank %d of epoch %d", h.Rank, h.Epoch)
@@ -314,6 +339,9 @@ func (s *Shard[R]) Answer(dst []byte, rank int, msg []byte, waited bool) ([]byte
 				return dst, err
 			}
 			s.senders[rank].subscribed = true
+			if t.bound() != nil {
+				s.values.spread.Join(rank, s.count)
+			}
 		}
 		if err := t.encode(&s.enc, d.Row()); err != nil {
 			return dst, err
@@ -362,6 +390,9 @@ func (s *Shard[R]) Push(dst []byte, rank int) (out []byte, ok bool) {
 // Sync ends an epoch: all ranks have sent everything. Held batches are applied
 // and all clocks set to one.
 func (s *Shard[R]) Sync(to int64) error {
+	if _, _, err := s.letGo(true); err != nil {
+		return err
+	}
 	if s.backup != nil {
 		if n := s.backup.Len(); n > 0 {
 			return errors.Errorf("%d batches of clock %d and later wait for a decision at the end", n, s.backup.Clock())

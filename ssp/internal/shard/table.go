@@ -9,6 +9,7 @@ import (
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 	"github.com/sspurn/sspurn/ssp/internal/rule"
 	"github.com/sspurn/sspurn/ssp/internal/slab"
+	"github.com/sspurn/sspurn/ssp/internal/value"
 )
 
 // Table is the rows of a table that a shard owns.
@@ -23,6 +24,9 @@ type Table interface {
 	subscribe(row int64, rank int) error
 	dirty(rank int) bool
 	push(e *codec.Encoder, rank int)
+	bound() *Bound
+	// weigh calls f with the changes in a block of a bounded table.
+	weigh(d *codec.Decoder, f func(k value.Key, delta float64)) error
 }
 
 // Spec describes a table to its shards.
@@ -34,9 +38,10 @@ type Spec[T codec.Elem] struct {
 	Owned   func(row int64) bool
 	Width   int
 	Sparse  bool
-	Ordered bool // batches of a clock are applied together, in rank order
-	Eager   bool // rows are pushed as soon as they change
-	Pushed  bool // a request may subscribe
+	Ordered bool   // batches of a clock are applied together, in rank order
+	Eager   bool   // rows are pushed as soon as they change
+	Pushed  bool   // a request may subscribe
+	Bound   *Bound // nil: values have none
 	Init    func(row int64, x []T)
 	Rule    *rule.Rule[T] // what is done with updates; nil: they are added
 }
@@ -46,11 +51,12 @@ type Rows[T codec.Elem] struct {
 	spec   Spec[T]
 	index  slab.Index // of the local numbers, where they are too many for slots
 	rows   slab.Rows[T]
-	keys   []int64 // by slot, when indexed: local number
-	sorted []int64 // keys in order, as of the last Each
-	fresh  []bool  // sparse, direct: by slot, the row has been initialised
-	x      []T     // scratch of Init
 	steps  steps[T]
+	keys   []int64      // by slot, when indexed: local number
+	sorted []int64      // keys in order, as of the last Each
+	fresh  []bool       // sparse, direct: by slot, the row has been initialised
+	x      []T          // scratch of Init
+	change slab.Rows[T] // scratch of weigh
 
 	// Subscribers: words of bits, by slot.
 	words int
