@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -44,11 +45,17 @@ type Trial struct {
 }
 
 // ParseSettings reads a list of settings with commas between. A part that begins
-// with a digit or a point belongs to the one before, as in cvap:3,0.1.
+// with a digit or a point, or is a word that settings have behind their numbers,
+// belongs to the one before, as in cvap:3,0.1,strong. A list with a semicolon in it
+// has those between settings, and nothing else counts.
 func ParseSettings(list string) ([]string, error) {
+	between := ","
+	if strings.Contains(list, ";") {
+		between = ";"
+	}
 	var settings []string
-	for i, part := range strings.Split(list, ",") {
-		if part != "" && strings.IndexByte("0123456789.", part[0]) >= 0 && i > 0 {
+	for i, part := range strings.Split(list, between) {
+		if between == "," && i > 0 && continues(settings[len(settings)-1], part) {
 			settings[len(settings)-1] += "," + part
 			continue
 		}
@@ -57,7 +64,7 @@ func ParseSettings(list string) ([]string, error) {
 	seen := map[string]bool{}
 	for _, s := range settings {
 		if strings.TrimSpace(s) != s || s == "" {
-			return nil, errors.Errorf("-sync %q: want settings with commas between, such as bsp,ssp:3,async", list)
+			return nil, errors.Errorf("-sync %q: want settings with commas, or semicolons, between, such as bsp,ssp:3,async", list)
 		}
 		if seen[s] {
 			return nil, errors.Errorf("-sync %q: %s is there twice", list, s)
@@ -65,6 +72,14 @@ func ParseSettings(list string) ([]string, error) {
 		seen[s] = true
 	}
 	return settings, nil
+}
+
+// continues reports whether a part of a list belongs to the setting before it.
+func continues(setting, part string) bool {
+	if part != "" && strings.IndexByte("0123456789.", part[0]) >= 0 {
+		return true
+	}
+	return strings.Contains(setting, ":") && slices.Contains([]string{"strong", "sqrt", "element", "inf"}, part)
 }
 
 // Plan returns the runs in their order: in each repeat every setting once,

@@ -14,12 +14,14 @@ func TestParseSettings(t *testing.T) {
 		"bsp":                      {"bsp"},
 		"bsp,ssp:3":                {"bsp", "ssp:3"},
 		"cvap:3,0.1,bsp,cvap:3,.5": {"cvap:3,0.1", "bsp", "cvap:3,.5"},
+		"vap:0.1,strong,absp:2,1,vap:inf,cvap:3,inf,sqrt,element,async": {"vap:0.1,strong", "absp:2,1", "vap:inf", "cvap:3,inf,sqrt,element", "async"},
+		"vap:1,strong;mine:a,b;bsp":                                     {"vap:1,strong", "mine:a,b", "bsp"},
 	} {
 		if got, err := ParseSettings(list); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: got %q (%v), want %q", list, got, err, want)
 		}
 	}
-	for _, list := range []string{"", ",", "bsp,", ",bsp", "bsp,,ssp:1", "bsp, ssp:1", "bsp,bsp"} {
+	for _, list := range []string{"", ",", "bsp,", ",bsp", "bsp,,ssp:1", "bsp, ssp:1", "bsp,bsp", "strong,strong", "bsp;;ssp:1", "bsp;bsp"} {
 		if got, err := ParseSettings(list); err == nil || !strings.Contains(err.Error(), "-sync") {
 			t.Errorf("%q: got %q, error %v", list, got, err)
 		}
@@ -29,9 +31,10 @@ func TestParseSettings(t *testing.T) {
 func FuzzParseSettings(f *testing.F) {
 	f.Add("bsp,ssp:3,cvap:3,0.1")
 	f.Add("0,1")
+	f.Add("vap:1,strong;bsp")
 	f.Fuzz(func(t *testing.T, list string) {
 		got, err := ParseSettings(list)
-		if err == nil && strings.Join(got, ",") != list {
+		if err == nil && strings.Join(got, ",") != list && strings.Join(got, ";") != list {
 			t.Errorf("%q becomes %q", list, got)
 		}
 	})

@@ -69,7 +69,7 @@ type experiment struct {
 // eight ranks with the same compute times, in which the closed forms of the
 // rotating straggler hold: T+d a clock under BSP, T+d/8 with enough slack.
 func experiments() []experiment {
-	return slices.Concat([]experiment{rotating(), permanent(), freeing(), fetches(), staleness(), readRule(), blocks(), products(), revision()}, compared(), tuned())
+	return slices.Concat([]experiment{rotating(), permanent(), freeing(), fetches(), staleness(), readRule(), blocks(), products(), throttle(), revision()}, compared(), tuned())
 }
 
 // rotating: one rank after the other is late (Ho et al., More effective
@@ -165,7 +165,7 @@ func staleness() experiment {
 // readRule: every read of many is tested against the rule of its policy.
 func readRule() experiment {
 	e := experiment{name: "read-rule"}
-	for _, policy := range []string{"bsp", "ssp:1", "ssp:3", "essp:3", "async"} {
+	for _, policy := range []string{"bsp", "ssp:1", "ssp:3", "essp:3", "async", "absp:4", "cap:3", "cvap:3,4", "vap:4,strong"} {
 		for _, x := range [][2]int{{1, 900}, {3, 300}} {
 			workers, clocks := x[0], x[1]
 			name := fmt.Sprintf("%s, %d workers a rank", policy, workers)
