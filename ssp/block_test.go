@@ -89,6 +89,7 @@ func TestClosedInBlock(t *testing.T) {
 					if k == ends(self) {
 						return nil
 					}
+					v.Prefetch(0, 1, 2, 3)
 					if err := w.Clock(ctx); err != nil {
 						return err
 					}

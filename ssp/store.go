@@ -94,6 +94,9 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 	if cfg.Workers < 0 || cfg.Workers > 1<<16 {
 		return nil, errors.Errorf("open store: %d workers", cfg.Workers)
 	}
+	if cfg.Prefetch > Aggressive {
+		return nil, errors.Errorf("open store: prefetch %d", cfg.Prefetch)
+	}
 	if cfg.Policy == (Policy{}) {
 		cfg.Policy = BSP()
 	}

@@ -47,7 +47,7 @@ var boundWords = []string{"strong", "sqrt", "element"}
 // sends afterwards. A shrinking threshold binds an update by its own clock.
 func VAP(v float64, b ...Bound) Policy { return valued(vap, 0, v, b) }
 
-// CVAP has the bound of VAP and that of CAP(s). It panics unless v > 0 and
+// CVAP has both the bound of VAP and that of SSP(s). It panics unless v > 0 and
 // 0 <= s <= 2³⁰.
 func CVAP(s int, v float64, b ...Bound) Policy { return valued(cvap, s, v, b) }
 

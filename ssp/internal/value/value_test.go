@@ -18,7 +18,7 @@ func TestBook(t *testing.T) {
 		delta   float64
 	}
 	steps := 0
-	for seed := range seeds.Count(t, 30) {
+	for seed := range seeds.Count(t, 8) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		const writers = 3
 		signed := seed%2 == 0
@@ -75,7 +75,7 @@ func TestBook(t *testing.T) {
 
 // TestSpread compares with the sets of batches that each rank has.
 func TestSpread(t *testing.T) {
-	for seed := range seeds.Count(t, 30) {
+	for seed := range seeds.Count(t, 6) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		const ranks = 4
 		siblings := seed%2 == 0
@@ -86,7 +86,7 @@ func TestSpread(t *testing.T) {
 		}
 		joined, has := make([]bool, ranks), make([]int, ranks)
 		versions := make([]uint64, ranks)
-		for range 3000 {
+		for range 2000 {
 			r := rng.IntN(ranks)
 			switch k := rng.IntN(10); {
 			case k == 0 && rng.IntN(20) == 0:
