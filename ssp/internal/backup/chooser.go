@@ -1,0 +1,215 @@
+package backup
+
+import "math"
+
+// Rule says how a Chooser chooses.
+type Rule uint8
+
+// The rules.
+const (
+	// Gain chooses the k that promises the largest decrease of the loss a second:
+	// DBW.
+	Gain Rule = iota
+	// Blind chooses the largest share of gradients a second, whatever they are worth:
+	// B-DBW.
+	Blind
+	// Adaptive raises k as the loss falls, with the square root of first loss over
+	// loss: the growth of AdaSync (Dutta et al., Slow and stale gradients can win the
+	// race, 2018) in our reading.
+	Adaptive
+)
+
+// Chooser chooses for how many of n gradients an iteration waits (Xu, Neglia and
+// Sebastianelli, Dynamic backup workers for parallel machine learning, 2020).
+//
+// With a loss F of smoothness L and a step η against the mean of k gradients, each
+// of variance V, an iteration is expected to gain
+//
+//	G(k) = (η − Lη²/2)·|∇F|² − (Lη²/2)·V/k
+//
+// and takes T(h, k), when the one before waited for h. The rule is the largest
+// G(k)/T(h, k); k = n where no gain is positive, and in the first iterations,
+// which give the estimators their data. V comes from the spread of the gradients
+// that were received, |∇F|² from the square of their mean less V/k, as means over a
+// window of iterations, L from what the loss fell by over many, at most 1/η. When
+// the mean of the losses has risen by more than 1 % from one window to the next, k
+// rises. Lengths and bounds are ours, and so is the quotient of sums for L: a mean
+// of quotients drowns in the noise of the losses.
+type Chooser struct {
+	n     int
+	rule  Rule
+	times *Times
+	h     int // what the last iteration waited for
+	first float64
+	count int // iterations seen
+
+	v, p   fading // V and |∇F|²
+	l      fading // L
+	loss   window
+	before Iteration
+	excess float64 // of before: |∇F|² as that iteration showed it
+	rose   bool
+}
+
+// Iteration is what an iteration showed.
+type Iteration struct {
+	K       int     // gradients in it
+	Loss    float64 // mean of the minibatch losses, before the step; NaN: nobody said it
+	Rate    float64 // η: the model moved by −η times the mean gradient
+	Squares float64 // sum over the k gradients of their squared norms
+	Mean    float64 // squared norm of the mean gradient
+}
+
+// Window is how many iterations estimates are means of.
+const Window = 5
+
+// warmUp is how many iterations wait for all, to give the estimators their data.
+// More cost more than they bring where the slowest is far behind.
+const warmUp = 2
+
+// keepTimes is the share of its weight that a time keeps over an iteration.
+const keepTimes = 0.95
+
+// What an iteration later is left of the weight of a sample of V, |∇F|² and L.
+const (
+	keepVariance = 0.95
+	keepSquare   = 0.85
+	keepSmooth   = 0.99
+)
+
+// fading is a quotient of sums in which old terms fade.
+type fading struct{ over, under float64 }
+
+func (f *fading) add(over, under, keep float64) {
+	f.over, f.under = keep*f.over+over, keep*f.under+under
+}
+
+func (f *fading) mean() float64 {
+	if f.under <= 0 {
+		return 0
+	}
+	return f.over / f.under
+}
+
+type window struct {
+	x    [Window]float64
+	n, i int
+}
+
+func (w *window) add(x float64) {
+	w.x[w.i] = x
+	w.i = (w.i + 1) % Window
+	w.n = min(w.n+1, Window)
+}
+
+func (w *window) mean() float64 {
+	if w.n == 0 {
+		return 0
+	}
+	s := 0.0
+	for _, x := range w.x[:w.n] {
+		s += x
+	}
+	return s / float64(w.n)
+}
+
+// spread is the standard deviation of the mean.
+func (w *window) spread() float64 {
+	m, s := w.mean(), 0.0
+	for _, x := range w.x[:w.n] {
+		s += (x - m) * (x - m)
+	}
+	return math.Sqrt(s/float64(max(1, w.n-1))) / math.Sqrt(float64(max(1, w.n)))
+}
+
+// NewChooser returns a Chooser for n workers.
+func NewChooser(n int, rule Rule) *Chooser {
+	return &Chooser{n: n, rule: rule, times: NewTimes(n, keepTimes), h: n}
+}
+
+// Came says that the k-th gradient of a model came so many seconds after the
+// model was known, which an iteration that waited for h had made.
+func (c *Chooser) Came(h, k int, seconds float64) {
+	if k <= c.n {
+		c.times.Add(h, k, seconds)
+	}
+}
+
+// Last returns for how many the last iteration waited: the h of the running one.
+func (c *Chooser) Last() int { return c.h }
+
+// Done takes what an iteration showed, and returns for how many gradients the
+// next one waits. Iterations come in order; the statistics of one may be late by
+// some, when they are of the last that are known.
+func (c *Chooser) Done(k int) int {
+	c.h = k
+	c.count++
+	c.times.Next()
+	next := c.choose()
+	return next
+}
+
+// Learn takes the statistics of an iteration.
+func (c *Chooser) Learn(it Iteration) {
+	if it.K < 1 || !(it.Rate > 0) || math.IsNaN(it.Loss) || math.IsInf(it.Loss, 0) {
+		return
+	}
+	if c.first == 0 {
+		c.first = it.Loss
+	}
+	k := float64(it.K)
+	if it.K > 1 {
+		c.v.add(it.Squares-k*it.Mean, k-1, keepVariance)
+	}
+	v := c.v.mean()
+	excess := it.Mean - v/k
+	c.p.add(k*k*excess, k*k, keepSquare) // the error of it falls with k
+	if b := c.before; b.K > 0 {
+		// The step before has changed the loss by −η|∇F|² + (Lη²/2)·(|∇F|² + V/k),
+		// and the last two terms are the square of its mean gradient.
+		c.l.add(2*(it.Loss-b.Loss+b.Rate*c.excess), b.Rate*b.Rate*b.Mean, keepSmooth)
+	}
+	c.excess = excess
+	old := c.loss
+	c.loss.add(it.Loss)
+	c.rose = old.n == Window && c.loss.mean() > old.mean()+0.01*math.Abs(old.mean())+2*old.spread()
+	c.before = it
+}
+
+// gain returns the expected gain of an iteration of k gradients.
+func (c *Chooser) gain(k int) float64 {
+	rate := c.before.Rate
+	a := min(max(c.l.mean(), 0), 1/rate) * rate * rate / 2
+	return (rate-a)*max(0, c.p.mean()) - a*c.v.mean()/float64(k)
+}
+
+func (c *Chooser) choose() int {
+	if c.count < warmUp {
+		return c.n
+	}
+	if c.rule != Blind && c.before.K == 0 {
+		return c.n // nobody has said a loss
+	}
+	if c.rule == Adaptive {
+		k := math.Sqrt(c.first / max(c.loss.mean(), 1e-300))
+		return min(max(1, int(k)), c.n)
+	}
+	best, k := 0.0, c.n
+	for j := 1; j <= c.n; j++ {
+		t := c.times.At(c.h, j)
+		if t <= 0 {
+			continue
+		}
+		worth := float64(j)
+		if c.rule == Gain {
+			worth = c.gain(j)
+		}
+		if worth/t > best {
+			best, k = worth/t, j
+		}
+	}
+	if c.rule == Gain && c.rose {
+		k = max(k, min(c.h+1, c.n))
+	}
+	return k
+}
