@@ -44,7 +44,8 @@ ssp/internal/codec: linalg
 ssp/internal/slab: linalg ssp/internal/codec
 ssp/internal/rowcache: linalg ssp/internal/slab ssp/internal/codec
 ssp/internal/rule: linalg ssp/internal/codec
-ssp/internal/oplog: linalg ssp/internal/slab ssp/internal/codec
+ssp/internal/filter: linalg ssp/internal/codec
+ssp/internal/oplog: linalg ssp/internal/slab ssp/internal/codec ssp/internal/filter
 ssp/internal/...: ssp/internal/... linalg
 ssp: ssp/internal/... linalg collectives runtime runtime/bootstrap runtime/telemetry
 
@@ -75,7 +76,8 @@ var pure = map[string][]string{
 	"ssp/internal/backup":         nil,
 	"ssp/internal/slab":           {module + "/linalg", module + "/ssp/internal/codec"},
 	"ssp/internal/rowcache":       {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
-	"ssp/internal/oplog":          {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/slab"},
+	"ssp/internal/filter":         {module + "/linalg", module + "/ssp/internal/codec"},
+	"ssp/internal/oplog":          {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/filter", module + "/ssp/internal/slab"},
 	"ssp/internal/codec":          {module + "/linalg", "github.com/klauspost/compress/s2"},
 	"ssp/internal/rule":           {module + "/linalg", module + "/ssp/internal/codec"},
 	"ssp/internal/shard":          {module + "/linalg", module + "/ssp/internal/backup", module + "/ssp/internal/clock", module + "/ssp/internal/codec", module + "/ssp/internal/member", module + "/ssp/internal/rule", module + "/ssp/internal/slab", module + "/ssp/internal/value"},

@@ -11,6 +11,7 @@ import (
 	"github.com/sspurn/sspurn/collectives"
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/telemetry"
+	"github.com/sspurn/sspurn/ssp"
 )
 
 // Figure is a figure of merit of a model.
@@ -74,6 +75,9 @@ func (j *Job) Result(clocks int64, seconds, rate float64) *Result {
 	r := &Result{}
 	r.Add("app", j.App)
 	r.Add("sync", j.Policy)
+	if j.Filter != (ssp.Filter{}) {
+		r.Add("filter", j.Filter)
+	}
 	r.Add("ranks", j.Comm.Size())
 	r.Add("workers", j.Workers)
 	r.Add("clocks", clocks)

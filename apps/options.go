@@ -17,6 +17,7 @@ import (
 // Options are the values of the flags that all apps share.
 type Options struct {
 	Policy         ssp.Policy // -sync and -staleness
+	Filter         ssp.Filter // -filter
 	Workers        int        // -workers: per rank, at least 1
 	Seed           uint64     // -seed
 	Epochs         int        // -epochs: passes over the data
@@ -33,6 +34,7 @@ func (a *App) shared() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "data", Usage: "read `FILE`, plain, gzip or zstd; may be repeated"},
 		&cli.StringFlag{Name: "sync", Value: "ssp:3", Usage: "how fresh reads are: bsp, absp:K[,S] (a barrier in K clocks), ssp:N, essp:N, cap:N, fssp:N (at most N clocks old; fssp waits for no rank that is always slow), vap:V, cvap:N,V (bounds on values; also ,strong ,sqrt ,element), backup:N (bsp without the last N ranks), async or auto[:N]"},
+		&cli.StringFlag{Name: "filter", Value: "none", Usage: "what updates travel, and how: threshold:X, topk:K, half, byte, hold:H, joined by +"},
 		&cli.IntFlag{Name: "staleness", Usage: "`N` for a -sync that does not say it", DefaultText: "none"},
 		&cli.IntFlag{Name: "workers", Value: max(d.Workers, 1), Usage: "workers of each rank"},
 		&cli.Uint64Flag{Name: "seed", Value: max(d.Seed, 1), Usage: "of everything that is random"},
@@ -42,7 +44,13 @@ func (a *App) shared() []cli.Flag {
 		&cli.StringFlag{Name: "out", Usage: "write the model to `FILE`"},
 		&cli.BoolFlag{Name: "json", Usage: "print the result as a JSON object"},
 	}
-	return slices.DeleteFunc(flags, func(f cli.Flag) bool { return slices.Contains(a.Without, f.Names()[0]) })
+	return slices.DeleteFunc(flags, func(f cli.Flag) bool {
+		name := f.Names()[0]
+		if name == "filter" {
+			name = "sync" // who has no store has no filter
+		}
+		return slices.Contains(a.Without, name)
+	})
 }
 
 // parse reads the command line. With help set nothing else counts.
@@ -112,6 +120,11 @@ func (a *App) options(c *cli.Context) (Options, error) {
 			return o, err
 		}
 		o.Policy = policy
+		if text := c.String("filter"); text != "none" {
+			if o.Filter, err = ssp.ParseFilter(text); err != nil {
+				return o, err
+			}
+		}
 	}
 	return o, nil
 }

@@ -1,10 +1,14 @@
 package ssp
 
-// Config says how a store works. The zero value is usable. Workers and Policy
-// must be the same on every rank.
+// Config says how a store works. The zero value is usable. Workers, Policy and
+// Filter must be the same on every rank.
 type Config struct {
 	Workers int    // workers of each rank; default 1
 	Policy  Policy // of tables that have none of their own; default BSP
+
+	// Filter is that of tables that have none of their own; default none. Tables of
+	// integers take of it what does not round.
+	Filter Filter
 
 	// CacheBytes bounds the copies of other ranks' rows that a rank keeps, for
 	// each table; default 256 MiB. Copies that workers wait for stay beyond it.

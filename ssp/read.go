@@ -89,13 +89,17 @@ func (v *View[T]) GetSparse(ctx context.Context, row int64, dst linalg.Sparse[T]
 
 // GetWithin is Get with a bound of its own: a copy of age at least Now()−slack
 // will do, be that tighter or looser than the policy. It returns the age of the
-// copy: all updates made before that clock are in it.
+// copy: all updates made before that clock are in it. A slack below the clocks for
+// which a filter of the table keeps updates back is an error.
 func (v *View[T]) GetWithin(ctx context.Context, row int64, dst []T, slack Clock) (Clock, error) {
 	if err := v.check(row, len(dst)); err != nil {
 		return 0, err
 	}
 	if slack < 0 {
 		return 0, errors.Errorf("table %s: slack %d", v.t.spec.Name, slack)
+	}
+	if slack < v.t.hold {
+		return 0, errors.Errorf("table %s: slack %d: the filter %v keeps updates back for %d clocks", v.t.spec.Name, slack, v.t.spec.Filter, v.t.hold)
 	}
 	wanted := v.oldest(slack)
 	if v.t.plain { // own updates stay in the log for as long as looser copies need them
@@ -107,6 +111,9 @@ func (v *View[T]) GetWithin(ctx context.Context, row int64, dst []T, slack Clock
 	s := v.slot(row)
 	if v.stamp[s] != v.w.turn || Clock(v.age[s]) < wanted {
 		v.one[0] = int32(s)
+		if wanted > v.t.s.syncAt {
+			wanted += v.t.hold
+		}
 		if err := v.refresh(ctx, v.one[:], wanted); err != nil {
 			return 0, err
 		}

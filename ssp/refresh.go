@@ -24,10 +24,7 @@ type need[T Elem] struct {
 func (v *View[T]) Prefetch(rows ...int64) {
 	t := v.t
 	now := int64(v.w.clock)
-	wanted := int64(t.s.syncAt)
-	if !v.w.free {
-		wanted = max(wanted, int64(t.spec.Policy.oldest(v.w.clock+1)))
-	}
+	wanted := int64(v.requiredAt(v.w.clock + 1))
 	for _, row := range rows {
 		if uint64(row) >= uint64(t.spec.Rows) {
 			panic("ssp: prefetch: " + v.outside(row).Error())
@@ -121,12 +118,16 @@ func (v *View[T]) finish(slot int32, owner int, applied uint64) {
 	if v.t.plain {
 		v.log.Replay(&v.data, int(slot), owner, applied)
 	}
+	at := v.age[slot]
+	if h := int64(v.t.hold); h > 0 {
+		v.age[slot] = max(at-h, int64(v.t.s.syncAt))
+	}
 	v.age[slot] = min(v.age[slot], int64(v.w.clock))
 	if v.t.spec.Policy.block > 1 { // updates of a block come with its end
 		v.age[slot] = int64(max(v.t.s.syncAt, v.t.spec.Policy.start(Clock(v.age[slot]))))
 	}
 	v.behind[slot] = int32(min(int64(v.w.clock)-v.age[slot], 1<<30))
-	if Clock(v.age[slot]) >= v.bound {
+	if Clock(at) >= v.bound {
 		v.stamp[slot] = v.w.turn
 	} else {
 		v.stamp[slot] = 0 // good for a looser read alone

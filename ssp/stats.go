@@ -26,6 +26,8 @@ type Stats struct {
 	Freed    int64         // how often this rank was freed, under FSSP
 	Applied  int64         // batches of this rank, one a clock, that counted, under Backup
 	Dropped  int64         // and that were too late
+	Held     int64         // times that a filter kept a row's updates back when their clock ended; rows of other ranks
+	Saved    int64         // about the bytes that filters have kept from leaving; negative where they cost more
 	// Stale counts reads by the age of the copy minus the reader's clock.
 	Stale map[Clock]int64
 	// Bytes that left this rank, by class: update, fetch (requests for rows and
@@ -61,6 +63,8 @@ func (s *Stats) add(o *Stats) {
 	s.Straggle += o.Straggle
 	s.Reads += o.Reads
 	s.Fetches += o.Fetches
+	s.Held += o.Held
+	s.Saved += o.Saved
 	for k, n := range o.Stale {
 		s.Stale[k] += n
 	}
@@ -92,6 +96,13 @@ func (w *Worker) record(now time.Time, last bool) {
 	w.recorded = now
 	t := newStats()
 	t.add(&w.totals)
+	for _, v := range w.views {
+		if v != nil {
+			f := v.filtered()
+			t.Held += f.Held
+			t.Saved += f.Before - f.After
+		}
+	}
 	w.s.wmu.Lock()
 	w.published = t
 	w.s.wmu.Unlock()

@@ -82,6 +82,7 @@ type table interface {
 	scan(e *codec.Encoder, from int64, bytes int) int64
 	fingerprint() uint64
 	evicted() int64
+	filter() Filter
 }
 
 // Open opens the store on all ranks of a communicator; it is collective. The
@@ -157,7 +158,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		})
 	}
 	setup := fnv.New64a()
-	fmt.Fprint(setup, cfg.Workers, cfg.Policy)
+	fmt.Fprint(setup, cfg.Workers, cfg.Policy, cfg.Filter)
 	if _, err := s.meet(ctx, meeting{mark: setup.Sum64()}); err != nil {
 		stop()
 		s.wg.Wait()

@@ -8,6 +8,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/ssp/internal/codec"
+	"github.com/sspurn/sspurn/ssp/internal/filter"
 	"github.com/sspurn/sspurn/ssp/internal/oplog"
 	"github.com/sspurn/sspurn/ssp/internal/rowcache"
 	"github.com/sspurn/sspurn/ssp/internal/shard"
@@ -36,6 +37,7 @@ type TableSpec[T Elem] struct {
 	Width  int   // elements of a row
 	Sparse bool  // rows are kept as entries: for wide rows that are mostly zero
 	Policy Policy
+	Filter Filter // of updates; those that round values are for floats only
 	Place  Placement
 	// Init fills the row, which is zero, before its first use. It depends on
 	// nothing but the number, may be called by any goroutine of the owner at any
@@ -55,10 +57,12 @@ type Table[T Elem] struct {
 	s     *Store
 	spec  TableSpec[T]
 	id    int
-	slack Clock
 	wire  int            // elements of a row that travel: Width, or more under some rules
 	plain bool           // updates are added
 	drops bool           // not all updates count
+	slack Clock          // of the owners' clocks: the policy's less hold
+	hold  Clock          // how long a filter keeps updates back: an owner's clock less this is the age of a copy
+	rule  filter.Rule    // of updates; zero: all leave
 	own   *shard.Rows[T] // guarded by s.mu
 	peers []peer[T]      // by owner; none for the own rank
 
@@ -98,6 +102,12 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 	if err := spec.Policy.fits(s.cfg.Policy); err != nil {
 		return nil, errors.WithMessagef(err, "table %s", spec.Name)
 	}
+	if spec.Filter, err = filtered(spec.Filter, s.cfg.Filter, codec.TypeOf[T]() >= codec.Int32); err != nil {
+		return nil, errors.WithMessagef(err, "table %s", spec.Name)
+	}
+	if err := spec.Filter.fits(spec.Policy, steps == nil, wire == spec.Width); err != nil {
+		return nil, errors.WithMessagef(err, "table %s", spec.Name)
+	}
 	s.wmu.Lock()
 	id := len(s.tables)
 	s.wmu.Unlock()
@@ -108,6 +118,9 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 	}
 	t.sum.Grow(1)
 	p := spec.Policy
+	if t.rule, t.hold = spec.Filter.rule(p); t.slack < unbounded {
+		t.slack -= t.hold
+	}
 	for o := range s.size {
 		if o != s.rank {
 			t.peers[o].cache = rowcache.New[T](t.count(o), t.local, wire, spec.Sparse, p.pushes(), s.cfg.CacheBytes/max(1, s.size-1))
@@ -151,6 +164,11 @@ func (t *Table[T]) Policy() Policy { return t.spec.Policy }
 // Update returns the table's update rule.
 func (t *Table[T]) Update() Update { return t.spec.Update }
 
+// Filter returns the table's filter.
+func (t *Table[T]) Filter() Filter { return t.spec.Filter }
+
+func (t *Table[T]) filter() Filter { return t.spec.Filter }
+
 func (t *Table[T]) name() string { return t.spec.Name }
 
 func (t *Table[T]) policy() Policy { return t.spec.Policy }
@@ -163,6 +181,7 @@ func (t *Table[T]) fingerprint() uint64 {
 	h.Write([]byte(t.spec.Name))
 	h.Write([]byte(t.spec.Policy.String()))
 	h.Write([]byte(t.spec.Update.String()))
+	h.Write([]byte(t.spec.Filter.String()))
 	flag := byte(0)
 	if t.spec.Sparse {
 		flag = 1
@@ -253,7 +272,14 @@ func (t *Table[T]) encodeMerged(merge []source[T], encs []codec.Encoder, touched
 	if t.wire != t.spec.Width {
 		return t.encodeRevised(merge, encs, touched)
 	}
-	block := codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.spec.Width}
+	if len(merge) > 1 && t.rule.Bits != codec.Full {
+		// The sum of rounded rows need not fit in as many bits.
+		for i := range merge {
+			rows += t.encodeMerged(merge[i:i+1], encs, touched)
+		}
+		return rows
+	}
+	block := codec.Block{Table: uint32(t.id), Type: codec.TypeOf[T](), Width: t.spec.Width, Bits: t.rule.Bits}
 	for o := range encs {
 		encs[o].Table(block)
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/sspurn/sspurn/linalg"
 	"github.com/sspurn/sspurn/runtime/telemetry"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
+	"github.com/sspurn/sspurn/ssp/internal/filter"
+	"github.com/sspurn/sspurn/ssp/internal/oplog"
 	"github.com/sspurn/sspurn/ssp/internal/slab"
 )
 
@@ -155,8 +157,9 @@ func (v *View[T]) fold(slot, at int) {
 }
 
 // seal ends the updates of a clock: with those before it in its block, when that
-// ends with it or last is set.
-func (v *View[T]) seal(clock Clock, last bool) int {
+// ends with it or all is set, and with all set also those of clocks before that a
+// filter has kept back.
+func (v *View[T]) seal(clock Clock, all bool) int {
 	for at, slot := range v.edited {
 		v.fold(int(slot), at)
 		v.edit[slot] = 0
@@ -164,10 +167,15 @@ func (v *View[T]) seal(clock Clock, last bool) int {
 	}
 	v.edited = v.edited[:0]
 	end := v.t.spec.Policy.last(clock)
-	if end > clock && !last {
+	if end > clock && !all {
 		return 0
 	}
-	e := v.log.Seal(int64(end))
+	var e *oplog.Entry[T]
+	if v.t.rule == (filter.Rule{}) {
+		e = v.log.Seal(int64(end))
+	} else {
+		e = v.log.SealSome(int64(end), all)
+	}
 	if e == nil {
 		return 0
 	}
@@ -186,6 +194,8 @@ func (v *View[T]) seal(clock Clock, last bool) int {
 }
 
 func (v *View[T]) pendingEager() bool { return len(v.eager) > 0 && !v.waits() }
+
+func (v *View[T]) filtered() oplog.Filtered { return v.log.Filtered() }
 
 func (v *View[T]) encodeEager(encs []codec.Encoder, touched []bool) {
 	v.t.encodeMerged(v.eager, encs, touched)
@@ -224,7 +234,7 @@ func (v *View[T]) trim(c Clock) {
 	}
 	v.log.Trim(int64(c - v.kept))
 	if v.log.Bytes() > v.w.s.cfg.LogBytes {
-		v.log.Trim(int64(c - v.t.slack))
+		v.log.Trim(int64(c - v.t.slack - v.t.hold))
 	}
 }
 

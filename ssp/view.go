@@ -4,6 +4,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/ssp/internal/codec"
+	"github.com/sspurn/sspurn/ssp/internal/filter"
 	"github.com/sspurn/sspurn/ssp/internal/oplog"
 	"github.com/sspurn/sspurn/ssp/internal/slab"
 	"github.com/sspurn/sspurn/ssp/internal/value"
@@ -60,7 +61,13 @@ func (t *Table[T]) View(w *Worker) *View[T] {
 	v := &View[T]{
 		t: t, w: w, index: slab.NewIndex(t.spec.Rows), data: slab.NewRows[T](t.wire, t.spec.Sparse),
 		base: slab.NewRows[T](t.spec.Width, false), log: oplog.New[T](t.spec.Rows, t.wire, t.spec.Sparse),
-		far: make([]need[T], t.s.size), applied: make([]uint64, t.s.size), kept: t.slack,
+		far: make([]need[T], t.s.size), applied: make([]uint64, t.s.size), kept: t.slack + t.hold,
+	}
+	if t.slack == unbounded {
+		v.kept = unbounded
+	}
+	if t.rule != (filter.Rule{}) {
+		v.log.Filter(t.rule, func(row int64) bool { return t.owner(row) != t.s.rank })
 	}
 	v.quick = t.spec.Width
 	if t.spec.Sparse || t.s.cfg.Access != nil {
@@ -78,15 +85,24 @@ func (t *Table[T]) View(w *Worker) *View[T] {
 	return v
 }
 
-// required is the least age that a copy may have for a read by the policy.
+// required is the least clock that an owner must have announced with a copy, for a
+// read by the policy.
 func (v *View[T]) required() Clock {
-	if v.w.free {
-		return v.t.s.syncAt
-	}
-	return max(v.t.s.syncAt, v.t.spec.Policy.oldest(v.w.clock))
+	return v.requiredAt(v.w.clock)
 }
 
-// oldest is the least age that a copy may have for a read with a slack.
+func (v *View[T]) requiredAt(c Clock) Clock {
+	switch p := v.t.spec.Policy; {
+	case v.w.free:
+		return v.t.s.syncAt
+	case p.block > 1:
+		return max(v.t.s.syncAt, p.oldest(c))
+	}
+	return max(v.t.s.syncAt, c-v.t.slack)
+}
+
+// oldest is the least clock that an owner must have announced with a copy, for a
+// read that lets it be slack clocks behind.
 func (v *View[T]) oldest(slack Clock) Clock {
 	if v.w.free {
 		return v.t.s.syncAt
@@ -147,7 +163,7 @@ func (v *View[T]) next() {
 	}
 	v.rebound()
 	const most = 64 << 20 // bytes of copies that a view keeps
-	if len(v.rows)*v.t.spec.Width*codec.TypeOf[T]().Size() > most && len(v.before)*8 < len(v.rows) && v.log.Bytes() == 0 {
+	if len(v.rows)*v.t.spec.Width*codec.TypeOf[T]().Size() > most && len(v.before)*8 < len(v.rows) && v.log.Bytes() == 0 && v.log.Held() == 0 {
 		v.forget()
 	}
 }

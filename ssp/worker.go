@@ -13,6 +13,7 @@ import (
 	"github.com/sspurn/sspurn/runtime/telemetry"
 	"github.com/sspurn/sspurn/ssp/internal/clock"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
+	"github.com/sspurn/sspurn/ssp/internal/oplog"
 )
 
 // Worker is one thread of computation: it reads and updates rows through Views
@@ -49,7 +50,8 @@ type Worker struct {
 
 // view is a View of any element.
 type view interface {
-	seal(clock Clock, last bool) (rows int)
+	seal(clock Clock, all bool) (rows int)
+	filtered() oplog.Filtered
 	left(d departure)
 	trim(c Clock)
 	reset(at Clock)
@@ -186,12 +188,13 @@ func (w *Worker) leave() {
 }
 
 // handOver seals the updates of the running clock and sends those that wait for
-// nobody. With last set, updates do not wait for the end of their block either.
-func (w *Worker) handOver(ctx context.Context, last bool) error {
+// nobody. With all set, updates do not wait for the end of their block either, nor
+// where filters have kept them back.
+func (w *Worker) handOver(ctx context.Context, all bool) error {
 	eager := false
 	for _, v := range w.views {
 		if v != nil {
-			v.seal(w.clock, last)
+			v.seal(w.clock, all)
 			eager = eager || v.pendingEager()
 		}
 	}

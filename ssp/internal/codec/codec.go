@@ -140,6 +140,7 @@ type Block struct {
 	Table uint32
 	Type  Type
 	Width int   // elements a row
+	Bits  Bits  // how values travel, where rows fit: float types only; not for requests
 	Age   int64 // Request: the age wanted; Rows: the age of rows that state none of their own; not negative
 }
 

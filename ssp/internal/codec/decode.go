@@ -28,6 +28,8 @@ type Decoder struct {
 	row    int64
 	age    int64
 	shape  shape
+	scale  float64 // of the row's values; 0: they have full width
+	size   int     // of each
 	state  state
 	err    error
 }
@@ -94,11 +96,13 @@ func (d *Decoder) NextTable() bool {
 	}
 	coding := d.rest[0]
 	d.rest = d.rest[1:]
-	if coding == 0 || coding >= byte(typeEnd) {
+	typ, bits := Type(coding&0xf), Bits(coding>>4)
+	if typ == 0 || typ >= typeEnd || bits >= bitsEnd || bits != Full && (typ.integer() || d.header.Kind == Request) {
 		_ = d.fail("coding %#x", coding)
 		return false
 	}
-	d.block = Block{Table: uint32(id - 1), Type: Type(coding)}
+	d.block = Block{Table: uint32(id - 1), Type: typ, Bits: bits}
+	d.scale, d.size = 0, typ.Size()
 	d.block.Width = int(d.bounded(MaxWidth, "width"))
 	d.block.Age = int64(d.bounded(math.MaxInt64, "age"))
 	d.row, d.state = -1, inBlock
@@ -142,6 +146,9 @@ func (d *Decoder) NextRow() bool {
 			_ = d.fail("payload in a request")
 		}
 		return d.err == nil
+	}
+	if d.block.Bits != Full {
+		d.readScale()
 	}
 	d.state = atPayload
 	return d.err == nil
@@ -209,7 +216,7 @@ func (d *Decoder) bounded(limit uint64, what string) uint64 {
 // skip passes over the payload of a row.
 func (d *Decoder) skip() {
 	d.state = inBlock
-	size := d.block.Type.Size()
+	size := d.size
 	switch d.shape {
 	case dense:
 		d.take(d.block.Width * size)

@@ -21,6 +21,7 @@ type Encoder struct {
 	// After a float row turned out dense, so many rows are not examined: the
 	// rows of a table look alike, and looking costs as much as copying.
 	trust int
+	up    float64 // of the row that is open, where values have a coding: its scale's inverse, 0 for full width
 }
 
 const trustDense = 7
@@ -44,12 +45,12 @@ func (e *Encoder) Begin(dst []byte, h Header) {
 
 // Table starts the rows of a table. The same table may come again.
 func (e *Encoder) Table(b Block) {
-	if e.kind == 0 || b.Type == 0 || b.Type >= typeEnd || b.Width < 0 || b.Width > MaxWidth || b.Age < 0 {
+	if e.kind == 0 || b.Type == 0 || b.Type >= typeEnd || b.Width < 0 || b.Width > MaxWidth || b.Age < 0 || b.Bits >= bitsEnd || b.Bits != Full && (b.Type.integer() || e.kind == Request) {
 		panic(fmt.Sprintf("codec: invalid block %+v", b))
 	}
 	e.endTable()
 	e.buf = appendUvarint(e.buf, uint64(b.Table)+1)
-	e.buf = append(e.buf, byte(b.Type))
+	e.buf = append(e.buf, byte(b.Type)|byte(b.Bits)<<4)
 	e.buf = appendUvarint(e.buf, uint64(b.Width))
 	e.buf = appendUvarint(e.buf, uint64(b.Age))
 	e.block, e.open, e.row, e.age, e.trust = b, true, -1, b.Age, 0
@@ -121,6 +122,10 @@ func Dense[T Elem](e *Encoder, row int64, x []T) {
 	if len(x) != e.block.Width {
 		panic(fmt.Sprintf("codec: row of %d elements in a block of width %d", len(x), e.block.Width))
 	}
+	if e.block.Bits != Full {
+		denseCoded(e, row, x)
+		return
+	}
 	s := dense
 	switch {
 	case t.integer():
@@ -179,6 +184,10 @@ func Sparse[T Elem](e *Encoder, row int64, col []int32, val []T) {
 		if t.integer() {
 			counts += uvarintLen(zigzag(int64(val[i])))
 		}
+	}
+	if e.block.Bits != Full {
+		sparseCoded(e, row, col, val, gaps)
+		return
 	}
 	// Spread out, every missing column is a count of one byte.
 	s, size := dense, e.block.Width*t.Size()

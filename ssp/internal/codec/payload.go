@@ -29,18 +29,22 @@ func AddTo[T Elem](d *Decoder, dst []T) error {
 	}
 	switch d.shape {
 	case dense:
-		if b := d.take(len(dst) * d.block.Type.Size()); b != nil {
-			addRaw(dst, b)
+		if b := d.take(len(dst) * d.size); b != nil {
+			if d.scale != 0 {
+				addNumbers(d, dst, b)
+			} else {
+				addRaw(dst, b)
+			}
 		}
 	case counted:
 		for i := 0; i < len(dst) && d.err == nil; i++ {
 			dst[i] += T(d.count())
 		}
 	case sparse:
-		size := d.block.Type.Size()
+		size := d.size
 		for it := d.entries(); it.next(d); {
 			if b := d.take(size); b != nil {
-				dst[it.col] += value[T](b)
+				dst[it.col] += read[T](d, b)
 			}
 		}
 	default:
@@ -59,8 +63,13 @@ func CopyTo[T Elem](d *Decoder, dst []T) error {
 	}
 	switch d.shape {
 	case dense:
-		if b := d.take(len(dst) * d.block.Type.Size()); b != nil {
-			copyRaw(dst, b)
+		if b := d.take(len(dst) * d.size); b != nil {
+			if d.scale != 0 {
+				clear(dst)
+				addNumbers(d, dst, b)
+			} else {
+				copyRaw(dst, b)
+			}
 		}
 	case counted:
 		for i := 0; i < len(dst) && d.err == nil; i++ {
@@ -68,10 +77,10 @@ func CopyTo[T Elem](d *Decoder, dst []T) error {
 		}
 	case sparse:
 		clear(dst)
-		size := d.block.Type.Size()
+		size := d.size
 		for it := d.entries(); it.next(d); {
 			if b := d.take(size); b != nil {
-				dst[it.col] = value[T](b)
+				dst[it.col] = read[T](d, b)
 			}
 		}
 	default:
@@ -90,12 +99,12 @@ func SparseTo[T Elem](d *Decoder, width int, col []int32, val []T) ([]int32, []T
 	if err := begin[T](d, width); err != nil {
 		return col, val, err
 	}
-	size := d.block.Type.Size()
+	size := d.size
 	switch d.shape {
 	case dense:
 		b := d.take(width * size)
 		for i := 0; i < len(b); i += size {
-			if v := value[T](b[i:]); !isZero(v) {
+			if v := read[T](d, b[i:i+size]); !isZero(v) {
 				col, val = append(col, int32(i/size)), append(val, v)
 			}
 		}
@@ -112,7 +121,7 @@ func SparseTo[T Elem](d *Decoder, width int, col []int32, val []T) ([]int32, []T
 	case sparse:
 		for it := d.entries(); it.next(d); {
 			if b := d.take(size); b != nil {
-				col, val = append(col, int32(it.col)), append(val, value[T](b))
+				col, val = append(col, int32(it.col)), append(val, read[T](d, b))
 			}
 		}
 	default:

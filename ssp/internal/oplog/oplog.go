@@ -29,7 +29,8 @@ type Entry[T codec.Elem] struct {
 	prev  []link       // by slot in Delta: the row's delta before this
 	sent  []uint64     // by owner: the version; empty while unsent
 	seq   uint32       // number of the entry
-	rows  []int64      // by slot in Delta
+	rows  []int64      // by slot in Delta; negative: a filter kept it back
+	holes int          // of those
 	bytes int
 }
 
@@ -52,8 +53,9 @@ type Log[T codec.Elem] struct {
 	floor  uint32      // entries before this are not replayed
 	spare  []*Entry[T]
 	bytes  int
-	marks  []uint64 // bitmap over rows, where that is cheap
-	place  []int32  // by row: scratch of sweep
+	carry  *carry[T] // nil without a filter
+	marks  []uint64  // bitmap over rows, where that is cheap
+	place  []int32   // by row: scratch of sweep
 }
 
 // New returns an empty log.
@@ -71,7 +73,7 @@ func (l *Log[T]) newEntry(seq uint32) *Entry[T] {
 		e := l.spare[n-1]
 		l.spare = l.spare[:n-1]
 		e.Rows, e.At, e.slots, e.prev, e.sent, e.rows = e.Rows[:0], e.At[:0], e.slots[:0], e.prev[:0], e.sent[:0], e.rows[:0]
-		e.seq = seq
+		e.seq, e.holes = seq, 0
 		return e
 	}
 	return &Entry[T]{seq: seq, Delta: slab.NewRows[T](l.width, l.sparse)}
@@ -109,15 +111,21 @@ func (l *Log[T]) Touched() int { return len(l.open.rows) }
 // Seal ends the clock: the open entry gets its timestamp and is returned, nil
 // when it has no rows. It stays unchanged until it has been sent.
 func (l *Log[T]) Seal(clock int64) *Entry[T] {
-	e := l.open
-	if len(e.rows) == 0 {
+	if len(l.open.rows) == 0 {
 		return nil
 	}
+	return l.close(clock)
+}
+
+func (l *Log[T]) close(clock int64) *Entry[T] {
+	e := l.open
 	e.Clock = clock
 	l.sort(e)
 	e.bytes = 0
-	for at := range e.rows {
-		e.bytes += e.Delta.Bytes(at) + 32
+	for at, row := range e.rows {
+		if row >= 0 {
+			e.bytes += e.Delta.Bytes(at) + 32
+		}
 	}
 	l.bytes += e.bytes
 	l.sealed = append(l.sealed, e)
@@ -127,10 +135,12 @@ func (l *Log[T]) Seal(clock int64) *Entry[T] {
 
 // sort orders the rows: by a sweep over a bitmap when they are many.
 func (l *Log[T]) sort(e *Entry[T]) {
-	n := len(e.rows)
+	n := len(e.rows) - e.holes
 	if l.marks == nil || n < len(l.marks)/32 || n < 16 {
-		for at := range n {
-			e.At = append(e.At, int32(at))
+		for at, row := range e.rows {
+			if row >= 0 {
+				e.At = append(e.At, int32(at))
+			}
 		}
 		slices.SortFunc(e.At, func(a, b int32) int { return cmp.Compare(e.rows[a], e.rows[b]) })
 		for _, at := range e.At {
@@ -189,6 +199,12 @@ func (l *Log[T]) replay(dst *slab.Rows[T], slot, owner int, applied uint64, k li
 		return
 	}
 	e := l.open
+	if k.seq == carrySeq {
+		c := l.carry
+		l.replay(dst, slot, owner, applied, c.prev[k.at])
+		dst.Add(slot, &c.delta, int(k.at))
+		return
+	}
 	if k.seq != e.seq {
 		e = l.sealed[k.seq-l.first()]
 		if len(e.sent) > 0 && e.sent[owner] <= applied {
@@ -253,4 +269,7 @@ func (l *Log[T]) Forget(clock int64) {
 	l.unsent = 0
 	l.kept = clock
 	clear(l.head)
+	if l.carry != nil {
+		l.carry.forget()
+	}
 }

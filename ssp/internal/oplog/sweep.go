@@ -7,9 +7,11 @@ import "math/bits"
 // a counting pass over the words, so nothing is compared.
 func (l *Log[T]) sweep(e *Entry[T]) {
 	for _, row := range e.rows {
-		l.marks[row>>6] |= 1 << (row & 63)
+		if row >= 0 {
+			l.marks[row>>6] |= 1 << (row & 63)
+		}
 	}
-	n := len(e.rows)
+	n := len(e.rows) - e.holes
 	for i, word := range l.marks {
 		if word == 0 {
 			continue
@@ -27,7 +29,9 @@ func (l *Log[T]) sweep(e *Entry[T]) {
 		l.place = make([]int32, l.rows)
 	}
 	for at, row := range e.rows {
-		l.place[row] = int32(at)
+		if row >= 0 {
+			l.place[row] = int32(at)
+		}
 	}
 	for i, row := range e.Rows {
 		e.At[i] = l.place[row]

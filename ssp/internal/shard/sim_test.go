@@ -7,6 +7,7 @@ import (
 
 	"github.com/sspurn/sspurn/runtime/runtimetest/seeds"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
+	"github.com/sspurn/sspurn/ssp/internal/filter"
 	"github.com/sspurn/sspurn/ssp/internal/oplog"
 	"github.com/sspurn/sspurn/ssp/internal/rowcache"
 	"github.com/sspurn/sspurn/ssp/internal/shard"
@@ -32,8 +33,19 @@ type simRank struct {
 	log   *oplog.Log[int64]
 	clock int64
 	next  uint64
-	want  int64 // row being read, -1 none
-	left  int   // reads before the next clock
+	want  int64            // row being read, -1 none
+	left  int              // reads before the next clock
+	made  [simRows][]int64 // by clock: the sum of its updates before that
+}
+
+// by is the sum of a rank's updates of a row before a clock, as far as there are.
+func (x *simRank) by(row, clock int64) int64 {
+	return x.made[row][min(max(0, clock), x.clock)]
+}
+
+// simRules are filters of the simulation; the first is none.
+var simRules = []filter.Rule{
+	{}, {Threshold: 3, Hold: 1}, {Threshold: 5, Hold: 2}, {Top: 2, Hold: 2}, {Top: 0.3, Threshold: 2, Hold: 3},
 }
 
 type world struct {
@@ -41,8 +53,10 @@ type world struct {
 	rng     *rand.Rand
 	n       int
 	s       int64 // staleness
+	hold    int64 // of it, what a filter takes
 	push    bool
 	ordered bool
+	clocks  int64
 	ranks   []*simRank
 	batches [][][]message // from, to
 	asks    [][][]message // from, to: requests
@@ -99,9 +113,25 @@ func (w *world) must(err error) {
 func (w *world) tick(r int) {
 	x := w.ranks[r]
 	for row := range int64(simRows) {
-		x.log.Open().AddAt(x.log.Touch(row, int(row)), r, 1)
+		d := int64(1)
+		if w.hold > 0 {
+			d = max(0, w.rng.Int64N(5)-1) // often nothing
+		}
+		x.made[row] = append(x.made[row], x.made[row][x.clock]+d)
+		if d > 0 {
+			x.log.Open().AddAt(x.log.Touch(row, int(row)), r, d)
+		}
 	}
-	e := x.log.Seal(x.clock)
+	var e *oplog.Entry[int64]
+	if w.hold > 0 {
+		e = x.log.SealSome(x.clock, x.clock == w.clocks-1)
+	} else {
+		e = x.log.Seal(x.clock)
+	}
+	some := e
+	if e == nil {
+		some = &oplog.Entry[int64]{}
+	}
 	x.next++
 	x.clock++
 	versions := make([]uint64, w.n)
@@ -110,9 +140,9 @@ func (w *world) tick(r int) {
 		var enc codec.Encoder
 		enc.Begin(nil, codec.Header{Kind: codec.Batch, Flags: codec.Ticks, Rank: r, Version: x.next, Clock: x.clock})
 		enc.Table(codec.Block{Type: codec.Int64, Width: w.n})
-		for i, row := range e.Rows {
+		for i, row := range some.Rows {
 			if int(row)%w.n == o {
-				e.Delta.Encode(int(e.At[i]), &enc, row)
+				some.Delta.Encode(int(some.At[i]), &enc, row)
 			}
 		}
 		m := message{msg: enc.End()}
@@ -122,7 +152,9 @@ func (w *world) tick(r int) {
 			w.batches[r][o] = append(w.batches[r][o], m)
 		}
 	}
-	x.log.Sent(versions)
+	if e != nil {
+		x.log.Sent(versions)
+	}
 	x.log.Trim(x.clock - w.s)
 	x.left = 1 + w.rng.IntN(4) // who reads nothing runs ahead without bound
 }
@@ -131,7 +163,7 @@ func (w *world) tick(r int) {
 func (w *world) read(r int) bool {
 	x := w.ranks[r]
 	o := int(x.want) % w.n
-	wanted := max(0, x.clock-w.s)
+	wanted := max(0, x.clock-w.s+w.hold)
 	c := x.cache[o].Find(x.want)
 	if c < 0 {
 		return false
@@ -145,14 +177,14 @@ func (w *world) read(r int) bool {
 	dst.Set(int(x.want), x.cache[o].Rows(), c)
 	x.log.Replay(&dst, int(x.want), o, applied)
 	for p, n := range dst.At(int(x.want)) {
-		low, high := wanted, x.clock+w.s+1
+		low, high := w.ranks[p].by(x.want, x.clock-w.s), w.ranks[p].by(x.want, x.clock+w.s+1)
 		if p == r {
-			low, high = x.clock, x.clock
+			low, high = x.by(x.want, x.clock), x.by(x.want, x.clock)
 		}
 		if n < low || n > high {
 			w.fail("rank %d at clock %d reads %d of rank %d in row %d (age %d, applied %d), want %d to %d", r, x.clock, n, p, x.want, age, applied, low, high)
 		}
-		if n < age && p != r {
+		if n < w.ranks[p].by(x.want, age-w.hold) && p != r {
 			w.fail("a copy of age %d holds %d of rank %d", age, n, p)
 		}
 	}
@@ -172,7 +204,7 @@ func (w *world) run(r int, clocks int64) bool {
 		x.left--
 		x.want = w.rng.Int64N(simRows)
 		o := int(x.want) % w.n
-		wanted := max(0, x.clock-w.s)
+		wanted := max(0, x.clock-w.s+w.hold)
 		if c := x.cache[o].Find(x.want); c >= 0 {
 			if age, _ := x.cache[o].Age(c); age >= wanted {
 				x.cache[o].Want(x.want, wanted, x.clock, true)
@@ -271,8 +303,17 @@ func (w *world) deliver(kind, from, to int) bool {
 	return true
 }
 
-func simulate(t *testing.T, seed uint64, n int, s int64, push, ordered bool, clocks int64) *world {
+func simulate(t *testing.T, seed uint64, n int, s int64, push, ordered bool, rule filter.Rule, clocks int64) *world {
 	w := newWorld(t, seed, n, s, push, ordered)
+	w.clocks, w.hold = clocks, rule.Hold
+	for r, x := range w.ranks {
+		if w.hold > 0 {
+			x.log.Filter(rule, func(row int64) bool { return int(row)%n != r })
+		}
+		for row := range x.made {
+			x.made[row] = []int64{0}
+		}
+	}
 	idle := 0
 	for idle < 200*n*n+200 {
 		w.steps++
@@ -304,8 +345,8 @@ func simulate(t *testing.T, seed uint64, n int, s int64, push, ordered bool, clo
 		}
 		x.rows.Each(0, func(row int64, slot int) bool {
 			for p, got := range x.rows.Data().At(slot) {
-				if got != clocks {
-					w.fail("row %d holds %d of rank %d", row, got, p)
+				if want := w.ranks[p].by(row, clocks); got != want {
+					w.fail("row %d holds %d of rank %d, want %d", row, got, p, want)
 				}
 			}
 			return true
@@ -328,9 +369,14 @@ func TestSimulation(t *testing.T) {
 					if mode == "ordered" && s > 0 {
 						continue
 					}
-					w := simulate(t, seed, n, s, mode == "push", mode == "ordered", 25)
-					steps += w.steps
-					reads += w.reads
+					for _, rule := range simRules {
+						if rule.Hold > s {
+							continue
+						}
+						w := simulate(t, seed, n, s, mode == "push", mode == "ordered", rule, 25)
+						steps += w.steps
+						reads += w.reads
+					}
 				}
 			}
 		}
