@@ -113,7 +113,7 @@ func (w *Worker) record(now time.Time, last bool) {
 	e := telemetry.Event{
 		Kind: "clock", Worker: w.index, Clock: int64(w.clock),
 		Compute: t.Compute.Seconds(), Gate: t.Gate.Seconds(), Miss: t.Miss.Seconds(), Flush: t.Flush.Seconds(),
-		Straggle: t.Straggle.Seconds(), Reads: t.Reads, Fetches: t.Fetches,
+		Straggle: t.Straggle.Seconds(), Reads: t.Reads, Fetches: t.Fetches, Held: t.Held, Saved: t.Saved,
 	}
 	if t.Clocks != e.Clock {
 		e.Clocks = t.Clocks

@@ -80,7 +80,7 @@ func (r raw) expected(target float64) map[string]float64 {
 	sum := map[string]float64{}
 	stale := map[float64]float64{}
 	r.each("clock", func(e map[string]any) {
-		for _, k := range []string{"compute", "straggle", "gate", "miss", "flush", "reads", "fetches"} {
+		for _, k := range []string{"compute", "straggle", "gate", "miss", "flush", "reads", "fetches", "held", "saved"} {
 			sum[k] += num(e, k)
 		}
 		for _, p := range e["stale"].([]any) {
@@ -93,6 +93,7 @@ func (r raw) expected(target float64) map[string]float64 {
 		out[k+"_share"] = sum[k] / all
 	}
 	out["waited_share"] = (sum["gate"] + sum["miss"] + sum["flush"]) / all
+	out["held_rows"], out["filtered_bytes"] = sum["held"], sum["saved"]
 	out["reads"], out["fetched_share"] = sum["reads"], sum["fetches"]/sum["reads"]
 	n, mean := 0.0, 0.0
 	for age, reads := range stale {

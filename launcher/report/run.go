@@ -308,6 +308,18 @@ func (r *Run) Reads() (reads, fetches int64) {
 	return reads, fetches
 }
 
+// Filtered returns how many times filters kept back a row's updates when their
+// clock ended, and about how many bytes that and rounding kept from leaving.
+func (r *Run) Filtered() (held, saved int64) {
+	for i := range r.ranks {
+		for _, e := range r.ranks[i].workers {
+			held += e.Held
+			saved += e.Saved
+		}
+	}
+	return held, saved
+}
+
 // Stale counts reads by how many clocks the copy was behind the reader's clock.
 func (r *Run) Stale() map[int64]int64 {
 	h := map[int64]int64{}

@@ -88,7 +88,7 @@ func synthetic(t testing.TB, m made) string {
 				}
 				r.Record(telemetry.Event{
 					Kind: "clock", Time: at, Worker: w, Clock: clock, Compute: 3 * x, Straggle: x, Gate: x / 2, Miss: x / 4, Flush: x / 4,
-					Reads: clock * 10, Fetches: clock * 2, Stale: [][2]int64{{-3, clock}, {-1, 2 * clock}, {0, 7 * clock}}, On: [][2]float64{{float64(on), x / 2}},
+					Reads: clock * 10, Fetches: clock * 2, Held: clock * 3, Saved: clock * int64(w*50-20), Stale: [][2]int64{{-3, clock}, {-1, 2 * clock}, {0, 7 * clock}}, On: [][2]float64{{float64(on), x / 2}},
 				})
 				from := time.Duration((at - 0.1*m.slow) * 1e9)
 				part := time.Duration(0.1 * m.slow * 1e9 / 4)

@@ -156,6 +156,18 @@ func (r *Report) trafficTable() *Table {
 		t.Columns = append(t.Columns, Column{Key: "link_seconds", Head: "s on the link", Spread: true})
 		t.Note += " Seconds on the link are what the bytes of the busiest link take at its emulated rate: no run can be faster."
 	}
+	filtered := false
+	for _, s := range r.Settings {
+		for _, run := range s.good {
+			held, saved := run.Filtered()
+			filtered = filtered || held != 0 || saved != 0
+		}
+	}
+	if filtered {
+		t.Columns = append(t.Columns, Column{Key: "held_rows", Head: "rows held", Spread: true}, Column{Key: "filtered_bytes", Head: "filtered", Spread: true})
+		t.Note += " Filters kept back the updates of so many rows at the end of a clock, to leave later with newer ones; filtered is about by how much that " +
+			"and fewer bits a value made updates shorter, before compression."
+	}
 	for _, s := range r.Settings {
 		row := []Cell{words(s.Name)}
 		for _, c := range classes {
@@ -165,6 +177,10 @@ func (r *Report) trafficTable() *Table {
 			spreadCell(s.spread(func(run *Run) float64 { return orNaN(run.Compression()) }), func(v float64) Cell { return number(v, 3) }))
 		if limited {
 			row = append(row, spreadCell(s.spread(func(run *Run) float64 { return orNaN(run.linkSeconds()) }), func(v float64) Cell { return number(v, 3) }))
+		}
+		if filtered {
+			row = append(row, spreadCell(s.spread(func(run *Run) float64 { held, _ := run.Filtered(); return float64(held) }), func(v float64) Cell { return Cell{Text: thousands(v, ""), Value: v} }),
+				spreadCell(s.spread(func(run *Run) float64 { _, saved := run.Filtered(); return float64(saved) }), octets))
 		}
 		t.Rows = append(t.Rows, row)
 	}

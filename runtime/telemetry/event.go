@@ -30,6 +30,8 @@ type Event struct {
 	Straggle float64    `json:"straggle,omitempty"` // seconds slept for -straggle, part of Compute
 	Reads    int64      `json:"reads,omitempty"`
 	Fetches  int64      `json:"fetches,omitempty"` // row requests sent
+	Held     int64      `json:"held,omitempty"`    // times that a filter kept back a row's updates at the end of their clock
+	Saved    int64      `json:"saved,omitempty"`   // about the bytes that filters kept from leaving; may be negative
 	Stale    [][2]int64 `json:"stale,omitempty"`   // histogram of (age of the copy − reader's clock, reads)
 	Dropped  int64      `json:"dropped,omitempty"` // by worker 0: clocks of the rank whose updates did not count
 	// On is Gate by the rank that was waited for: (rank, seconds), by rank.
