@@ -153,6 +153,9 @@ func (s *Store) postAll(ctx context.Context, encs []codec.Encoder, marked []bool
 			}
 			continue
 		}
+		if s.packers != nil {
+			msg = s.pack(o, msg)
+		}
 		s.links[o].raw.Add(int64(len(msg)))
 		msg = s.links[o].squeeze(msg)
 		s.links[o].updates.Add(int64(len(msg)))

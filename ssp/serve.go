@@ -41,6 +41,10 @@ func (s *Store) serve(m *runtime.Message) error {
 		if len(msg) > 0 && codec.Kind(msg[0]) == codec.Order {
 			return s.order(msg)
 		}
+		msg, repeat, err := s.readers[m.Source].Unpack(msg, unfoldLimit)
+		if err != nil || repeat {
+			return err
+		}
 		return s.apply(m.Source, msg)
 	}
 	var d codec.Decoder

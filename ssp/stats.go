@@ -103,6 +103,9 @@ func (w *Worker) record(now time.Time, last bool) {
 			t.Saved += f.Before - f.After
 		}
 	}
+	if w.index == 0 {
+		t.Saved += w.s.spared.Load() // of all workers
+	}
 	w.s.wmu.Lock()
 	w.published = t
 	w.s.wmu.Unlock()

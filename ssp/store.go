@@ -55,10 +55,14 @@ type Store struct {
 	versions []uint64      // by owner: of the last batch; owned by the sender
 	encoders []codec.Encoder
 	buffers  [][]byte
-	sent     int64    // clock announced to all; owned by the sender
-	epoch    uint32   // of the member set; changed by Sync only
-	freeing  *freeing // nil but under FSSP
-	backing  *backing // nil but under Backup
+	freeing  *freeing          // nil but under FSSP
+	backing  *backing          // nil but under Backup
+	packers  []codec.KeyWriter // by owner; nil while no table wants it; owned by the sender
+	packing  []bool            // by table: it wants it
+	readers  []codec.KeyReader // by sender; owned by the port's goroutine
+	spared   atomic.Int64      // bytes of keys that were not sent
+	sent     int64             // clock announced to all; owned by the sender
+	epoch    uint32            // of the member set; changed by Sync only
 
 	wmu     sync.Mutex    // guards what follows
 	clocks  *clock.Vector // of the workers
@@ -125,7 +129,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		c: c.Space(space), rank: c.Rank(), size: n, cfg: cfg, straggle: slow, start: time.Now(), links: make([]link, n),
 		failed: make(chan struct{}), shard: shard.New[*ask](c.Rank(), n), round: newRound(n),
 		wakers: make([]chan struct{}, n), sending: make(chan struct{}, 1), versions: make([]uint64, n),
-		encoders: make([]codec.Encoder, n), buffers: make([][]byte, n), clocks: clock.NewVector(cfg.Workers),
+		encoders: make([]codec.Encoder, n), buffers: make([][]byte, n), readers: make([]codec.KeyReader, n), clocks: clock.NewVector(cfg.Workers),
 		totals: newStats(), spread: make(chan struct{}, 1), reach: reach{seen: make([]uint64, n)},
 	}
 	if cfg.Policy.kind == fssp {

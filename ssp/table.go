@@ -143,6 +143,14 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 	s.wmu.Lock()
 	s.tables = append(s.tables[:id:id], t)
 	s.wmu.Unlock()
+	if err := s.acquire(ctx); err != nil {
+		return nil, errors.WithMessagef(err, "table %s", spec.Name)
+	}
+	s.packing = append(s.packing, spec.Filter.keys)
+	if spec.Filter.keys && s.packers == nil {
+		s.packers = make([]codec.KeyWriter, s.size)
+	}
+	<-s.sending
 	if _, err := s.meet(ctx, meeting{mark: t.fingerprint()}); err != nil {
 		return nil, errors.WithMessagef(err, "table %s", spec.Name)
 	}
