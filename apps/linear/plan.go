@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math"
+	"strconv"
 
 	"github.com/sspurn/sspurn/apps"
 	"github.com/sspurn/sspurn/collectives"
@@ -51,8 +52,8 @@ func derivedRate(square float64) float64 {
 	if !(rate > 1e-30 && rate < 1e30) { // rows without values, or absurd ones
 		return 1
 	}
-	unit := math.Pow(10, math.Floor(math.Log10(rate))-1)
-	return math.Round(rate/unit) * unit
+	rate, _ = strconv.ParseFloat(strconv.FormatFloat(rate, 'e', 1, 64), 64) // what was a number still is one
+	return rate
 }
 
 // What reading, adding to and sending a table row and each of its elements

@@ -23,6 +23,9 @@ func (cfg *config) parseUpdate() error {
 	if cfg.rule, err = ssp.ParseUpdate(cfg.update); err != nil {
 		return err
 	}
+	if strings.HasPrefix(cfg.update, "user:") {
+		return errors.Errorf("-update %s: there is no such rule here", cfg.update)
+	}
 	if cfg.l1 == 0 || cfg.rule == ssp.Add() {
 		return nil
 	}
