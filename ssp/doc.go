@@ -18,7 +18,8 @@
 // with Clock. What it has added it sees at once; what others have added it sees
 // when the policy says so at the latest (Ho et al., More effective distributed
 // ML via a stale synchronous parallel parameter server, NIPS 2013). Only reads
-// wait for others; Clock waits for nothing but back-pressure.
+// wait for others; Clock waits for nothing but back-pressure, and for a bound on
+// values where the policy has one (VAP).
 //
 // A table may have another update rule than addition (TableSpec.Update): what
 // workers send are gradients then, with which the owner of a row takes a step.

@@ -75,7 +75,7 @@ func number(t *testing.T, result map[string]string, key string) float64 {
 
 func TestConvergesUnderEveryPolicy(t *testing.T) {
 	path := planted(t)
-	for _, policy := range []ssp.Policy{ssp.BSP(), ssp.SSP(3), ssp.ESSP(3), ssp.Async()} {
+	for _, policy := range []ssp.Policy{ssp.BSP(), ssp.SSP(3), ssp.ESSP(3), ssp.Async(), ssp.ABSP(2), ssp.CAP(3), ssp.CVAP(3, 0.5, ssp.Strong)} {
 		for _, x := range []struct{ ranks, workers int }{{1, 1}, {2, 1}, {3, 1}, {2, 2}} {
 			result, err := train(t, x.ranks, defaults(), apps.Options{
 				Policy: policy, Workers: x.workers, Seed: 1, Epochs: 30, Data: []string{path}, ClocksPerEpoch: 12,
