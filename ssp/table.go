@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/fnv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pkg/errors"
 
@@ -64,7 +65,9 @@ type Table[T Elem] struct {
 	hold  Clock          // how long a filter keeps updates back: an owner's clock less this is the age of a copy
 	rule  filter.Rule    // of updates; zero: all leave
 	own   *shard.Rows[T] // guarded by s.mu
-	peers []peer[T]      // by owner; none for the own rank
+	// spec.Policy for those who do not rest while SetPolicy changes it.
+	current atomic.Pointer[Policy]
+	peers   []peer[T] // by owner; none for the own rank
 
 	pmu    sync.Mutex
 	sealed [][]*oplog.Entry[T] // by worker, clocks increasing: not sent yet; guarded by pmu
@@ -118,6 +121,7 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 	}
 	t.sum.Grow(1)
 	p := spec.Policy
+	t.current.Store(&p)
 	if t.rule, t.hold = spec.Filter.rule(p); t.slack < unbounded {
 		t.slack -= t.hold
 	}
@@ -166,7 +170,7 @@ func (t *Table[T]) Width() int { return t.spec.Width }
 // Name returns the table's name.
 func (t *Table[T]) Name() string { return t.spec.Name }
 
-// Policy returns the table's policy.
+// Policy returns the table's policy. It is not for use beside SetPolicy.
 func (t *Table[T]) Policy() Policy { return t.spec.Policy }
 
 // Update returns the table's update rule.
@@ -179,7 +183,7 @@ func (t *Table[T]) filter() Filter { return t.spec.Filter }
 
 func (t *Table[T]) name() string { return t.spec.Name }
 
-func (t *Table[T]) policy() Policy { return t.spec.Policy }
+func (t *Table[T]) policy() Policy { return *t.current.Load() }
 
 func (t *Table[T]) rows() shard.Table { return t.own }
 

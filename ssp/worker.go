@@ -57,6 +57,7 @@ type view interface {
 	reset(at Clock)
 	next()
 	rebound()
+	retire()
 	wish()
 	pendingEager() bool
 	waits() bool

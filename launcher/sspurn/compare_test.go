@@ -120,7 +120,7 @@ func TestCompareRefuses(t *testing.T) {
 	}{
 		{[]string{"-run-dir", out, "true", "-sync", "bsp"}, "-sync bsp is among the arguments of true"},
 		{[]string{"-run-dir", out, "true", "--sync=bsp"}, "--sync=bsp is among the arguments of true"},
-		{[]string{"-run-dir", out, "-sync", "bsp,,ssp:1", "true"}, "want settings with commas between"},
+		{[]string{"-run-dir", out, "-sync", "bsp,,ssp:1", "true"}, "want settings with commas"},
 		{[]string{"-run-dir", out, "-sync", "bsp,bsp", "true"}, "bsp is there twice"},
 		{[]string{"-run-dir", out, "-repeat", "0", "true"}, "-repeat 0"},
 		{[]string{"-run-dir", out, "-record", "off", "true"}, "-record off"},

@@ -230,6 +230,20 @@ func (c *Cache[T]) Reset(epoch uint32, clock int64) {
 	}
 }
 
+// Restart forgets all copies; push is as for New.
+func (c *Cache[T]) Restart(push bool) {
+	c.push = push
+	for s := range c.meta {
+		if m := &c.meta[s]; m.live {
+			c.used -= overhead + c.rows.Bytes(s)
+			c.rows.Clear(s)
+			c.index.Delete(c.local(m.row))
+			c.meta[s] = meta{}
+			c.free = append(c.free, int32(s))
+		}
+	}
+}
+
 // Evicted returns how many copies have been evicted.
 func (c *Cache[T]) Evicted() int64 { return c.evicted }
 

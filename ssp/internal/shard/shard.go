@@ -72,6 +72,14 @@ func (s *Shard[R]) AddTable(t Table) {
 	s.values.add(t, len(s.senders))
 }
 
+// Refit looks at the tables anew: what they do with rows has changed.
+func (s *Shard[R]) Refit() {
+	s.eager = false
+	for _, t := range s.tables {
+		s.eager = s.eager || t.eager()
+	}
+}
+
 // Min returns the clock of the slowest rank: everything with a smaller
 // timestamp is applied.
 func (s *Shard[R]) Min() int64 { return s.clocks.Min() }

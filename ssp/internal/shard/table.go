@@ -59,6 +59,7 @@ type Rows[T codec.Elem] struct {
 	change slab.Rows[T] // scratch of weigh
 
 	// Subscribers: words of bits, by slot.
+	ranks int
 	words int
 	subs  []uint64
 	marks []uint64  // the subscribers for whom the row is dirty
@@ -67,7 +68,7 @@ type Rows[T codec.Elem] struct {
 
 // NewRows returns a table of a shard among so many ranks.
 func NewRows[T codec.Elem](spec Spec[T], ranks int) *Rows[T] {
-	t := &Rows[T]{spec: spec, index: slab.NewIndex(spec.Rows)}
+	t := &Rows[T]{spec: spec, index: slab.NewIndex(spec.Rows), ranks: ranks}
 	if spec.Rule == nil {
 		t.rows = slab.NewRows[T](spec.Width, spec.Sparse)
 	} else {
@@ -85,6 +86,17 @@ func NewRows[T codec.Elem](spec Spec[T], ranks int) *Rows[T] {
 		t.lists = make([][]int32, ranks)
 	}
 	return t
+}
+
+// SetModes changes what the policy says of the table, when no batch is held.
+// Nobody is subscribed to a row then.
+func (t *Rows[T]) SetModes(ordered, eager, pushed bool) {
+	t.spec.Ordered, t.spec.Eager, t.spec.Pushed = ordered, eager, pushed
+	t.words, t.subs, t.marks = 0, nil, nil
+	if pushed {
+		t.words = (t.ranks + 63) / 64
+	}
+	t.lists = make([][]int32, t.ranks)
 }
 
 func (t *Rows[T]) ordered() bool { return t.spec.Ordered }
