@@ -36,15 +36,15 @@ func TestFlagsReachTheApp(t *testing.T) {
 	var got Options
 	var rank int
 	var out, log bytes.Buffer
-	args := strings.Fields("probe -data a -data b -rank 5 -sync essp -staleness 2 -workers 3 -seed 9 -epochs 4 --clocks-per-epoch 6 -target 0.5 -json")
+	args := strings.Fields("probe -data a -data b -rank 5 -sync essp -staleness 2 -filter topk:0.5+half -workers 3 -seed 9 -epochs 4 --clocks-per-epoch 6 -target 0.5 -json")
 	if code := probe(&got, &rank).main(args, alone, &out, &log); code != 0 {
 		t.Fatalf("exit %d: %s", code, log.String())
 	}
-	if got.Policy != ssp.ESSP(2) || got.Workers != 3 || got.Seed != 9 || got.Epochs != 4 || got.ClocksPerEpoch != 6 ||
+	if got.Policy != ssp.ESSP(2) || got.Filter.String() != "topk:0.5+half" || got.Workers != 3 || got.Seed != 9 || got.Epochs != 4 || got.ClocksPerEpoch != 6 ||
 		got.Target != 0.5 || !slices.Equal(got.Data, []string{"a", "b"}) || !got.JSON || rank != 5 {
 		t.Errorf("options %+v, rank %d", got, rank)
 	}
-	if want := `{"app":"probe","sync":"essp:2","ranks":1,"workers":3,"clocks":1,"seconds":2.000,"rate":3e6}` + "\n"; out.String() != want {
+	if want := `{"app":"probe","sync":"essp:2","filter":"topk:0.5+half","ranks":1,"workers":3,"clocks":1,"seconds":2.000,"rate":3e6}` + "\n"; out.String() != want {
 		t.Errorf("output %q, want %q", out.String(), want)
 	}
 }
@@ -76,6 +76,7 @@ func TestUsageErrorsAreOneLine(t *testing.T) {
 		"-clocks-per-epoch 0":  "-clocks-per-epoch 0: expected",
 		"-staleness -2":        "-staleness -2: expected",
 		"-sync sometimes":      "sometimes",
+		"-filter most":         "most",
 		"-out /absent/x/model": "/absent/x/model: can not be written",
 	} {
 		var got Options

@@ -25,6 +25,7 @@ func main() {
 type config struct {
 	rank                int
 	rate, decay, lambda float64
+	evaluate            int // passes between evaluations; 0: 1
 	value               string
 	symmetric           bool
 	model               string // -predict
@@ -35,8 +36,8 @@ func app(cfg *config) apps.App {
 		Name:    "mf",
 		Summary: "matrix factorisation of ratings by stochastic gradient descent",
 		Text: `Reads lines "user item rating" (blanks, tabs or commas between them; numbers from 0 or 1), holds one in ten
-out by a fixed rule, and fits mean + b_user + b_item + p_user · q_item to the rest. After every pass it prints the
-root mean squared error on both parts. -target is a held-out error.
+out by a fixed rule, and fits mean + b_user + b_item + p_user · q_item to the rest. After every pass (-evaluate) it
+prints the root mean squared error on both parts. -target is a held-out error.
 
 The model file (-out) is text in the format of LIBMF: f, m, n, k, b, then a line for each user (p) and each item
 (q); LIBMF's mf-predict reads it, and so does -predict, which prints the errors of a model on -data.
@@ -55,6 +56,7 @@ drift far apart under async.`,
 			&cli.Float64Flag{Name: "rate", Value: 0.02, Usage: "step size of the first pass", Destination: &cfg.rate},
 			&cli.Float64Flag{Name: "decay", Value: 0.95, Usage: "factor of the step size from pass to pass", Destination: &cfg.decay},
 			&cli.Float64Flag{Name: "lambda", Value: 0.1, Usage: "weight of the squares of the rows and biases", Destination: &cfg.lambda},
+			&cli.IntFlag{Name: "evaluate", Value: 1, Usage: "passes from one evaluation, for which all updates are sent and applied, to the next", Destination: &cfg.evaluate},
 			&cli.StringFlag{Name: "value", Value: "plain", Usage: "plain, or log to fit the logarithm of the rating", Destination: &cfg.value},
 			&cli.BoolFlag{Name: "symmetric", Usage: "the file holds one half of a symmetric matrix", Destination: &cfg.symmetric},
 			&cli.StringFlag{Name: "predict", Usage: "train nothing; print the errors of the model in `FILE` on -data", Destination: &cfg.model},
@@ -78,6 +80,8 @@ func (cfg *config) check(o *apps.Options) error {
 		return errors.Errorf("-decay %g: expected a number above 0 and up to 1", cfg.decay)
 	case !(cfg.lambda >= 0) || cfg.rate*cfg.lambda >= 1:
 		return errors.Errorf("-lambda %g: expected a number from 0 up to 1/rate", cfg.lambda)
+	case cfg.evaluate < 0:
+		return errors.Errorf("-evaluate %d: expected at least 1", cfg.evaluate)
 	case cfg.value != "plain" && cfg.value != "log":
 		return errors.Errorf("-value %s: expected plain or log", cfg.value)
 	case cfg.model != "" && o.Out != "":

@@ -95,6 +95,27 @@ func TestConvergesUnderEveryPolicy(t *testing.T) {
 	}
 }
 
+// TestConvergesUnderFilters: to what the same policy reaches without.
+func TestConvergesUnderFilters(t *testing.T) {
+	path := planted(t)
+	for _, text := range []string{"half", "byte+keys", "threshold:0.02", "topk:0.5+byte+hold:2"} {
+		filter, err := ssp.ParseFilter(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, policy := range []ssp.Policy{ssp.BSP(), ssp.SSP(3), ssp.Async()} {
+			result, err := train(t, 3, defaults(), apps.Options{
+				Policy: policy, Filter: filter, Workers: 1, Seed: 1, Epochs: 30, Data: []string{path}, ClocksPerEpoch: 12,
+			})
+			if err != nil {
+				t.Errorf("%v, %s: %v", policy, text, err)
+			} else if rmse := number(t, result, "test_rmse"); !(rmse < 0.12) || result["filter"] != filter.String() {
+				t.Errorf("%v, %s: test RMSE %g after 30 passes, want below 0.12: %v", policy, text, rmse, result)
+			}
+		}
+	}
+}
+
 func TestTargetEndsTheRun(t *testing.T) {
 	result, err := train(t, 2, defaults(), apps.Options{
 		Policy: ssp.SSP(1), Workers: 1, Seed: 1, Epochs: 100, Data: []string{planted(t)}, Target: 0.3,
@@ -113,7 +134,9 @@ func TestBSPRepeatsBitForBit(t *testing.T) {
 		var models [2][]byte
 		for i := range models {
 			out := filepath.Join(t.TempDir(), "model")
-			_, err := train(t, x.ranks, defaults(), apps.Options{
+			cfg := defaults()
+			cfg.evaluate = 1 + 2*i // changes nothing
+			_, err := train(t, x.ranks, cfg, apps.Options{
 				Policy: ssp.BSP(), Workers: x.workers, Seed: 3, Epochs: 5, Data: []string{path}, Out: out,
 			})
 			if err != nil {
@@ -194,13 +217,14 @@ func TestDivergenceIsAnError(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for name, change := range map[string]func(*config, *apps.Options){
-		"-data":    func(_ *config, o *apps.Options) { o.Data = nil },
-		"-rank":    func(c *config, _ *apps.Options) { c.rank = 0 },
-		"-rate":    func(c *config, _ *apps.Options) { c.rate = math.NaN() },
-		"-decay":   func(c *config, _ *apps.Options) { c.decay = 1.5 },
-		"-lambda":  func(c *config, _ *apps.Options) { c.lambda = -1 },
-		"-value":   func(c *config, _ *apps.Options) { c.value = "exp" },
-		"-predict": func(c *config, o *apps.Options) { c.model, o.Out = "a", "b" },
+		"-data":     func(_ *config, o *apps.Options) { o.Data = nil },
+		"-rank":     func(c *config, _ *apps.Options) { c.rank = 0 },
+		"-rate":     func(c *config, _ *apps.Options) { c.rate = math.NaN() },
+		"-decay":    func(c *config, _ *apps.Options) { c.decay = 1.5 },
+		"-lambda":   func(c *config, _ *apps.Options) { c.lambda = -1 },
+		"-value":    func(c *config, _ *apps.Options) { c.value = "exp" },
+		"-evaluate": func(c *config, _ *apps.Options) { c.evaluate = -1 },
+		"-predict":  func(c *config, o *apps.Options) { c.model, o.Out = "a", "b" },
 	} {
 		cfg, o := defaults(), apps.Options{Data: []string{"x"}}
 		if err := cfg.check(&o); err != nil {

@@ -88,34 +88,41 @@ func initial(seed, stream uint64, row int64, x []float32) {
 	}
 }
 
-// pass trains for one epoch and leaves every update applied everywhere.
-func (t *trainer) pass(ctx context.Context) error {
+// pass trains until the next evaluation, for which it leaves every update applied
+// everywhere, and returns for how many epochs.
+func (t *trainer) pass(ctx context.Context) (epochs int, err error) {
 	if err := collectives.Barrier(ctx, t.job.Comm); err != nil { // so that nobody's evaluation counts as training
-		return err
+		return 0, err
 	}
 	start := time.Now()
-	rate := float32(t.cfg.rate * math.Pow(t.cfg.decay, float64(t.epoch)))
-	err := t.store.Work(ctx, func(ctx context.Context, w *ssp.Worker) error {
-		return t.work(ctx, w, rate)
+	epochs = min(max(1, t.cfg.evaluate), t.job.Epochs-t.epoch)
+	err = t.store.Work(ctx, func(ctx context.Context, w *ssp.Worker) error {
+		for e := range epochs {
+			if err := t.work(ctx, w, t.epoch+e, t.clocks+int64(e*t.plan.blocks)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := t.store.Sync(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	t.spent += time.Since(start)
-	t.epoch++
-	t.clocks += int64(t.plan.blocks)
-	return nil
+	t.epoch += epochs
+	t.clocks += int64(epochs * t.plan.blocks)
+	return epochs, nil
 }
 
-// work is one worker's pass.
-func (t *trainer) work(ctx context.Context, w *ssp.Worker, rate float32) error {
+// work is one worker's pass from a clock on.
+func (t *trainer) work(ctx context.Context, w *ssp.Worker, epoch int, from int64) error {
+	rate := float32(t.cfg.rate * math.Pow(t.cfg.decay, float64(epoch)))
 	l, view := t.local[w.Index()], t.items.View(w)
 	worker := t.job.Comm.Rank()*t.job.Workers + w.Index()
 	for i := range int64(t.plan.blocks) {
-		clock := t.clocks + i
+		clock := from + i
 		l.rows = l.rows[:0]
 		for _, r := range l.block(t.plan.at(worker, clock+1)) {
 			l.rows = append(l.rows, int64(r.item))
@@ -130,7 +137,7 @@ func (t *trainer) work(ctx context.Context, w *ssp.Worker, rate float32) error {
 			if share < 1 {
 				l.before = append(l.before[:0], row...)
 			}
-			l.step(row, r, t.epoch+n, t.cfg.rank, float32(t.data.mean), rate, float32(t.cfg.lambda))
+			l.step(row, r, epoch+n, t.cfg.rank, float32(t.data.mean), rate, float32(t.cfg.lambda))
 			if share < 1 {
 				for k, b := range l.before {
 					row[k] = b + share*(row[k]-b)
@@ -263,7 +270,8 @@ func (t *trainer) run(ctx context.Context) error {
 	before := time.Duration(0)
 	t.job.Plan(int64(t.job.Epochs) * int64(t.plan.blocks))
 	for t.epoch < t.job.Epochs {
-		if err := t.pass(ctx); err != nil {
+		epochs, err := t.pass(ctx)
+		if err != nil {
 			return err
 		}
 		if err := t.evaluate(ctx); err != nil {
@@ -273,7 +281,7 @@ func (t *trainer) run(ctx context.Context) error {
 		figures := t.result.figures()
 		t.job.Report(apps.Point{
 			Pass: float64(t.epoch), Goal: float64(t.job.Epochs), Clocks: t.clocks, Seconds: t.spent.Seconds(),
-			Rate: float64(t.data.train) / (t.spent - before).Seconds(), Unit: "ratings", Figures: figures,
+			Rate: float64(epochs) * float64(t.data.train) / (t.spent - before).Seconds(), Unit: "ratings", Figures: figures,
 		})
 		before = t.spent
 		if t.job.Reached(figures[len(figures)-1]) {
