@@ -24,7 +24,7 @@ type carry[T codec.Elem] struct {
 	since []int64   // of the oldest update, Never for what rounding has left over
 	max   []float64 // magnitude
 	free  []int32
-	held  []int32 // slots that have a deadline, and of those that were released since the last seal
+	held  []int32 // slots that may leave without a new update, and of those that were released since the last seal
 	count int     // slots in use
 
 	cands []filter.Candidate
@@ -202,7 +202,7 @@ func (c *carry[T]) round(l *Log[T], e *Entry[T], at int, x filter.Candidate) {
 
 func (c *carry[T]) put(l *Log[T], e *Entry[T], at, s int, since int64) {
 	c.rows[s], c.slots[s], c.since[s] = e.rows[at], e.slots[at], since
-	if since != filter.Never {
+	if since != filter.Never && (c.rule.Hold != filter.Never || c.rule.Top > 0) {
 		c.held = append(c.held, int32(s))
 	}
 	l.head[e.slots[at]] = link{carrySeq, int32(s)}

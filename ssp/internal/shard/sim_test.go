@@ -370,7 +370,7 @@ func TestSimulation(t *testing.T) {
 						continue
 					}
 					for _, rule := range simRules {
-						if rule.Hold > s {
+						if rule.Hold > s || rule.Hold > 0 && seed%2 == 1 {
 							continue
 						}
 						w := simulate(t, seed, n, s, mode == "push", mode == "ordered", rule, 25)

@@ -70,6 +70,20 @@ func (r *Rows[T]) Travel(slot int, bits codec.Bits) int {
 	if bits != codec.Full {
 		head++
 	}
+	if t >= codec.Int32 { // counts, mostly small: a byte each, and one for the column
+		n := 0
+		if r.sparse {
+			col, _ := r.Entries(slot)
+			n = len(col)
+		} else {
+			for _, v := range r.At(slot) {
+				if v != 0 {
+					n++
+				}
+			}
+		}
+		return head + min(1+2*n, r.width)
+	}
 	if r.sparse {
 		col, _ := r.Entries(slot)
 		return min(head+1+len(col)*(1+bits.Size(t)), head+r.width*bits.Size(t))
