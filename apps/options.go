@@ -33,7 +33,7 @@ func (a *App) shared() []cli.Flag {
 	d := a.Defaults
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "data", Usage: "read `FILE`, plain, gzip or zstd; may be repeated"},
-		&cli.StringFlag{Name: "sync", Value: "ssp:3", Usage: "how fresh reads are: bsp, absp:K[,S] (a barrier in K clocks), ssp:N, essp:N, cap:N, fssp:N (at most N clocks old; fssp waits for no rank that is always slow), vap:V, cvap:N,V (bounds on values; also ,strong ,sqrt ,element), backup:N (bsp without the last N ranks), async or auto[:N]"},
+		&cli.StringFlag{Name: "sync", Value: "ssp:3", Usage: "how fresh reads are: bsp, absp:K[,S] (a barrier in K clocks), ssp:N, essp:N, cap:N, fssp:N (at most N clocks old; fssp waits for no rank that is always slow), vap:V, cvap:N,V (bounds on values; also ,strong ,sqrt ,element), backup:N (bsp without the last N ranks), dbw (which chooses N), async or auto[:N]"},
 		&cli.StringFlag{Name: "filter", Value: "none", Usage: "what updates travel, and how: threshold:X, topk:K, half, byte, keys, hold:H, joined by +"},
 		&cli.IntFlag{Name: "staleness", Usage: "`N` for a -sync that does not say it", DefaultText: "none"},
 		&cli.IntFlag{Name: "workers", Value: max(d.Workers, 1), Usage: "workers of each rank"},

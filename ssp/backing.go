@@ -2,6 +2,7 @@ package ssp
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 
 	"github.com/pkg/errors"
@@ -16,18 +17,34 @@ import (
 type backing struct {
 	s     *Store
 	coord *backup.Coordinator // on rank 0, else nil; guarded by Store.mu
-	out   [][]byte            // decisions that have not left; guarded by Store.mu
+	dbw   *dynamic            // on rank 0 under DBW, else nil; guarded by Store.mu
+	out   []letter            // what has not left; guarded by Store.mu
 	wake  chan struct{}       // there are some
 	turn  chan struct{}       // holds one: who takes it may send decisions
 
 	reached          atomic.Int64 // clocks that are complete at the own shard
 	applied, dropped atomic.Int64 // batches of this rank
+	rateBits         atomic.Uint64
 }
 
-func newBacking(s *Store, wait int) *backing {
+// letter is a message on its way, to a rank or, with a negative number, to all
+// others.
+type letter struct {
+	to  int
+	msg []byte
+}
+
+func newBacking(s *Store) *backing {
 	b := &backing{s: s, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
-	if s.rank == 0 {
-		b.coord = backup.NewCoordinator(s.size, wait)
+	if s.rank != 0 {
+		return b
+	}
+	p := s.cfg.Policy
+	if p.kind == dbw {
+		b.coord = backup.NewCoordinator(s.size, s.size)
+		b.dbw = newDynamic(s, backup.Rule(p.number))
+	} else {
+		b.coord = backup.NewCoordinator(s.size, s.size-int(p.number))
 	}
 	return b
 }
@@ -58,20 +75,24 @@ func (b *backing) arrived(rank int, msg []byte) (rose bool, err error) {
 			b.coord.Close(rank)
 		} else {
 			b.coord.Arrive(rank, h.Clock-1)
+			if b.dbw != nil {
+				b.dbw.came(rank, h.Clock-1, math.Float64frombits(h.ID))
+			}
 		}
-		if rose, err = b.decide(); err != nil {
-			return false, err
-		}
+		return b.decide()
 	}
 	b.update()
-	return rose, nil
+	return false, nil
 }
 
-// decide makes the decisions that can be made.
+// decide makes the decisions that can be made, on rank 0 with Store.mu.
 func (b *backing) decide() (rose bool, err error) {
 	for {
 		at, set, ok := b.coord.Next()
 		if !ok {
+			if b.update() { // what was learned may change what can be decided
+				continue
+			}
 			return rose, nil
 		}
 		var e codec.Encoder
@@ -80,10 +101,9 @@ func (b *backing) decide() (rose bool, err error) {
 		for _, r := range set {
 			e.Want(int64(r))
 		}
-		b.out = append(b.out, e.End())
-		select {
-		case b.wake <- struct{}{}:
-		default:
+		b.mail(-1, e.End())
+		if b.dbw != nil {
+			b.coord.Wait(b.dbw.decided(at, set))
 		}
 		now, err := b.s.shard.Decide(at, set)
 		if err != nil {
@@ -93,12 +113,35 @@ func (b *backing) decide() (rose bool, err error) {
 	}
 }
 
-// update tells the workers what has become of their batches; with Store.mu.
-func (b *backing) update() {
+// mail has a message sent, with Store.mu.
+func (b *backing) mail(to int, msg []byte) {
+	b.out = append(b.out, letter{to, msg})
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// update tells the workers what has become of their batches, and rank 0 what they
+// show, of which it reports that it waits for another number now; with Store.mu.
+func (b *backing) update() (changed bool) {
 	b.reached.Store(b.s.shard.Min())
 	applied, dropped := b.s.shard.Fate(b.s.rank)
 	b.applied.Store(applied)
 	b.dropped.Store(dropped)
+	for _, x := range b.s.shard.Spreads() {
+		if b.dbw != nil {
+			changed = b.learn(x) || changed
+			continue
+		}
+		var e codec.Encoder
+		e.Begin(nil, codec.Header{
+			Kind: codec.Report, Rank: b.s.rank, Epoch: b.s.shard.Clocks().Epoch(), Clock: x.Clock, Last: x.K,
+			Version: math.Float64bits(x.Squares), ID: math.Float64bits(x.Sum),
+		})
+		b.mail(0, e.End())
+	}
+	return changed
 }
 
 // order takes a decision.
@@ -142,7 +185,7 @@ func (b *backing) order(msg []byte) error {
 	return s.replyAll(ready)
 }
 
-// announce sends decisions until the store is closed.
+// announce sends what there is until the store is closed.
 func (b *backing) announce(ctx context.Context) {
 	for {
 		select {
@@ -161,7 +204,7 @@ func (b *backing) announce(ctx context.Context) {
 	}
 }
 
-// send sends the decisions that there are, in their order, to all other ranks.
+// send sends what there is, in its order.
 func (b *backing) send(ctx context.Context) error {
 	s := b.s
 	select {
@@ -176,13 +219,13 @@ func (b *backing) send(ctx context.Context) error {
 	out := b.out
 	b.out = nil
 	s.mu.Unlock()
-	for _, msg := range out {
+	for _, m := range out {
 		for r := range s.size {
-			if r == s.rank {
+			if r == s.rank || m.to >= 0 && r != m.to {
 				continue
 			}
-			s.links[r].control.Add(int64(len(msg)))
-			if err := s.data.Post(ctx, r, msg); err != nil {
+			s.links[r].control.Add(int64(len(m.msg)))
+			if err := s.data.Post(ctx, r, m.msg); err != nil {
 				return err
 			}
 		}
@@ -196,9 +239,6 @@ func (b *backing) rest(ctx context.Context) error {
 	if _, err := b.s.meet(ctx, meeting{mark: markRest}); err != nil {
 		return err
 	}
-	if b.coord == nil {
-		return nil
-	}
 	return b.send(ctx)
 }
 
@@ -207,7 +247,10 @@ func (b *backing) sync(at int64) {
 	if b.coord != nil {
 		b.coord.Sync(at)
 	}
-	b.update()
+	if b.dbw != nil {
+		b.dbw.sync(at)
+	}
+	b.reached.Store(at)
 }
 
 // Outdated reports whether the iteration that the worker is at is over without

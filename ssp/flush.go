@@ -90,6 +90,9 @@ func (s *Store) flush(ctx context.Context) error {
 		if s.freeing != nil {
 			next, h = s.freeing.header(at, next, low)
 		}
+		if s.backing != nil {
+			h.ID = s.backing.loss(next)
+		}
 		s.beginBatch(s.encoders, s.buffers, h)
 		if s.backing != nil && next != clock.Forever {
 			next = s.backing.upto(at, end, low)

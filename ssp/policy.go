@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/ssp/internal/backup"
 )
 
 // Clock counts the iterations that a worker has ended with [Worker.Clock], and
@@ -20,7 +22,7 @@ type Policy struct {
 	kind      kind
 	staleness int32 // in blocks, where there are any
 	block     int32 // clocks that leave together; 0: one
-	number    int32 // backup workers
+	number    int32 // of Backup: workers; of DBW: the rule
 	bound     Bound
 	value     float64 // VAP's threshold
 }
@@ -40,6 +42,7 @@ const (
 	backups
 	vap
 	cvap
+	dbw
 	kinds
 )
 
@@ -62,6 +65,7 @@ var schemes = [kinds]scheme{
 	absp:    {"absp", "absp:K", blocks, blockArgs},
 	capped:  {"cap", "cap:S", bounds(capped), staleness},
 	fssp:    {"fssp", "fssp:S", bounds(fssp), staleness},
+	dbw:     {"dbw", "dbw[:RULE]", parseDBW, nil},
 	backups: {"backup", "backup:B", parseBackup, func(p Policy) string { return strconv.Itoa(int(p.number)) }},
 	vap:     {"vap", vapUsage, values(vap, vapUsage), valueArgs},
 	cvap:    {"cvap", cvapUsage, values(cvap, cvapUsage), valueArgs},
@@ -137,6 +141,31 @@ func Backup(b int) Policy {
 	return Policy{kind: backups, number: int32(b)}
 }
 
+// DBW is Backup in which the number of ranks that an iteration waits for follows
+// the training (Xu, Neglia and Sebastianelli, Dynamic backup workers for parallel
+// machine learning, 2020): that which promises the largest decrease of the loss a
+// second, from estimates of the gradient's norm and noise, the loss's smoothness
+// and the times at which the ranks' results come. It is for gradient descent with
+// a fixed rate, in tables of floats; each worker says the loss with [Worker.Loss],
+// without which an iteration waits for all. Updates of floats are those of all
+// ranks: when k of n count, their sum is applied n/k times, so that a program
+// is the same as under BSP; those of integers are applied as they are.
+//
+// Where the paper's text was not at hand, in window lengths, the fit of the times
+// and the guard against rising losses, the rules are ours; package backup has them.
+// The figures of an iteration may come in while the next one runs, and change what
+// that waits for.
+func DBW() Policy { return Policy{kind: dbw} }
+
+// BlindDBW is DBW with the number that gets the most gradients a second, whatever
+// they are worth: the paper's B-DBW, to compare with.
+func BlindDBW() Policy { return Policy{kind: dbw, number: int32(backup.Blind)} }
+
+// AdaSync is DBW with a number that grows as the loss falls, with the square root
+// of the first loss over the loss, which must be positive: the growth of AdaSync
+// (Dutta et al., Slow and stale gradients can win the race, 2018) in our reading.
+func AdaSync() Policy { return Policy{kind: dbw, number: int32(backup.Adaptive)} }
+
 // Async has no bound: updates leave at the worker's own Clock, rows that were
 // read once are pushed whenever they have changed, and only the first read of
 // a row waits.
@@ -205,8 +234,17 @@ const typical = 3
 // Frees reports whether the bound does not hold for ranks that are slow: FSSP.
 func (p Policy) Frees() bool { return p.kind == fssp }
 
-// Drops reports whether updates that come too late are dropped: Backup.
-func (p Policy) Drops() bool { return p.kind == backups }
+// Drops reports whether updates that come too late are dropped: Backup, DBW.
+func (p Policy) Drops() bool { return p.kind == backups || p.kind == dbw }
+
+// Backups returns the number of backup workers of Backup; ok is false under other
+// policies.
+func (p Policy) Backups() (b int, ok bool) {
+	if p.kind != backups {
+		return 0, false
+	}
+	return int(p.number), true
+}
 
 // String returns the text that ParsePolicy reads, such as "ssp:3".
 func (p Policy) String() string {
@@ -214,6 +252,9 @@ func (p Policy) String() string {
 		return "none"
 	}
 	s := schemes[p.kind]
+	if p.kind == dbw && p.number > 0 {
+		return s.name + ":" + dbwRules[p.number]
+	}
 	if s.args == nil {
 		return s.name
 	}
@@ -221,7 +262,7 @@ func (p Policy) String() string {
 }
 
 // ParsePolicy reads "bsp", "ssp:3", "essp:3", "async", "auto:7", "absp:4",
-// "absp:2,1" (WPC), "cap:3", "fssp:3", "backup:2", "vap:0.1" or "cvap:3,0.1", the
+// "absp:2,1" (WPC), "cap:3", "fssp:3", "backup:2", "dbw", "vap:0.1" or "cvap:3,0.1", the
 // last two also with strong, sqrt or element behind a comma. "ssp" and the like
 // without a number take their bound from staleness, which must not be negative then;
 // "auto" without one has a bound of 7. A staleness above zero that contradicts the
@@ -321,6 +362,24 @@ func parseBackup(a *arguments) (Policy, error) {
 		return Policy{}, a.fail("backup workers %q: expected a number from 0 to %d", a.list[0], maxStaleness)
 	}
 	return Backup(int(b)), nil
+}
+
+// dbwRules are the names of the rules.
+var dbwRules = [...]string{backup.Gain: "", backup.Blind: "blind", backup.Adaptive: "adasync"}
+
+func parseDBW(a *arguments) (Policy, error) {
+	if err := a.loose(); err != nil {
+		return Policy{}, err
+	}
+	if a.list == nil {
+		return DBW(), nil
+	}
+	for rule, name := range dbwRules {
+		if len(a.list) == 1 && a.list[0] == name && name != "" {
+			return Policy{kind: dbw, number: int32(rule)}, nil
+		}
+	}
+	return Policy{}, a.fail("expected dbw, dbw:blind or dbw:adasync")
 }
 
 func staleness(p Policy) string { return strconv.Itoa(int(p.staleness)) }

@@ -25,6 +25,11 @@ func TestParsePolicy(t *testing.T) {
 		{"async", 0, ssp.Async(), ""},
 		{"fssp:3", 0, ssp.FSSP(3), ""},
 		{"backup:2", 0, ssp.Backup(2), ""},
+		{"dbw", 0, ssp.DBW(), ""},
+		{"dbw:blind", 0, ssp.BlindDBW(), ""},
+		{"dbw:adasync", 0, ssp.AdaSync(), ""},
+		{"dbw:", 0, ssp.Policy{}, "expected dbw, dbw:blind"},
+		{"dbw", 1, ssp.Policy{}, "contradicts"},
 		{"backup", 2, ssp.Policy{}, "contradicts"},
 		{"backup", 0, ssp.Policy{}, "expected the number"},
 		{"backup:-1", 0, ssp.Policy{}, "expected a number"},
@@ -74,7 +79,7 @@ func TestParsePolicy(t *testing.T) {
 		{"ssp:", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:-1", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:99999999999", 0, ssp.Policy{}, "expected a number"},
-		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async, auto[:S], absp:K, cap:S, fssp:S, backup:B, vap:V[,strong][,sqrt][,element] or cvap:S,V"},
+		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async, auto[:S], absp:K, cap:S, fssp:S, backup:B, vap:V[,strong][,sqrt][,element], cvap:S,V[,strong][,sqrt][,element] or dbw[:RULE]"},
 		{"", 0, ssp.Policy{}, "expected bsp"},
 	} {
 		got, err := ssp.ParsePolicy(x.text, x.staleness)
@@ -85,7 +90,7 @@ func TestParsePolicy(t *testing.T) {
 }
 
 func FuzzParsePolicy(f *testing.F) {
-	for _, s := range []string{"bsp", "ssp:3", "essp:0", "async", "ssp", "ssp:07", "vap:1", "absp:4,1", "fssp:2", "backup:1", "cvap:2,.5,sqrt"} {
+	for _, s := range []string{"bsp", "ssp:3", "essp:0", "async", "ssp", "ssp:07", "vap:1", "absp:4,1", "fssp:2", "backup:1", "cvap:2,.5,sqrt", "dbw", "dbw:blind"} {
 		f.Add(s, 0)
 	}
 	f.Fuzz(func(t *testing.T, text string, staleness int) {

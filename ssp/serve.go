@@ -38,8 +38,13 @@ func (s *Store) serve(m *runtime.Message) error {
 		return err
 	}
 	if !m.Wanted() {
-		if len(msg) > 0 && codec.Kind(msg[0]) == codec.Order {
-			return s.order(msg)
+		if len(msg) > 0 {
+			switch codec.Kind(msg[0]) {
+			case codec.Order:
+				return s.order(msg)
+			case codec.Report:
+				return s.told(m.Source, msg)
+			}
 		}
 		msg, repeat, err := s.readers[m.Source].Unpack(msg, unfoldLimit)
 		if err != nil || repeat {
@@ -84,6 +89,14 @@ func (s *Store) order(msg []byte) error {
 		return s.backing.order(msg)
 	}
 	return errors.New("an order in a store that takes none")
+}
+
+// told takes what a shard says of a clock.
+func (s *Store) told(rank int, msg []byte) error {
+	if s.backing == nil || s.backing.dbw == nil {
+		return errors.New("a report to a rank that takes none")
+	}
+	return s.backing.told(rank, msg)
 }
 
 // reply sends an answer to a request. The microseconds that it has waited for

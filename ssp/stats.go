@@ -24,7 +24,7 @@ type Stats struct {
 	Fetches  int64         // rows asked for at other ranks
 	Evicted  int64         // copies dropped for lack of room
 	Freed    int64         // how often this rank was freed, under FSSP
-	Applied  int64         // batches of this rank, one a clock, that counted, under Backup
+	Applied  int64         // batches of this rank, one a clock, that counted, under Backup and DBW
 	Dropped  int64         // and that were too late
 	Held     int64         // times that a filter kept a row's updates back when their clock ended; rows of other ranks
 	Saved    int64         // about the bytes that filters have kept from leaving; negative where they cost more

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,7 +123,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		return nil, errors.WithMessage(err, "open store")
 	}
 	n := c.Size()
-	if cfg.Policy.Drops() && int(cfg.Policy.number) >= n {
+	if cfg.Policy.kind == backups && int(cfg.Policy.number) >= n {
 		return nil, errors.Errorf("open store: policy %v among %d ranks: expected a rank to wait for", cfg.Policy, n)
 	}
 	s := &Store{
@@ -136,8 +137,11 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		s.freeing = newFreeing(s)
 	}
 	if cfg.Policy.Drops() {
-		s.backing = newBacking(s, n-int(cfg.Policy.number))
+		s.backing = newBacking(s)
 		s.shard.DropLate()
+		if cfg.Policy.kind == dbw {
+			s.shard.Scale()
+		}
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
@@ -158,7 +162,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 	}
 	for i := range cfg.Workers {
 		s.workers = append(s.workers, &Worker{
-			s: s, index: i, totals: newStats(), gates: make([]time.Duration, n), line: timeline{rec: c.Recorder(), lane: i},
+			s: s, index: i, totals: newStats(), gates: make([]time.Duration, n), loss: math.NaN(), line: timeline{rec: c.Recorder(), lane: i},
 		})
 	}
 	setup := fnv.New64a()
@@ -168,7 +172,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		s.wg.Wait()
 		return nil, errors.WithMessage(err, "open store")
 	}
-	if s.backing != nil && s.rank == 0 {
+	if s.backing != nil {
 		s.spawn(s.backing.announce)
 	}
 	if c.Recorder().Enabled() {

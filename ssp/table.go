@@ -108,6 +108,9 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 	if spec.Filter, err = filtered(spec.Filter, s.cfg.Filter, codec.TypeOf[T]() >= codec.Int32); err != nil {
 		return nil, errors.WithMessagef(err, "table %s", spec.Name)
 	}
+	if spec.Policy.kind == dbw && steps != nil {
+		return nil, errors.Errorf("table %s: update rule %v under %v, which adds means of gradients itself", spec.Name, spec.Update, spec.Policy)
+	}
 	if err := spec.Filter.fits(spec.Policy, steps == nil, wire == spec.Width); err != nil {
 		return nil, errors.WithMessagef(err, "table %s", spec.Name)
 	}

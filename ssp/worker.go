@@ -3,6 +3,7 @@ package ssp
 import (
 	"context"
 	stderrors "errors"
+	"math"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,8 @@ type Worker struct {
 	free    bool          // reads are not gated: the rank is freed
 	busy    time.Duration // for the last clock, waits excluded; written with Store.wmu
 	flushed time.Duration // at the end of the clock before
+	loss    float64       // of the running iteration; NaN: not said
+	said    float64       // of the last one; written with Store.wmu
 }
 
 // view is a View of any element.
@@ -244,6 +247,7 @@ func (w *Worker) Clock(ctx context.Context) error {
 	}
 	if s.backing != nil {
 		s.backing.step(w)
+		w.said, w.loss = w.loss, math.NaN()
 	}
 	rose := s.clocks.Step(s.clocks.Epoch(), w.index, int64(w.clock))
 	s.wmu.Unlock()
@@ -320,7 +324,7 @@ func (w *Worker) reset(at Clock) {
 	w.clock = at
 	w.turn++
 	w.free = w.s.freeing != nil && w.s.freeing.free.Load()
-	w.flushed = 0
+	w.flushed, w.loss = 0, math.NaN()
 	for _, v := range w.views {
 		if v != nil {
 			v.reset(at)

@@ -68,6 +68,8 @@ func (cfg *config) check(o *apps.Options) error {
 	switch {
 	case len(o.Data) != 1:
 		return errors.Errorf("-data given %d times: expected one docword file", len(o.Data))
+	case o.Policy.Drops():
+		return errors.Errorf("-sync %v: the topics are counted, so no update may be dropped", o.Policy)
 	case cfg.topics < 2 || cfg.topics > 1<<16:
 		return errors.Errorf("-topics %d: expected 2 to %d", cfg.topics, 1<<16)
 	case cfg.alpha < 0 || math.IsNaN(cfg.alpha) || math.IsInf(cfg.alpha, 0):

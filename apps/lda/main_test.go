@@ -204,6 +204,7 @@ func TestCheckNamesTheFlag(t *testing.T) {
 	}{
 		{"", good},
 		{"-data", func(c *config, o *apps.Options) { o.Data = nil }},
+		{"-sync", func(c *config, o *apps.Options) { o.Policy = ssp.Backup(1) }},
 		{"-topics", func(c *config, o *apps.Options) { c.topics = 1 }},
 		{"-alpha", func(c *config, o *apps.Options) { c.alpha = math.NaN() }},
 		{"-beta", func(c *config, o *apps.Options) { c.beta = 0 }},

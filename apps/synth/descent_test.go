@@ -72,6 +72,7 @@ func TestLoadFlags(t *testing.T) {
 		"-touch 1":              {clocks: 1, rows: 2, touch: 1, load: loadDescent},
 		"-update: update \"s\"": {clocks: 1, rows: 1, load: loadDescent, update: "s"},
 	} {
+		cfg.descend = -1
 		if err := cfg.verify(&apps.Options{Workers: 1}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one that says %q", err, want)
 		}

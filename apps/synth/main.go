@@ -37,6 +37,13 @@ type config struct {
 	rule    ssp.Update // of update
 	ahead   string     // text of mode
 	mode    ssp.Prefetch
+
+	descend   float64 // negative: count instead
+	first     float64
+	rate      float64
+	random    bool
+	slow      int
+	slowAfter time.Duration
 }
 
 func app(cfg *config) apps.App {
@@ -52,13 +59,17 @@ copy minus the reader's clock. A worker that misses a row asks again for those o
 
 With -check every read is tested: the worker's own updates must be exactly there, of every other worker those of
 at least clock-s and at most clock+s+1 clocks (bsp: exactly clock), the age of the copy at least clock-s; without
-a bound (async) nothing may be lost that was read before, and nothing seen before it was added (compared by time
+a bound (async, fssp) nothing may be lost that was read before, and nothing seen before it was added (compared by time
 among the ranks of one host). At the end the sums are tested exactly. A violation ends the job with an error.
 
 With -load descent the workers learn instead: linear regression on random samples of -rows × -width coordinates,
 the variance of the k-th being 1/k. In each clock a worker reads all rows, computes the gradient of 8 samples,
 sleeps, and sends the gradient to a table with the rule -update. The result has the expected loss of the weights at
-the start and at the end, which is exact; 1e+300 stands for one that is larger or no number.`,
+the start and at the end, which is exact; 1e+300 stands for one that is larger or no number.
+
+With -descend the workers minimise |w|^2/2, w being a table of -rows rows of floats, from -first to 1.2 or until
+-duration, by gradients to which noise is added. The result says whether and after how many
+seconds (descent) the first worker saw that.`,
 		Examples: []string{
 			"sspurn -n 8 -straggle rotate,delay=200ms synth -compute 50ms -clocks 200 -sync ssp:3",
 			"sspurn -n 8 synth -check -compute 1ms -jitter 0.5 -clocks 500 -rows 40 -touch 8 -workers 3 -sync essp:2",
@@ -78,6 +89,12 @@ the start and at the end, which is exact; 1e+300 stands for one that is larger o
 			&cli.StringFlag{Name: "load", Value: loadCount, Usage: "what workers do: " + loadCount + " or " + loadDescent, Destination: &cfg.load},
 			&cli.StringFlag{Name: "update", Usage: "update rule of -load " + loadDescent + ", such as adagrad:0.1 or sgd:0.1,sqrt", DefaultText: defaultUpdate, Destination: &cfg.update},
 			&cli.BoolFlag{Name: "barrier", Usage: "wait for all ranks after each clock", Destination: &cfg.barrier},
+			&cli.Float64Flag{Name: "descend", Value: -1, Usage: "instead of counting, descend with gradients that have a variance of `V`", DefaultText: "none", Destination: &cfg.descend},
+			&cli.Float64Flag{Name: "first", Value: 150, Usage: "with -descend: the loss `X` at the begin", Destination: &cfg.first},
+			&cli.Float64Flag{Name: "rate", Value: 0.05, Usage: "with -descend: multiply gradients by `X`", Destination: &cfg.rate},
+			&cli.BoolFlag{Name: "exponential", Usage: "with -descend: sleep for an exponentially distributed time of -compute on average", Destination: &cfg.random},
+			&cli.IntFlag{Name: "slow", Usage: "with -descend: the first `N` ranks sleep ten times as long", Destination: &cfg.slow},
+			&cli.DurationFlag{Name: "slow-after", Usage: "with -slow: not before `D`", Destination: &cfg.slowAfter},
 		},
 		Without: []string{"data", "epochs", "clocks-per-epoch", "target", "out"},
 		Check:   cfg.verify,
@@ -107,6 +124,18 @@ func (cfg *config) verify(o *apps.Options) error {
 		return errors.Errorf("-duration %v: expected at least 0", cfg.length)
 	case cfg.length > 0 && (cfg.check || cfg.barrier):
 		return errors.New("-duration with -check or -barrier: expected -clocks")
+	case cfg.descend >= 0 && (cfg.check || cfg.barrier || cfg.touch != cfg.rows):
+		return errors.New("-descend with -check, -barrier or -touch")
+	case math.IsNaN(cfg.descend) || cfg.descend > 1e12:
+		return errors.Errorf("-descend %g: expected 0 to 1e12", cfg.descend)
+	case cfg.descend >= 0 && !(cfg.first > 0 && cfg.first <= 1e12):
+		return errors.Errorf("-first %g: expected more than 0, at most 1e12", cfg.first)
+	case cfg.descend >= 0 && !(cfg.rate > 0 && cfg.rate <= 1e6):
+		return errors.Errorf("-rate %g: expected more than 0, at most 1e6", cfg.rate)
+	case cfg.slow < 0 || cfg.slowAfter < 0:
+		return errors.Errorf("-slow %d, -slow-after %v: expected at least 0", cfg.slow, cfg.slowAfter)
+	case cfg.descend < 0 && (cfg.random || cfg.slow > 0 || cfg.slowAfter > 0):
+		return errors.New("-exponential, -slow or -slow-after without -descend")
 	case cfg.check && o.Policy.Drops():
 		return errors.Errorf("-check with -sync %v: what is read depends on what was dropped", o.Policy)
 	case cfg.rows < 1 || cfg.rows > 1<<24:
@@ -124,6 +153,9 @@ func (cfg *config) verify(o *apps.Options) error {
 }
 
 func (cfg *config) run(ctx context.Context, job *apps.Job) error {
+	if cfg.descend >= 0 {
+		return runDescent(ctx, job, cfg)
+	}
 	b, err := newBench(job, cfg)
 	if err := job.Together(ctx, err); err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 func TestRecord(t *testing.T) {
 	cluster := runtimetest.NewCluster(2)
 	errs := cluster.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
-		cfg := config{clocks: 30, rows: 4, touch: 2}
+		cfg := config{descend: -1, clocks: 30, rows: 4, touch: 2}
 		return cfg.run(ctx, apps.NewJob("synth", apps.Options{Policy: ssp.ESSP(1), Workers: 2}, c, io.Discard, io.Discard))
 	})
 	if err := runtimetest.Primary(errs); err != nil {

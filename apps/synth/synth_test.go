@@ -17,6 +17,9 @@ import (
 // simulate runs synth on ranks in this process and returns its result line.
 func simulate(t *testing.T, ranks, workers int, policy ssp.Policy, cfg config) (string, error) {
 	t.Helper()
+	if cfg.descend == 0 {
+		cfg.descend = -1
+	}
 	o := apps.Options{Policy: policy, Workers: workers, Seed: 1}
 	if err := cfg.verify(&o); err != nil {
 		return "", err
@@ -60,6 +63,15 @@ func TestDuration(t *testing.T) {
 	}
 }
 
+func TestDescend(t *testing.T) {
+	for _, policy := range []ssp.Policy{ssp.BSP(), ssp.SSP(2), ssp.Backup(1), ssp.DBW(), ssp.FSSP(2)} {
+		out, err := simulate(t, 3, 1, policy, config{clocks: 1, compute: 100 * time.Microsecond, rows: 4, descend: 10, first: 150, rate: 0.05, random: true})
+		if err != nil || !strings.Contains(out, " reached=1 ") {
+			t.Errorf("%v: result %q, %v", policy, out, err)
+		}
+	}
+}
+
 func TestNarrowRowsAreRefused(t *testing.T) {
 	_, err := simulate(t, 2, 2, ssp.BSP(), config{clocks: 1, rows: 1, width: 3})
 	if err == nil || !strings.Contains(err.Error(), "-width 3: expected at least 4") {
@@ -78,8 +90,17 @@ func TestFlags(t *testing.T) {
 		"-barrier": {clocks: 1, rows: 1, barrier: true},
 
 		"-duration":             {clocks: 1, rows: 1, length: -1},
+		"-descend 2e+12":        {clocks: 1, rows: 1, descend: 2e12},
+		"-descend with":         {clocks: 1, rows: 1, descend: 1, check: true},
+		"-slow":                 {clocks: 1, rows: 1, descend: 1, first: 1, rate: 1, slow: -1},
+		"-first":                {clocks: 1, rows: 1, descend: 1},
+		"-rate":                 {clocks: 1, rows: 1, descend: 1, first: 1},
+		"-exponential":          {clocks: 1, rows: 1, random: true},
 		"-duration with -check": {clocks: 1, rows: 1, length: 1, check: true},
 	} {
+		if cfg.descend == 0 {
+			cfg.descend = -1
+		}
 		if err := cfg.verify(&apps.Options{Workers: 2}); err == nil || !strings.HasPrefix(err.Error(), name) {
 			t.Errorf("%s: error %v", name, err)
 		}
@@ -91,7 +112,7 @@ func TestFlags(t *testing.T) {
 func TestCheckFindsALooserPolicy(t *testing.T) {
 	for _, policy := range []ssp.Policy{ssp.SSP(40), ssp.ESSP(40), ssp.Async()} {
 		err := runtime.RunLocal(t.Context(), 2, func(ctx context.Context, c *runtime.Comm) error {
-			cfg := config{clocks: 30, rows: 2, touch: 2, check: true, compute: time.Duration(c.Rank()) * time.Hour}
+			cfg := config{descend: -1, clocks: 30, rows: 2, touch: 2, check: true, compute: time.Duration(c.Rank()) * time.Hour}
 			job := apps.NewJob("synth", apps.Options{Policy: policy, Workers: 1}, c, io.Discard, io.Discard)
 			b, err := newBench(job, &cfg)
 			if err != nil {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +20,7 @@ import (
 // setup is one run of synth.
 type setup struct {
 	name   string        // within its experiment
+	ranks  int           // 0: 8
 	launch []string      // flags of sspurn
 	synth  []string      // flags of synth
 	takes  time.Duration // about how long it runs, for the display
@@ -53,7 +56,7 @@ func (l *lab) begin(what string, takes time.Duration) {
 
 // run starts a setup and waits for its result.
 func (l *lab) run(ctx context.Context, experiment string, s setup) (result, error) {
-	args := append([]string{"-n", "8", "-progress", "off"}, s.launch...)
+	args := append([]string{"-n", strconv.Itoa(cmp.Or(s.ranks, 8)), "-progress", "off"}, s.launch...)
 	args = append(append(args, filepath.Join(l.bin, "synth"), "-json"), s.synth...)
 	l.begin(fmt.Sprintf("%s, %s: sspurn %s", experiment, s.name, strings.Join(args, " ")), s.takes)
 	// An experiment that hangs is a failure too.

@@ -28,13 +28,15 @@ const (
 //	G(k) = (η − Lη²/2)·|∇F|² − (Lη²/2)·V/k
 //
 // and takes T(h, k), when the one before waited for h. The rule is the largest
-// G(k)/T(h, k); k = n where no gain is positive, and in the first iterations,
-// which give the estimators their data. V comes from the spread of the gradients
-// that were received, |∇F|² from the square of their mean less V/k, as means over a
-// window of iterations, L from what the loss fell by over many, at most 1/η. When
-// the mean of the losses has risen by more than 1 % from one window to the next, k
-// rises. Lengths and bounds are ours, and so is the quotient of sums for L: a mean
-// of quotients drowns in the noise of the losses.
+// G(k)/T(h, k); the first iterations wait for all, which gives the estimators their
+// data. V comes from the spread of the gradients that were received, |∇F|² from the
+// square of their mean less V/k, as means in which old terms fade, L from what the
+// loss fell by over many iterations, at most 1/η. When the mean of the losses has
+// risen by more than 1 % and two standard errors from one window to the next, k
+// rises. Where no gain is positive, k rises too, at least to that which gets the
+// most gradients a second: the paper's k = n would wait for ranks that are far
+// behind whenever the estimates do. Lengths and bounds are ours, and so is the
+// quotient of sums for L: a mean of quotients drowns in the noise of the losses.
 type Chooser struct {
 	n     int
 	rule  Rule
@@ -60,7 +62,7 @@ type Iteration struct {
 	Mean    float64 // squared norm of the mean gradient
 }
 
-// Window is how many iterations estimates are means of.
+// Window is how many iterations the mean of the losses is of.
 const Window = 5
 
 // warmUp is how many iterations wait for all, to give the estimators their data.
@@ -138,18 +140,20 @@ func (c *Chooser) Came(h, k int, seconds float64) {
 // Last returns for how many the last iteration waited: the h of the running one.
 func (c *Chooser) Last() int { return c.h }
 
-// Done takes what an iteration showed, and returns for how many gradients the
-// next one waits. Iterations come in order; the statistics of one may be late by
-// some, when they are of the last that are known.
+// Done says that an iteration of k gradients is over, and returns for how many
+// the next one waits. What the iteration showed may follow later, by Learn.
 func (c *Chooser) Done(k int) int {
 	c.h = k
 	c.count++
 	c.times.Next()
-	next := c.choose()
-	return next
+	return c.Next()
 }
 
-// Learn takes the statistics of an iteration.
+// Pause says that the gradients that come next were not begun when the last
+// iteration ended.
+func (c *Chooser) Pause() { c.before = Iteration{Rate: c.before.Rate, K: c.before.K, Loss: math.NaN()} }
+
+// Learn takes what an iteration showed, in their order.
 func (c *Chooser) Learn(it Iteration) {
 	if it.K < 1 || !(it.Rate > 0) || math.IsNaN(it.Loss) || math.IsInf(it.Loss, 0) {
 		return
@@ -164,7 +168,7 @@ func (c *Chooser) Learn(it Iteration) {
 	v := c.v.mean()
 	excess := it.Mean - v/k
 	c.p.add(k*k*excess, k*k, keepSquare) // the error of it falls with k
-	if b := c.before; b.K > 0 {
+	if b := c.before; b.K > 0 && !math.IsNaN(b.Loss) {
 		// The step before has changed the loss by −η|∇F|² + (Lη²/2)·(|∇F|² + V/k),
 		// and the last two terms are the square of its mean gradient.
 		c.l.add(2*(it.Loss-b.Loss+b.Rate*c.excess), b.Rate*b.Rate*b.Mean, keepSmooth)
@@ -183,7 +187,9 @@ func (c *Chooser) gain(k int) float64 {
 	return (rate-a)*max(0, c.p.mean()) - a*c.v.mean()/float64(k)
 }
 
-func (c *Chooser) choose() int {
+// Next returns for how many gradients the running iteration waits, by what is
+// known now.
+func (c *Chooser) Next() int {
 	if c.count < warmUp {
 		return c.n
 	}
@@ -194,22 +200,35 @@ func (c *Chooser) choose() int {
 		k := math.Sqrt(c.first / max(c.loss.mean(), 1e-300))
 		return min(max(1, int(k)), c.n)
 	}
-	best, k := 0.0, c.n
-	for j := 1; j <= c.n; j++ {
-		t := c.times.At(c.h, j)
-		if t <= 0 {
-			continue
-		}
-		worth := float64(j)
-		if c.rule == Gain {
-			worth = c.gain(j)
-		}
-		if worth/t > best {
-			best, k = worth/t, j
+	k, found := c.best(c.rule)
+	if !found {
+		k = c.n
+		if j, ok := c.best(Blind); ok {
+			k = max(j, min(c.h+1, c.n))
 		}
 	}
 	if c.rule == Gain && c.rose {
 		k = max(k, min(c.h+1, c.n))
 	}
 	return k
+}
+
+// best returns the k that is worth most a second; ok is false where none is worth
+// anything.
+func (c *Chooser) best(rule Rule) (k int, ok bool) {
+	best := 0.0
+	for j := 1; j <= c.n; j++ {
+		t := c.times.At(c.h, j)
+		if t <= 0 {
+			continue
+		}
+		worth := float64(j)
+		if rule == Gain {
+			worth = c.gain(j)
+		}
+		if worth/t > best {
+			best, k, ok = worth/t, j, true
+		}
+	}
+	return k, ok
 }

@@ -98,6 +98,7 @@ const (
 	Rows                    // rows of an owner: the answer to a Request, or a push
 	Ack                     // batches applied and the owner's clock, no rows
 	Order                   // of the rank that decides: who is freed, or who makes up a clock
+	Report                  // what the updates of a clock show: bits of floats in Version and ID, how many ranks in Last
 	kindEnd
 )
 

@@ -24,6 +24,8 @@ type Shard[R any] struct {
 	senders []sender
 	order   *clock.Order[held]
 	backup  *backup.Queue[held] // instead of order, where not all batches count
+	scale   bool
+	spreads []Spread
 	parked  clock.Parking[R]
 	count   uint64 // batches applied, to order copies of a row
 	last    int    // the rank whose batch made the minimum rise last, or -1
@@ -279,9 +281,16 @@ func (s *Shard[R]) Decide(clock int64, set []int) (rose bool, err error) {
 // a rank, -1 when by a decision.
 func (s *Shard[R]) complete(rank int) (rose bool, err error) {
 	for {
+		at := s.backup.Clock()
 		apply, drop, ok := s.backup.Next()
 		if !ok {
 			break
+		}
+		if s.scale {
+			if err := s.applyMean(at, apply); err != nil {
+				return false, err
+			}
+			apply = nil
 		}
 		for _, b := range apply {
 			if err := s.applyHeld(b.Rank, b.Batch); err != nil {

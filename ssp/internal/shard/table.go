@@ -27,6 +27,8 @@ type Table interface {
 	bound() *Bound
 	// weigh calls f with the changes in a block of a bounded table.
 	weigh(d *codec.Decoder, f func(k value.Key, delta float64)) error
+	gather(d *codec.Decoder, squares *float64) error
+	scatter(factor float64) (sum float64)
 }
 
 // Spec describes a table to its shards.
@@ -57,6 +59,7 @@ type Rows[T codec.Elem] struct {
 	fresh  []bool       // sparse, direct: by slot, the row has been initialised
 	x      []T          // scratch of Init
 	change slab.Rows[T] // scratch of weigh
+	mean   *mean[T]
 
 	// Subscribers: words of bits, by slot.
 	ranks int
