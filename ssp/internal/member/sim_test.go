@@ -50,7 +50,6 @@ type simRank struct {
 	set      *Set
 	min      int64
 	got      []int64 // by rank: batches of iterations that have come
-	passed   map[int64]bool
 	clock    int64
 	iters    int64
 	away     bool
@@ -81,7 +80,6 @@ type sim struct {
 	freed  int
 	came   int
 	firsts []float64 // when each rank was first freed
-	lost   float64
 }
 
 func newSim(t *testing.T, seed uint64, n int, s int64, delay, end float64, time func(*rand.Rand, int, int64, float64) float64) *sim {
