@@ -96,7 +96,7 @@ func (t *Times) solve() {
 	}
 	clear(t.p)
 	clear(t.q)
-	const rounds = 30
+	const rounds = 100
 	for range rounds {
 		// x + p onto "rises with k", then + q onto "falls with h".
 		for i := range t.x {
