@@ -13,7 +13,7 @@ const (
 	keptWaits  = 6                // spans of such a clock beside those of computing; more than there are kinds
 	leastWait  = time.Microsecond // shorter waits get no span of their own
 
-	shortSpan  = 10 * time.Microsecond // shorter stretches are traced as part of the one before or behind
+	shortSpan  = 20 * time.Microsecond // shorter stretches are traced as part of the one before or behind
 	tracedRoom = 64                    // spans that a worker hands over at once
 )
 

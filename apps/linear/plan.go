@@ -16,17 +16,10 @@ func allSum[T int64 | float64](ctx context.Context, c *runtime.Comm, x []T) erro
 	return collectives.Allreduce(ctx, c, x, x, collectives.Sum, collectives.InOrder)
 }
 
-// asyncStaleness stands for the staleness of a policy without bound.
-const asyncStaleness = 3
-
 // underway is how many batches may be on their way to the weights that a worker
 // computes with, its own included: all other workers' of staleness + 1 clocks.
 func underway(workers int, p ssp.Policy) int {
-	s := ssp.Clock(asyncStaleness)
-	if bound, ok := p.Staleness(); ok {
-		s = min(bound, 1<<20)
-	}
-	return (workers-1)*(int(s)+1) + 1
+	return (workers-1)*(int(min(p.Typical(), 1<<20))+1) + 1
 }
 
 const (

@@ -198,6 +198,7 @@ func (t *trainer) run(ctx context.Context) error {
 		if err := t.evaluate(ctx); err != nil {
 			return err
 		}
+		t.store.Loss(t.result.train)
 		figures := t.result.figures()
 		t.job.Report(apps.Point{
 			Pass: float64(t.epoch), Goal: float64(t.job.Epochs), Clocks: t.clocks, Seconds: t.spent.Seconds(),

@@ -22,17 +22,18 @@ type workload struct {
 }
 
 // workloads are an app that computes, and a load that does little but clock and
-// wait: there are far more events for the work. Two workers a rank, since ranks
-// with one poll while they wait, which takes processor time for no work.
+// wait: there are far more events for the work. Under bsp the number of messages
+// does not depend on who is late, so the work is the same. Two workers a rank, since
+// ranks with one poll while they wait, which takes processor time for no work.
 func workloads(bin, data string) []workload {
-	mf := []string{filepath.Join(bin, "mf"), "-sync", "ssp:3", "-workers", "2", "-epochs", "5", "-rank", "100"}
+	mf := []string{filepath.Join(bin, "mf"), "-sync", "bsp", "-workers", "2", "-epochs", "5", "-rank", "100"}
 	if data != "" {
 		mf = append(mf, "-data", data)
 	}
 	return []workload{
 		{"mf", mf},
 		{"synth", []string{
-			filepath.Join(bin, "synth"), "-sync", "ssp:3", "-workers", "2", "-clocks", "1500", "-compute", "0", "-rows", "64", "-touch", "16", "-width", "1024",
+			filepath.Join(bin, "synth"), "-sync", "bsp", "-workers", "2", "-clocks", "800", "-compute", "0", "-rows", "64", "-touch", "16", "-width", "1024",
 		}},
 	}
 }
