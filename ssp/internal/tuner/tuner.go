@@ -9,7 +9,7 @@
 //   - Where reads never used the slack that they were given, it is taken back:
 //     fresher reads at no cost.
 //   - Where waiting is a notable share of the time, a larger staleness is tried
-//     for a window, and kept if less of the time was spent waiting then. A
+//     for a window, and kept if clocks waited less then. A
 //     straggler that is always slow makes everybody wait whatever the slack is:
 //     where waiting is most of the time, less slack is tried in the same way, and
 //     kept unless there was more waiting.
@@ -24,9 +24,11 @@ const Start = 3
 
 const (
 	leastWindow = 16   // clocks of a window, at least
+	leastTrial  = 4    // and of one that is cut short, as less slack is clearly worse
+	worseBy     = 1.5  // that is, so many times as much waiting
 	notable     = 0.04 // share of the time spent waiting that is worth a trial
 	mostly      = 0.5  // that says that slack does not help
-	gain        = 0.85 // times as much waiting at most keeps a larger staleness
+	gain        = 0.85 // times as much waiting in a clock, at most, keeps a larger staleness
 	cost        = 1.05 // and a smaller one
 	surge       = 0.2  // more of it than when a trial failed allows the next
 	firstPause  = 4    // windows until what failed is tried again; doubled each time
@@ -51,7 +53,7 @@ type Machine struct {
 	trial  trial
 	before struct { // the trial
 		s    int64
-		wait float64 // share of the time
+		wait float64 // of a clock
 	}
 	up, down pause
 	unused   int // windows in turn in which slack was left
@@ -108,7 +110,10 @@ func (m *Machine) Clock(took, waited, ahead int64) int64 {
 	m.took += took
 	m.waited += waited
 	m.ahead[min(max(ahead, 0), m.most)]++
-	if m.clocks >= max(leastWindow, 4*(m.s+1)) {
+	switch {
+	case m.clocks >= max(leastWindow, 4*(m.s+1)):
+		m.decide()
+	case m.trial == smaller && m.clocks >= leastTrial && float64(m.waited) > m.before.wait*worseBy*float64(m.clocks):
 		m.decide()
 	}
 	return m.s
@@ -116,24 +121,25 @@ func (m *Machine) Clock(took, waited, ahead int64) int64 {
 
 // decide ends a window.
 func (m *Machine) decide() {
-	wait := float64(m.waited) / float64(max(m.took, 1))
+	wait := float64(m.waited) / float64(max(m.took, 1)) // share of the time
+	each := float64(m.waited) / float64(m.clocks)
 	used := m.used()
 	m.up.pass()
 	m.down.pass()
 	was := m.s
 	switch m.trial {
 	case larger:
-		if wait > m.before.wait*gain {
+		if each > m.before.wait*gain {
 			m.s = m.before.s
-			m.up.fail(m.before.wait)
+			m.up.fail(wait)
 		} else {
 			m.up, m.down = pause{}, pause{}
 		}
 		m.trial = none
 	case smaller:
-		if wait > m.before.wait*cost {
+		if each > m.before.wait*cost {
 			m.s = m.before.s
-			m.down.fail(m.before.wait)
+			m.down.fail(wait)
 		}
 		m.trial = none
 	default:
@@ -142,7 +148,7 @@ func (m *Machine) decide() {
 		} else {
 			m.unused = 0
 		}
-		m.before.s, m.before.wait = m.s, wait
+		m.before.s, m.before.wait = m.s, each
 		switch {
 		case m.unused >= 2 && wait < notable:
 			m.s = used

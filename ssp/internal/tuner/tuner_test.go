@@ -15,6 +15,7 @@ type load func(rank, clock int, rng *rand.Rand) float64
 // kinds.
 var loads = map[string]load{
 	"even": func(int, int, *rand.Rand) float64 { return 50 },
+	"far":  func(int, int, *rand.Rand) float64 { return 1 }, // on slow links
 	"jitter": func(_, _ int, rng *rand.Rand) float64 {
 		return 50 * (0.8 + 0.4*rng.Float64())
 	},
@@ -47,9 +48,9 @@ var loads = map[string]load{
 }
 
 // simulate runs so many clocks of eight ranks, whose reads wait for the slowest
-// by the staleness that each chooses, and returns the time; chosen is by rank
+// by the staleness that each chooses and hear of each other late, and returns the time; chosen is by rank
 // and clock.
-func simulate(l load, clocks int, seed uint64, staleness func(rank int) int64, ended func(rank int, took, waited, ahead int64)) float64 {
+func simulate(l load, late float64, clocks int, seed uint64, staleness func(rank int) int64, ended func(rank int, took, waited, ahead int64)) float64 {
 	const ranks = 8
 	rng := rand.New(rand.NewPCG(seed, 1))
 	ends := make([][]float64, ranks)
@@ -63,7 +64,11 @@ func simulate(l load, clocks int, seed uint64, staleness func(rank int) int64, e
 			start := ready
 			if at := c - int(staleness(p)) - 1; at >= 0 {
 				for q := range ranks {
-					start = max(start, ends[q][at])
+					news := 0.0
+					if q != p {
+						news = late
+					}
+					start = max(start, ends[q][at]+news)
 				}
 			}
 			waits[p] = start - ready
@@ -100,8 +105,8 @@ func sortedUpTo(times []float64, t float64) int {
 	return n
 }
 
-func fixed(l load, clocks int, seed uint64, s int64) float64 {
-	return simulate(l, clocks, seed, func(int) int64 { return s }, func(int, int64, int64, int64) {})
+func fixed(l load, late float64, clocks int, seed uint64, s int64) float64 {
+	return simulate(l, late, clocks, seed, func(int) int64 { return s }, func(int, int64, int64, int64) {})
 }
 
 // TestNearBest: whatever slows the ranks, the choice costs little against the
@@ -109,13 +114,16 @@ func fixed(l load, clocks int, seed uint64, s int64) float64 {
 func TestNearBest(t *testing.T) {
 	for name, l := range loads {
 		for seed := range uint64(10) {
-			clocks := 600
+			clocks, late := 600, 0.0
+			if name == "far" {
+				late = 20
+			}
 			if seed%2 == 1 {
 				clocks = 160
 			}
 			best, at := math.Inf(1), int64(0)
 			for s := range int64(8) {
-				if x := fixed(l, clocks, seed, s); x < best {
+				if x := fixed(l, late, clocks, seed, s); x < best {
 					best, at = x, s
 				}
 			}
@@ -123,7 +131,7 @@ func TestNearBest(t *testing.T) {
 			for i := range ms {
 				ms[i] = New(7)
 			}
-			got := simulate(l, clocks, seed, func(r int) int64 { return ms[r].Staleness() }, func(r int, took, waited, ahead int64) {
+			got := simulate(l, late, clocks, seed, func(r int) int64 { return ms[r].Staleness() }, func(r int, took, waited, ahead int64) {
 				if s := ms[r].Clock(took, waited, ahead); s < 0 || s > 7 || s != ms[r].Staleness() {
 					t.Fatalf("%s: staleness %d", name, s)
 				}
@@ -133,7 +141,11 @@ func TestNearBest(t *testing.T) {
 				now = append(now, m.Staleness())
 			}
 			text := fmt.Sprintf("%s, seed %d, %d clocks: %.0f, best %.0f at %d: %.3f; at the end %v, %d changes", name, seed, clocks, got, best, at, got/best, now, ms[0].Changes())
-			if got > 1.15*best {
+			limit := 1.15
+			if clocks < 600 { // the first windows count more
+				limit = 1.2
+			}
+			if got > limit*best {
 				t.Error(text)
 			} else {
 				t.Log(text)
@@ -149,7 +161,7 @@ func TestFresh(t *testing.T) {
 		for i := range ms {
 			ms[i] = New(15)
 		}
-		simulate(loads[name], 1000, 1, func(r int) int64 { return ms[r].Staleness() }, func(r int, took, waited, ahead int64) {
+		simulate(loads[name], 0, 1000, 1, func(r int) int64 { return ms[r].Staleness() }, func(r int, took, waited, ahead int64) {
 			ms[r].Clock(took, waited, ahead)
 		})
 		sum := int64(0)
