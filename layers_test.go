@@ -40,6 +40,7 @@ ssp/internal/clock:
 ssp/internal/member: ssp/internal/clock
 ssp/internal/backup:
 ssp/internal/value:
+ssp/internal/rate:
 ssp/internal/codec: linalg
 ssp/internal/slab: linalg ssp/internal/codec
 ssp/internal/rowcache: linalg ssp/internal/slab ssp/internal/codec

@@ -11,6 +11,7 @@ import (
 	"github.com/pkg/errors"
 	"github.com/urfave/cli/v2"
 
+	"github.com/sspurn/sspurn/runtime/bootstrap"
 	"github.com/sspurn/sspurn/ssp"
 )
 
@@ -18,6 +19,7 @@ import (
 type Options struct {
 	Policy         ssp.Policy // -sync and -staleness
 	Filter         ssp.Filter // -filter
+	Bandwidth      float64    // -bandwidth: bits a second of each rank; 0: no cap
 	Workers        int        // -workers: per rank, at least 1
 	Seed           uint64     // -seed
 	Epochs         int        // -epochs: passes over the data
@@ -33,8 +35,9 @@ func (a *App) shared() []cli.Flag {
 	d := a.Defaults
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "data", Usage: "read `FILE`, plain, gzip or zstd; may be repeated"},
-		&cli.StringFlag{Name: "sync", Value: "ssp:3", Usage: "how fresh reads are: bsp, absp:K[,S] (a barrier in K clocks), ssp:N, essp:N, cap:N, fssp:N (at most N clocks old; fssp waits for no rank that is always slow), vap:V, cvap:N,V (bounds on values; also ,strong ,sqrt ,element), backup:N (bsp without the last N ranks), dbw (which chooses N), async or auto[:N]"},
+		&cli.StringFlag{Name: "sync", Value: "ssp:3", Usage: "how fresh reads are: bsp, absp:K[,S] (a barrier in K clocks), ssp:N, essp:N, cap:N, fssp:N (at most N clocks old; fssp waits for no rank that is always slow), vap:V, cvap:N,V (bounds on values; also ,strong ,sqrt ,element), managed:N (essp that sends what matters most first, as -bandwidth allows; also ,mag ,fifo ,random), backup:N (bsp without the last N ranks), dbw (which chooses N), async or auto[:N]"},
 		&cli.StringFlag{Name: "filter", Value: "none", Usage: "what updates travel, and how: threshold:X, topk:K, half, byte, keys, hold:H, joined by +"},
+		&cli.StringFlag{Name: "bandwidth", Usage: "under managed, cap what each rank sends at a `RATE` such as 10mbit; what must leave counts, and is not delayed", DefaultText: "what the network takes"},
 		&cli.IntFlag{Name: "staleness", Usage: "`N` for a -sync that does not say it", DefaultText: "none"},
 		&cli.IntFlag{Name: "workers", Value: max(d.Workers, 1), Usage: "workers of each rank"},
 		&cli.Uint64Flag{Name: "seed", Value: max(d.Seed, 1), Usage: "of everything that is random"},
@@ -46,8 +49,8 @@ func (a *App) shared() []cli.Flag {
 	}
 	return slices.DeleteFunc(flags, func(f cli.Flag) bool {
 		name := f.Names()[0]
-		if name == "filter" {
-			name = "sync" // who has no store has no filter
+		if name == "filter" || name == "bandwidth" {
+			name = "sync" // who has no store has neither
 		}
 		return slices.Contains(a.Without, name)
 	})
@@ -120,6 +123,11 @@ func (a *App) options(c *cli.Context) (Options, error) {
 			return o, err
 		}
 		o.Policy = policy
+		if text := c.String("bandwidth"); text != "" {
+			if o.Bandwidth, err = bootstrap.ParseRate(text); err != nil {
+				return o, errors.WithMessage(err, "-bandwidth")
+			}
+		}
 		if text := c.String("filter"); text != "none" {
 			if o.Filter, err = ssp.ParseFilter(text); err != nil {
 				return o, err

@@ -65,7 +65,7 @@ func (t *Table[T]) changes(p Policy) error {
 		case q.Drops() || q.Frees() || q.valued():
 			return errors.Errorf("policy %v: it holds for the whole of a table's life", q)
 		}
-		if r, _ := t.spec.Filter.rule(q); r != (filter.Rule{}) {
+		if r, _ := t.spec.Filter.rule(q, t.plain); r != (filter.Rule{}) {
 			return errors.Errorf("policy %v: a table with a filter keeps its policy", p)
 		}
 	}

@@ -10,6 +10,10 @@ type Config struct {
 	// integers take of it what does not round.
 	Filter Filter
 
+	// Bandwidth is how many bits a second a rank sends at most as long as it has the
+	// choice, for all tables under Managed; 0: as many as the network takes.
+	Bandwidth float64
+
 	// CacheBytes bounds the copies of other ranks' rows that a rank keeps, for
 	// each table; default 256 MiB. Copies that workers wait for stay beyond it.
 	CacheBytes int

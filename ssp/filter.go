@@ -153,24 +153,30 @@ func filtered(own, store Filter, integer bool) (Filter, error) {
 // fits reports what keeps the filter from a table of a policy, whose updates are
 // added or not, and whose rows travel as they are or with more.
 func (f Filter) fits(p Policy, added, bare bool) error {
-	r, hold := f.rule(p)
+	r, hold := f.rule(p, added)
 	switch {
+	case p.kind == managed && (f.threshold > 0 || f.top > 0):
+		return errors.Errorf("filter %v under %v: the policy says which rows wait", f, p)
 	case f.none || r == (filter.Rule{}):
 		return nil
 	case p.Drops() || p.valued():
 		return errors.Errorf("filter %v under %v: what is dropped, or counted, must be what was added", f, p)
 	case !bare:
 		return errors.Errorf("filter %v: the update rule needs the gradients as they are", f)
-	case hold > 0 && (!added || p.kind != ssp && p.kind != essp && p.kind != capped && p.kind != async):
-		return errors.Errorf("filter %v under %v: updates wait only where they are added, under ssp, essp, cap and async", f, p)
+	case hold > 0 && (!added || p.kind != ssp && p.kind != essp && p.kind != capped && p.kind != managed && p.kind != async):
+		return errors.Errorf("filter %v under %v: updates wait only where they are added, under ssp, essp, cap, managed and async", f, p)
 	}
 	return nil
 }
 
-// rule returns what the filter does under a policy, and for how many clocks it
+// rule returns what the filter does under a policy to updates that are added or
+// not, with what a managed policy keeps back itself, and for how many clocks it
 // keeps updates back that the age of copies must count.
-func (f Filter) rule(p Policy) (r filter.Rule, hold Clock) {
+func (f Filter) rule(p Policy, added bool) (r filter.Rule, hold Clock) {
 	r = filter.Rule{Threshold: f.threshold, Top: f.top, Bits: f.bits, Strict: f.hold > 0}
+	if added {
+		r.Order = p.order()
+	}
 	s, bounded := p.Staleness()
 	switch {
 	case f.hold > 0:
@@ -187,7 +193,7 @@ func (f Filter) rule(p Policy) (r filter.Rule, hold Clock) {
 		r.Bits = codec.Full
 	}
 	if !r.Withholds() {
-		r.Threshold, r.Top = 0, 0
+		r.Threshold, r.Top, r.Order = 0, 0, filter.Unordered
 		if r.Bits == codec.Full {
 			return filter.Rule{}, 0 // nothing to do: the zero Rule costs nothing
 		}

@@ -118,6 +118,9 @@ func (s *Store) flush(ctx context.Context) error {
 			return err
 		}
 		s.sent = next
+		if s.budget.tables.Load() > 0 {
+			s.budget.left(last)
+		}
 	}
 }
 
@@ -162,6 +165,12 @@ func (s *Store) postAll(ctx context.Context, encs []codec.Encoder, marked []bool
 		s.links[o].raw.Add(int64(len(msg)))
 		msg = s.links[o].squeeze(msg)
 		s.links[o].updates.Add(int64(len(msg)))
+		if s.budget.tables.Load() > 0 {
+			if err := s.postTimed(ctx, o, msg); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := s.data.Post(ctx, o, msg); err != nil {
 			return err
 		}

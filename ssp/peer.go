@@ -120,7 +120,9 @@ func (t *Table[T]) fetch(owner int, rows []int64, age int64) {
 				err = s.install(owner, reply[head:], t.id)
 			}
 			if err == nil {
-				link.took(len(msg)+len(reply), max(0, took-time.Duration(waited)*time.Microsecond))
+				took = max(0, took-time.Duration(waited)*time.Microsecond)
+				link.took(len(msg)+len(reply), took)
+				s.budget.took(s, time.Now(), len(msg)+len(reply), took)
 				return
 			}
 			if ctx.Err() == nil {

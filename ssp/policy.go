@@ -20,9 +20,10 @@ type Clock int64
 // TableSpec it stands for that of Config, in Config for BSP.
 type Policy struct {
 	kind      kind
-	staleness int32 // in blocks, where there are any
-	block     int32 // clocks that leave together; 0: one
-	number    int32 // of Backup: workers; of DBW: the rule
+	first     Priority // under Managed
+	staleness int32    // in blocks, where there are any
+	block     int32    // clocks that leave together; 0: one
+	number    int32    // of Backup: workers; of DBW: the rule
 	bound     Bound
 	value     float64 // VAP's threshold
 }
@@ -43,6 +44,7 @@ const (
 	vap
 	cvap
 	dbw
+	managed
 	kinds
 )
 
@@ -69,6 +71,7 @@ var schemes = [kinds]scheme{
 	backups: {"backup", "backup:B", parseBackup, func(p Policy) string { return strconv.Itoa(int(p.number)) }},
 	vap:     {"vap", vapUsage, values(vap, vapUsage), valueArgs},
 	cvap:    {"cvap", cvapUsage, values(cvap, cvapUsage), valueArgs},
+	managed: {"managed", managedUsage, parseManaged, managedArgs},
 }
 
 const (
@@ -262,8 +265,9 @@ func (p Policy) String() string {
 }
 
 // ParsePolicy reads "bsp", "ssp:3", "essp:3", "async", "auto:7", "absp:4",
-// "absp:2,1" (WPC), "cap:3", "fssp:3", "backup:2", "dbw", "vap:0.1" or "cvap:3,0.1", the
-// last two also with strong, sqrt or element behind a comma. "ssp" and the like
+// "absp:2,1" (WPC), "cap:3", "fssp:3", "backup:2", "dbw", "vap:0.1" or "cvap:3,0.1", these
+// two also with strong, sqrt or element behind a comma, or "managed:3", also with
+// relmag, mag, fifo or random behind one. "ssp" and the like
 // without a number take their bound from staleness, which must not be negative then;
 // "auto" without one has a bound of 7. A staleness above zero that contradicts the
 // text is an error.
@@ -390,7 +394,9 @@ func (p Policy) ordered() bool {
 }
 
 // pushes: the first read of a row subscribes to it.
-func (p Policy) pushes() bool { return p.kind == essp || p.kind == fssp || p.kind == auto || p.eager() }
+func (p Policy) pushes() bool {
+	return p.kind == essp || p.kind == managed || p.kind == fssp || p.kind == auto || p.eager()
+}
 
 // tuned: workers choose the slack, up to that of the policy.
 func (p Policy) tuned() bool { return p.kind == auto }

@@ -52,6 +52,17 @@ func TestParsePolicy(t *testing.T) {
 		{"cap:3", 0, ssp.CAP(3), ""},
 		{"cap", 3, ssp.CAP(3), ""},
 		{"vap:0.1", 0, ssp.VAP(0.1), ""},
+		{"managed:3", 0, ssp.Managed(3, ssp.RelativeMagnitude), ""},
+		{"managed", 4, ssp.Managed(4, ssp.RelativeMagnitude), ""},
+		{"managed:3,relmag", -1, ssp.Managed(3, ssp.RelativeMagnitude), ""},
+		{"managed:0,mag", 0, ssp.Managed(0, ssp.Magnitude), ""},
+		{"managed:3,fifo", 3, ssp.Managed(3, ssp.FIFO), ""},
+		{"managed:3,random", 0, ssp.Managed(3, ssp.Random), ""},
+		{"managed", -1, ssp.Policy{}, "expected 0"},
+		{"managed:3", 2, ssp.Policy{}, "contradicts"},
+		{"managed:mag", 0, ssp.Policy{}, "expected a number"},
+		{"managed:3,big", 0, ssp.Policy{}, "expected relmag"},
+		{"managed:3,mag,mag", 0, ssp.Policy{}, "expected managed:S"},
 		{"vap:10,strong", -1, ssp.VAP(10, ssp.Strong), ""},
 		{"vap:1e-3,sqrt,element", 0, ssp.VAP(0.001, ssp.Element, ssp.Sqrt), ""},
 		{"vap:inf", 0, ssp.VAP(math.Inf(1)), ""},
@@ -79,7 +90,7 @@ func TestParsePolicy(t *testing.T) {
 		{"ssp:", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:-1", 0, ssp.Policy{}, "expected a number"},
 		{"ssp:99999999999", 0, ssp.Policy{}, "expected a number"},
-		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async, auto[:S], absp:K, cap:S, fssp:S, backup:B, vap:V[,strong][,sqrt][,element], cvap:S,V[,strong][,sqrt][,element] or dbw[:RULE]"},
+		{"SSP", 0, ssp.Policy{}, "expected bsp, ssp:S, essp:S, async, auto[:S], absp:K, cap:S, fssp:S, backup:B, vap:V[,strong][,sqrt][,element], cvap:S,V[,strong][,sqrt][,element], dbw[:RULE] or managed:S[,relmag|mag|fifo|random]"},
 		{"", 0, ssp.Policy{}, "expected bsp"},
 	} {
 		got, err := ssp.ParsePolicy(x.text, x.staleness)
@@ -90,7 +101,7 @@ func TestParsePolicy(t *testing.T) {
 }
 
 func FuzzParsePolicy(f *testing.F) {
-	for _, s := range []string{"bsp", "ssp:3", "essp:0", "async", "ssp", "ssp:07", "vap:1", "absp:4,1", "fssp:2", "backup:1", "cvap:2,.5,sqrt", "dbw", "dbw:blind"} {
+	for _, s := range []string{"bsp", "ssp:3", "essp:0", "async", "ssp", "ssp:07", "vap:1", "absp:4,1", "fssp:2", "backup:1", "cvap:2,.5,sqrt", "dbw", "dbw:blind", "managed:3,fifo"} {
 		f.Add(s, 0)
 	}
 	f.Fuzz(func(t *testing.T, text string, staleness int) {

@@ -99,7 +99,7 @@ func (v *View[T]) GetWithin(ctx context.Context, row int64, dst []T, slack Clock
 		return 0, errors.Errorf("table %s: slack %d", v.t.spec.Name, slack)
 	}
 	if slack < v.t.hold {
-		return 0, errors.Errorf("table %s: slack %d: the filter %v keeps updates back for %d clocks", v.t.spec.Name, slack, v.t.spec.Filter, v.t.hold)
+		return 0, errors.Errorf("table %s: slack %d: %s keeps updates back for %d clocks", v.t.spec.Name, slack, v.t.keeper(), v.t.hold)
 	}
 	wanted := v.oldest(slack)
 	if v.t.plain { // own updates stay in the log for as long as looser copies need them

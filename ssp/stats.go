@@ -32,7 +32,8 @@ type Stats struct {
 	Stale map[Clock]int64
 	// Bytes that left this rank, by class: update, fetch (requests for rows and
 	// the answers to others'), push, control; raw, the first three before
-	// compression; and wire, all of the runtime's.
+	// compression; and wire, all of the runtime's. Under Managed also voluntary: about
+	// what of update, before compression, could have waited.
 	Bytes map[string]int64
 
 	near [nearAges]int64 // Stale of 0, -1, …; not in Reads
@@ -185,6 +186,9 @@ func (s *Store) bytes() (b map[string]int64, to []int64) {
 		b["push"] += l.pushed.Load()
 		b["control"] += l.control.Load()
 		b["raw"] += l.raw.Load()
+	}
+	if s.budget.tables.Load() > 0 {
+		b["voluntary"] = s.budget.voluntary.Load()
 	}
 	for _, n := range s.c.TrafficTo() {
 		to = append(to, int64(n))

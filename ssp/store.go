@@ -15,6 +15,7 @@ import (
 	"github.com/sspurn/sspurn/runtime/bootstrap"
 	"github.com/sspurn/sspurn/ssp/internal/clock"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
+	"github.com/sspurn/sspurn/ssp/internal/rate"
 	"github.com/sspurn/sspurn/ssp/internal/shard"
 )
 
@@ -58,6 +59,7 @@ type Store struct {
 	buffers  [][]byte
 	freeing  *freeing          // nil but under FSSP
 	backing  *backing          // nil but under Backup
+	budget   budget            // of bytes, under Managed
 	packers  []codec.KeyWriter // by owner; nil while no table wants it; owned by the sender
 	packing  []bool            // by table: it wants it
 	readers  []codec.KeyReader // by sender; owned by the port's goroutine
@@ -100,6 +102,9 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 	if cfg.Workers < 0 || cfg.Workers > 1<<16 {
 		return nil, errors.Errorf("open store: %d workers", cfg.Workers)
 	}
+	if cfg.Bandwidth < 0 || cfg.Bandwidth != cfg.Bandwidth {
+		return nil, errors.Errorf("open store: bandwidth %v", cfg.Bandwidth)
+	}
 	if cfg.Prefetch > Aggressive {
 		return nil, errors.Errorf("open store: prefetch %d", cfg.Prefetch)
 	}
@@ -133,6 +138,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		encoders: make([]codec.Encoder, n), buffers: make([][]byte, n), readers: make([]codec.KeyReader, n), clocks: clock.NewVector(cfg.Workers),
 		totals: newStats(), spread: make(chan struct{}, 1), reach: reach{seen: make([]uint64, n)},
 	}
+	s.budget.limit = rate.New(cfg.Bandwidth, 0)
 	if cfg.Policy.kind == fssp {
 		s.freeing = newFreeing(s)
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 var policies = []ssp.Policy{ssp.BSP(), ssp.SSP(1), ssp.SSP(3), ssp.ESSP(0), ssp.ESSP(2), ssp.Async(), ssp.ABSP(4), ssp.WPC(2, 1), ssp.CAP(2), ssp.Auto(3),
-	ssp.VAP(3), ssp.VAP(2, ssp.Strong), ssp.CVAP(1, 1, ssp.Strong, ssp.Element)}
+	ssp.VAP(3), ssp.VAP(2, ssp.Strong), ssp.CVAP(1, 1, ssp.Strong, ssp.Element),
+	ssp.Managed(3, ssp.RelativeMagnitude), ssp.Managed(1, ssp.Random)}
 
 // rows, clocks and what a worker adds where.
 const (
@@ -152,5 +153,5 @@ func countClocksThen(ctx context.Context, c *runtime.Comm, cfg ssp.Config, spars
 // pushes: owners push rows under the policy.
 func pushes(p ssp.Policy) bool {
 	name, _, _ := strings.Cut(p.String(), ":")
-	return slices.Contains([]string{"essp", "async", "cap", "auto", "vap", "cvap"}, name)
+	return slices.Contains([]string{"essp", "async", "cap", "auto", "vap", "cvap", "managed"}, name)
 }

@@ -125,8 +125,12 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 	t.sum.Grow(1)
 	p := spec.Policy
 	t.current.Store(&p)
-	if t.rule, t.hold = spec.Filter.rule(p); t.slack < unbounded {
+	if t.rule, t.hold = spec.Filter.rule(p, t.plain); t.slack < unbounded {
 		t.slack -= t.hold
+	}
+	if t.rule.Order != filter.Unordered {
+		t.rule.Seed = s.cfg.Seed ^ uint64(s.rank)<<32
+		s.budget.tables.Add(1)
 	}
 	for o := range s.size {
 		if o != s.rank {

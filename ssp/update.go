@@ -174,7 +174,11 @@ func (v *View[T]) seal(clock Clock, all bool) int {
 	if v.t.rule == (filter.Rule{}) {
 		e = v.log.Seal(int64(end))
 	} else {
-		e = v.log.SealSome(int64(end), all)
+		if v.t.rule.Order != filter.Unordered {
+			e = v.sealAllowed(int64(end), all)
+		} else {
+			e = v.log.SealSome(int64(end), all)
+		}
 	}
 	if e == nil {
 		return 0

@@ -68,6 +68,7 @@ func (t *Table[T]) View(w *Worker) *View[T] {
 	}
 	if t.rule != (filter.Rule{}) {
 		v.log.Filter(t.rule, func(row int64) bool { return t.owner(row) != t.s.rank })
+		v.weighs()
 	}
 	v.quick = t.spec.Width
 	if t.spec.Sparse || t.s.cfg.Access != nil {

@@ -61,7 +61,7 @@ func newTrainer(ctx context.Context, job *apps.Job, cfg *config, bag *apps.Bag, 
 		t.local = append(t.local, newSampler(t.prior))
 	}
 	var err error
-	if t.store, err = ssp.Open(ctx, job.Comm, ssp.Config{Workers: job.Workers, Policy: job.Policy, Filter: job.Filter, Seed: job.Seed}); err != nil {
+	if t.store, err = ssp.Open(ctx, job.Comm, ssp.Config{Workers: job.Workers, Policy: job.Policy, Filter: job.Filter, Bandwidth: job.Bandwidth, Seed: job.Seed}); err != nil {
 		return nil, err
 	}
 	t.words, err = ssp.CreateTable(ctx, t.store, ssp.TableSpec[int32]{Name: "words", Rows: int64(bag.Words), Width: cfg.topics})

@@ -53,7 +53,7 @@ type local struct {
 }
 
 func newTrainer(ctx context.Context, job *apps.Job, cfg *config, d *dataset, p *plan, shards []shard) (*trainer, error) {
-	store, err := ssp.Open(ctx, job.Comm, ssp.Config{Workers: job.Workers, Policy: job.Policy, Filter: job.Filter, Seed: job.Seed})
+	store, err := ssp.Open(ctx, job.Comm, ssp.Config{Workers: job.Workers, Policy: job.Policy, Filter: job.Filter, Bandwidth: job.Bandwidth, Seed: job.Seed})
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func newDescent(b *bench) *descent {
 func curvature(i int) float64 { return 1 / float64(1+i) }
 
 func (d *descent) run(ctx context.Context) error {
-	store, err := ssp.Open(ctx, d.job.Comm, ssp.Config{Workers: d.job.Workers, Policy: d.job.Policy, Seed: d.job.Seed})
+	store, err := ssp.Open(ctx, d.job.Comm, ssp.Config{Workers: d.job.Workers, Policy: d.job.Policy, Filter: d.job.Filter, Bandwidth: d.job.Bandwidth, Seed: d.job.Seed})
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 
 // open opens the store and the table.
 func (b *bench) open(ctx context.Context) error {
-	cfg := ssp.Config{Workers: b.job.Workers, Policy: b.job.Policy, Filter: b.job.Filter, Seed: b.job.Seed, Prefetch: b.cfg.mode}
+	cfg := ssp.Config{Workers: b.job.Workers, Policy: b.job.Policy, Filter: b.job.Filter, Bandwidth: b.job.Bandwidth, Seed: b.job.Seed, Prefetch: b.cfg.mode}
 	if b.cfg.check {
 		bound := int64(unbounded)
 		if s, ok := b.rule.Staleness(); ok && !b.rule.Frees() {

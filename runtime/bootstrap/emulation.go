@@ -125,7 +125,7 @@ func parseClause(text string) (c Clause, err error) {
 		}
 		switch key {
 		case "rate":
-			c.Rate, err = parseRate(value)
+			c.Rate, err = ParseRate(value)
 		case "delay":
 			c.Delay, err = parseNetworkDelay(value)
 		case "jitter":
@@ -223,7 +223,9 @@ func (s Emulation) Link(a, b int) Link {
 // direction, 0 when that is not limited.
 func (s Emulation) RateOf(a, b int) float64 { return s.Link(a, b).Rate }
 
-func parseRate(text string) (float64, error) {
+// ParseRate reads a rate in bits a second: a number with bit, kbit, mbit or gbit
+// (powers of 1000), from 1bit to 1000gbit.
+func ParseRate(text string) (float64, error) {
 	units := []struct {
 		name  string
 		scale float64

@@ -26,10 +26,12 @@ type Rule struct {
 	Bits      codec.Bits // of float values
 	Hold      int64      // clocks that updates wait at most; Never: until they are flushed
 	Strict    bool       // Hold bounds what rounding leaves over, too
+	Order     Order      // rows leave by it as a budget of bytes allows, see Spend; instead of Threshold and Top
+	Seed      uint64     // of Random
 }
 
 // Withholds reports whether whole rows may wait.
-func (r Rule) Withholds() bool { return (r.Threshold > 0 || r.Top > 0) && r.Hold > 0 }
+func (r Rule) Withholds() bool { return (r.Threshold > 0 || r.Top > 0 || r.Order > 0) && r.Hold > 0 }
 
 // Due reports whether updates, the oldest with a timestamp, leave with those of
 // a clock.
@@ -51,10 +53,11 @@ func (r Rule) Rest(since int64) int64 {
 // Candidate is a row that may leave.
 type Candidate struct {
 	Row   int64
-	Max   float64 // the largest magnitude of its elements
+	Max   float64 // the largest magnitude of its elements, or its importance
 	Since int64   // the timestamp of its oldest update
 	At    int32   // the caller's
 	Kept  bool    // it has no update of the clock that ends
+	Bytes int32   // that it takes, with a budget
 	Leave bool    // the decision
 }
 

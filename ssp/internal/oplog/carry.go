@@ -30,6 +30,12 @@ type carry[T codec.Elem] struct {
 	cands []filter.Candidate
 	order []int32
 	stats Filtered
+
+	// With a budget.
+	weigh func(d *slab.Rows[T], at int, slot int32) float64 // nil: the largest magnitude
+	allow int64
+	queue filter.Queue
+	spent Spent
 }
 
 // Filtered counts what a filter has done to rows of other ranks.
@@ -39,11 +45,29 @@ type Filtered struct {
 	After  int64 // and take
 }
 
+// Spent is what the last clock took of a budget.
+type Spent struct {
+	Bytes int64 // about what leaves
+	May   int64 // of it, what could have waited
+	Short bool  // rows wait for want of bytes
+}
+
 // Filter makes the log keep back what the rule lets wait; far tells rows whose
 // updates travel. It is called before the first update.
 func (l *Log[T]) Filter(rule filter.Rule, far func(row int64) bool) {
 	l.carry = &carry[T]{rule: rule, far: far, delta: slab.NewRows[T](l.width, l.sparse)}
 }
+
+// Weigh says how important a delta of a row is, which the view keeps at slot.
+func (l *Log[T]) Weigh(weigh func(d *slab.Rows[T], at int, slot int32) float64) {
+	l.carry.weigh = weigh
+}
+
+// Allow says how many bytes the next SealSome may let leave, beside what is due.
+func (l *Log[T]) Allow(bytes int64) { l.carry.allow = bytes }
+
+// Spent returns what the last SealSome that kept rows back took.
+func (l *Log[T]) Spent() Spent { return l.carry.spent }
 
 // Held returns the number of rows that are kept back, whole or in part.
 func (l *Log[T]) Held() int {
@@ -120,10 +144,18 @@ func (l *Log[T]) SealSome(clock int64, all bool) *Entry[T] {
 		}
 		if c.rule.Withholds() {
 			for i := range touched {
-				c.cands[i].Max = e.Delta.Max(i)
+				if c.weigh != nil {
+					c.cands[i].Max = c.weigh(&e.Delta, i, e.slots[i])
+				} else {
+					c.cands[i].Max = e.Delta.Max(i)
+				}
 			}
 		}
-		c.order = c.rule.Pick(c.cands, clock, c.order)
+		if c.rule.Order == filter.Unordered {
+			c.order = c.rule.Pick(c.cands, clock, c.order)
+		} else {
+			c.spend(e, touched, clock)
+		}
 	}
 	// Those that were kept back and leave without a new update.
 	for _, x := range c.cands[touched:] {
@@ -175,6 +207,22 @@ func (l *Log[T]) SealSome(clock int64, all bool) *Entry[T] {
 		return nil
 	}
 	return l.close(clock)
+}
+
+// spend lets leave what the budget allows.
+func (c *carry[T]) spend(e *Entry[T], touched int, clock int64) {
+	for i := range c.cands {
+		x := &c.cands[i]
+		switch {
+		case !c.far(x.Row):
+		case i < touched:
+			x.Bytes = int32(e.Delta.Travel(int(x.At), c.rule.Bits))
+		default:
+			x.Bytes = int32(c.delta.Travel(int(x.At), c.rule.Bits))
+		}
+	}
+	must, may, short := c.rule.Spend(c.cands, clock, c.allow, &c.queue)
+	c.spent = Spent{must + may, may, short}
 }
 
 // keep moves a row of the open entry to the carry.

@@ -46,6 +46,7 @@ func (x *simRank) by(row, clock int64) int64 {
 // simRules are filters of the simulation; the first is none.
 var simRules = []filter.Rule{
 	{}, {Threshold: 3, Hold: 1}, {Threshold: 5, Hold: 2}, {Top: 2, Hold: 2}, {Top: 0.3, Threshold: 2, Hold: 3},
+	{Order: filter.Magnitude, Hold: 1}, {Order: filter.FIFO, Hold: 2}, {Order: filter.Random, Hold: 2, Seed: 5},
 }
 
 type world struct {
@@ -124,6 +125,7 @@ func (w *world) tick(r int) {
 	}
 	var e *oplog.Entry[int64]
 	if w.hold > 0 {
+		x.log.Allow(w.rng.Int64N(400) - 100) // a row takes up to 65 bytes; no matter under other rules
 		e = x.log.SealSome(x.clock, x.clock == w.clocks-1)
 	} else {
 		e = x.log.Seal(x.clock)
