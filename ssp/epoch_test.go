@@ -29,19 +29,21 @@ func TestSyncOutdatesCopies(t *testing.T) {
 					if err != nil {
 						return err
 					}
+					held := keeps(p)
 					for round := range int64(rounds) {
 						err := s.Work(ctx, func(ctx context.Context, w *ssp.Worker) error {
 							v, x := table.View(w), []int64{0}
 							for k := range int64(clocks + 1) {
 								for row := range int64(rows) {
 									// Copies of the newest age, whatever the policy.
-									if _, err := v.GetWithin(ctx, row, x, 0); err != nil {
+									if _, err := v.GetWithin(ctx, row, x, held); err != nil {
 										return err
 									}
 									done := int64(n) * (round*(clocks+1) + k)
 									if block := int64(p.Block()); block > 1 { // the others' updates of the running block are not out
 										done -= int64(n-1) * min(k, int64(w.Now())%block)
 									}
+									done -= int64(n-1) * min(k, int64(held))
 									if k == 0 && x[0] < done || k > 0 && x[0] < done-int64(n)+1 {
 										return errors.Errorf("round %d, clock %d: row %d is %d", round, k, row, x[0])
 									}

@@ -119,7 +119,7 @@ func (s *Store) flush(ctx context.Context) error {
 		}
 		s.sent = next
 		if s.budget.tables.Load() > 0 {
-			s.budget.left(last)
+			s.budget.left(s, last)
 		}
 	}
 }

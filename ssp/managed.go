@@ -113,7 +113,16 @@ type budget struct {
 	limit    *rate.Limiter
 	charged  int64 // bytes of the links
 	promised []promise
+
+	// What a promised byte costs in the end: less where rows encode well, more for
+	// the pushes that updates cause, of which each rank sends about as many as all
+	// others cause it to.
+	cost, est float64 // sums of both that fade
+	last      int64   // charged, when cost was added to
 }
+
+// fade is the weight of what was before, from clock to clock.
+const fade = 0.95
 
 // promise is about the bytes of updates that are to leave with a clock.
 type promise struct{ clock, bytes int64 }
@@ -139,14 +148,14 @@ func (b *budget) allowed(s *Store) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.charge(s, now)
-	n := b.limit.Allowed(now)
+	n := float64(b.limit.Allowed(now))
+	if b.est > 0 && b.cost > 0 {
+		n *= b.est / b.cost
+	}
 	for _, p := range b.promised {
-		n -= p.bytes
+		n -= float64(p.bytes)
 	}
-	if n <= 0 {
-		return n
-	}
-	return n / int64(s.cfg.Workers) / int64(max(1, b.tables.Load()))
+	return int64(max(0, min(n, 1<<50))) / int64(s.cfg.Workers) / int64(max(1, b.tables.Load()))
 }
 
 // promise notes what was decided.
@@ -163,15 +172,20 @@ func (b *budget) promise(clock int64, spent oplog.Spent) {
 }
 
 // left says that all updates up to a clock have left: the links count them now.
-func (b *budget) left(clock int64) {
+func (b *budget) left(s *Store, clock int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.charge(s, s.now(time.Now()))
+	b.cost, b.est = fade*b.cost+float64(b.charged-b.last), fade*b.est
+	b.last = b.charged
 	n := 0
 	for _, p := range b.promised {
 		if p.clock > clock {
 			b.promised[n] = p
 			n++
+			continue
 		}
+		b.est += float64(p.bytes)
 	}
 	b.promised = b.promised[:n]
 }

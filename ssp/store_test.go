@@ -155,3 +155,11 @@ func pushes(p ssp.Policy) bool {
 	name, _, _ := strings.Cut(p.String(), ":")
 	return slices.Contains([]string{"essp", "async", "cap", "auto", "vap", "cvap", "managed"}, name)
 }
+
+// keeps is how many clocks updates may wait under the policy, without a filter.
+func keeps(p ssp.Policy) ssp.Clock {
+	if s, _ := p.Staleness(); strings.HasPrefix(p.String(), "managed") {
+		return (s + 1) / 2
+	}
+	return 0
+}

@@ -84,7 +84,7 @@ func TestGetWithin(t *testing.T) {
 					v, x, self := table.View(w), make([]int64, 6), c.Rank()*2+w.Index()
 					for clock := range ssp.Clock(20) {
 						for row := range int64(5) {
-							slack := (ssp.Clock(row) + clock*3 + ssp.Clock(self)) % 7
+							slack := max(keeps(p), (ssp.Clock(row)+clock*3+ssp.Clock(self))%7)
 							age, err := v.GetWithin(ctx, row, x, slack)
 							if err != nil {
 								return err
@@ -108,7 +108,7 @@ func TestGetWithin(t *testing.T) {
 									return err
 								}
 								y[self] += 5
-								if _, err := v.GetWithin(ctx, row, x, 0); err != nil {
+								if _, err := v.GetWithin(ctx, row, x, keeps(p)); err != nil {
 									return err
 								}
 								if y[self] != int64(clock)+6 || !slices.Equal(x, y) {

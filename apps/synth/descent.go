@@ -20,6 +20,15 @@ type descent struct {
 	*bench
 	table *ssp.Table[float32]
 	truth []float64
+	begin time.Time
+	met   *reached // the target, by worker 0 of rank 0; nil: not yet
+}
+
+// reached is when a loss was read that is as good as the target.
+type reached struct {
+	clock int64
+	bytes int64 // that the rank had sent for the store
+	since time.Duration
 }
 
 // batch is the number of samples of a gradient.
@@ -54,6 +63,7 @@ func (d *descent) run(ctx context.Context) error {
 	}
 	d.job.Plan(d.cfg.clocks)
 	begin := time.Now()
+	d.begin = begin
 	if err := store.Work(ctx, d.work); err != nil {
 		return err
 	}
@@ -84,6 +94,11 @@ func (d *descent) run(ctx context.Context) error {
 	result.Add("update", d.cfg.rule)
 	result.Add("start_loss", first)
 	result.Add("loss", d.loss(weights))
+	if d.met != nil {
+		result.Add("target_clock", d.met.clock)
+		result.Add("target_bytes", d.met.bytes)
+		result.Add("target_seconds", d.met.since.Seconds())
+	}
 	result.Add("seed", d.job.Seed)
 	return d.job.Finish(result)
 }
@@ -101,6 +116,24 @@ func (d *descent) loss(weights []float64) float64 {
 	return sum
 }
 
+// meet looks whether weights that were read are as good as the target.
+func (d *descent) meet(clock int64, x []float32) {
+	target := d.job.Target // NaN: none
+	if !(target >= 0) {
+		return
+	}
+	loss, start := 0.0, 0.0
+	for i, v := range x {
+		e := float64(v) - d.truth[i]
+		loss += curvature(i) * e * e / 2
+		start += curvature(i) * d.truth[i] * d.truth[i] / 2
+	}
+	if loss <= target*start {
+		b := d.store.Stats().Bytes
+		d.met = &reached{clock, b["update"] + b["fetch"] + b["push"] + b["control"], time.Since(d.begin)}
+	}
+}
+
 // work is the body of a worker: all rows, a gradient, a clock.
 func (d *descent) work(ctx context.Context, w *ssp.Worker) error {
 	self := d.job.Comm.Rank()*d.job.Workers + w.Index()
@@ -111,9 +144,16 @@ func (d *descent) work(ctx context.Context, w *ssp.Worker) error {
 	}
 	n := len(d.truth)
 	x, sample, sum, g := make([]float32, n), make([]float64, n), make([]float64, n), make([]float32, n)
+	scale := 1.0
+	if d.cfg.rule == ssp.Add() {
+		scale = -d.cfg.step
+	}
 	for clock := range d.cfg.clocks {
 		if err := view.GetMany(ctx, rows, x); err != nil {
 			return err
+		}
+		if self == 0 && d.met == nil {
+			d.meet(clock, x)
 		}
 		clear(sum)
 		for range batch {
@@ -127,7 +167,7 @@ func (d *descent) work(ctx context.Context, w *ssp.Worker) error {
 			}
 		}
 		for i, v := range sum {
-			g[i] = float32(v)
+			g[i] = float32(scale * v)
 		}
 		if err := d.sleep(ctx, self, clock); err != nil {
 			return err

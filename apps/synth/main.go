@@ -35,7 +35,8 @@ type config struct {
 	load    string
 	update  string
 	rule    ssp.Update // of update
-	ahead   string     // text of mode
+	step    float64
+	ahead   string // text of mode
 	mode    ssp.Prefetch
 
 	descend   float64 // negative: count instead
@@ -65,7 +66,9 @@ among the ranks of one host). At the end the sums are tested exactly. A violatio
 With -load descent the workers learn instead: linear regression on random samples of -rows × -width coordinates,
 the variance of the k-th being 1/k. In each clock a worker reads all rows, computes the gradient of 8 samples,
 sleeps, and sends the gradient to a table with the rule -update. The result has the expected loss of the weights at
-the start and at the end, which is exact; 1e+300 stands for one that is larger or no number.
+the start and at the end, which is exact; 1e+300 stands for one that is larger or no number. With -target X it also
+says at which clock rank 0 had a loss of at most X times that at the start in what it read, and what it had sent
+by then.
 
 With -descend the workers minimise |w|^2/2, w being a table of -rows rows of floats, from -first to 1.2 or until
 -duration, by gradients to which noise is added. The result says whether and after how many
@@ -88,6 +91,7 @@ seconds (descent) the first worker saw that.`,
 			&cli.BoolFlag{Name: "check", Usage: "test every read and the sums", Destination: &cfg.check},
 			&cli.StringFlag{Name: "load", Value: loadCount, Usage: "what workers do: " + loadCount + " or " + loadDescent, Destination: &cfg.load},
 			&cli.StringFlag{Name: "update", Usage: "update rule of -load " + loadDescent + ", such as adagrad:0.1 or sgd:0.1,sqrt", DefaultText: defaultUpdate, Destination: &cfg.update},
+			&cli.Float64Flag{Name: "step", Value: 0.01, Usage: "with -update add, workers add -`X` times the gradient", Destination: &cfg.step},
 			&cli.BoolFlag{Name: "barrier", Usage: "wait for all ranks after each clock", Destination: &cfg.barrier},
 			&cli.Float64Flag{Name: "descend", Value: -1, Usage: "instead of counting, descend with gradients that have a variance of `V`", DefaultText: "none", Destination: &cfg.descend},
 			&cli.Float64Flag{Name: "first", Value: 150, Usage: "with -descend: the loss `X` at the begin", Destination: &cfg.first},
@@ -96,7 +100,7 @@ seconds (descent) the first worker saw that.`,
 			&cli.IntFlag{Name: "slow", Usage: "with -descend: the first `N` ranks sleep ten times as long", Destination: &cfg.slow},
 			&cli.DurationFlag{Name: "slow-after", Usage: "with -slow: not before `D`", Destination: &cfg.slowAfter},
 		},
-		Without: []string{"data", "epochs", "clocks-per-epoch", "target", "out"},
+		Without: []string{"data", "epochs", "clocks-per-epoch", "out"},
 		Check:   cfg.verify,
 		Run:     cfg.run,
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
 // setup is one run of synth.
@@ -24,6 +27,8 @@ type setup struct {
 	launch []string      // flags of sspurn
 	synth  []string      // flags of synth
 	takes  time.Duration // about how long it runs, for the display
+
+	observe func(*telemetry.Run, result) // adds to the result what the record says; nil: nothing
 }
 
 // result is synth's result line.
@@ -57,6 +62,15 @@ func (l *lab) begin(what string, takes time.Duration) {
 // run starts a setup and waits for its result.
 func (l *lab) run(ctx context.Context, experiment string, s setup) (result, error) {
 	args := append([]string{"-n", strconv.Itoa(cmp.Or(s.ranks, 8)), "-progress", "off"}, s.launch...)
+	dir := ""
+	if s.observe != nil {
+		var err error
+		if dir, err = os.MkdirTemp("", "sspurn-experiment-"); err != nil {
+			return nil, errors.Wrap(err, experiment)
+		}
+		defer os.RemoveAll(dir)
+		args = append(args, "-run-dir", filepath.Join(dir, "run"))
+	}
 	args = append(append(args, filepath.Join(l.bin, "synth"), "-json"), s.synth...)
 	l.begin(fmt.Sprintf("%s, %s: sspurn %s", experiment, s.name, strings.Join(args, " ")), s.takes)
 	// An experiment that hangs is a failure too.
@@ -74,7 +88,16 @@ func (l *lab) run(ctx context.Context, experiment string, s setup) (result, erro
 		}
 		return nil, errors.Errorf("%s, %s: %v\n%s", experiment, s.name, err, strings.TrimSpace(log.String()))
 	}
-	return parse(out.String())
+	r, err := parse(out.String())
+	if err != nil || s.observe == nil {
+		return r, err
+	}
+	record, err := telemetry.ReadRun(filepath.Join(dir, "run"))
+	if err != nil {
+		return nil, errors.WithMessagef(err, "%s, %s", experiment, s.name)
+	}
+	s.observe(record, r)
+	return r, nil
 }
 
 // parse finds synth's result, the last line of its output, which the launcher

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"math"
+	"time"
+
+	"github.com/sspurn/sspurn/runtime/bootstrap"
+	"github.com/sspurn/sspurn/runtime/telemetry"
+)
+
+// bandwidth is the cap of the managed experiments.
+const bandwidth = "10mbit"
+
+// capped: a rank sends what the cap says, in all windows of five seconds, and no
+// read is beyond the bound (Wei et al., Managed communication and consistency for
+// fast data-parallel iterative analytics, SoCC 2015). All rows are written in each
+// clock: two to three times what the cap lets through, of which a sixth must leave.
+func capped() experiment {
+	const run = "managed:10"
+	return experiment{
+		name: "managed-rate",
+		runs: []setup{{
+			name:    run,
+			synth:   []string{"-check", "-rows", "1300", "-compute", "50ms", "-jitter", "0.2", "-clocks", "400", "-sync", run, "-bandwidth", bandwidth},
+			takes:   30 * time.Second,
+			observe: windows,
+		}},
+		figures: []figure{
+			{what: "bytes of a rank in 5 s / cap, least", of: of("least_window", run), low: 0.95, high: 1.05, expected: "1 ± 0.05"},
+			{what: "bytes of a rank in 5 s / cap, most", of: of("most_window", run), low: 0.95, high: 1.05, expected: "1 ± 0.05"},
+			{what: "violations", of: of("violations", run), low: 0, high: 0, expected: "0"},
+		},
+	}
+}
+
+// priority: with as many bytes, what matters most gets a loss down earlier than
+// what comes by chance.
+func priority() experiment {
+	run := func(policy string) setup {
+		return setup{
+			name: policy,
+			synth: []string{"-load", "descent", "-update", "add", "-step", "0.005", "-rows", "256", "-width", "16", "-compute", "50ms", "-jitter", "0.2",
+				"-clocks", "300", "-target", "0.1", "-sync", policy, "-bandwidth", bandwidth},
+			takes: 25 * time.Second,
+		}
+	}
+	const first, chance = "managed:10", "managed:10,random"
+	return experiment{
+		name: "managed-priority",
+		runs: []setup{run(first), run(chance)},
+		figures: []figure{
+			{what: "bytes of a rank until the target, relmag / random", of: ratio("target_bytes", first, chance), low: 0, high: 0.9, expected: "at most 0.9"},
+		},
+	}
+}
+
+// windows adds to the result the least and the most that a rank has sent for the
+// store in five seconds, relative to the cap, after the first two seconds of its
+// clocks and before the last.
+func windows(run *telemetry.Run, r result) {
+	const length, step, skip = 5.0, 0.25, 2.0
+	bits, err := bootstrap.ParseRate(bandwidth)
+	if err != nil {
+		panic(err)
+	}
+	least, most := math.Inf(1), math.Inf(-1)
+	for _, events := range run.Events {
+		var at, sent []float64
+		begin, end := math.Inf(1), math.Inf(-1)
+		for _, e := range events {
+			switch e.Kind {
+			case "bytes":
+				at = append(at, e.Time)
+				sent = append(sent, float64(e.Bytes["update"]+e.Bytes["fetch"]+e.Bytes["push"]+e.Bytes["control"]))
+			case "clock":
+				begin, end = min(begin, e.Time), max(end, e.Time)
+			}
+		}
+		for t := begin + skip; t+length <= end-1; t += step {
+			x := (between(at, sent, t+length) - between(at, sent, t)) / length / (bits / 8)
+			least, most = min(least, x), max(most, x)
+		}
+	}
+	r["least_window"], r["most_window"] = least, most
+}
+
+// between is the value at t of a line through points, of which at increases.
+func between(at, value []float64, t float64) float64 {
+	for i := 1; i < len(at); i++ {
+		if t <= at[i] && at[i] > at[i-1] {
+			share := max(0, t-at[i-1]) / (at[i] - at[i-1])
+			return value[i-1] + share*(value[i]-value[i-1])
+		}
+	}
+	return math.NaN()
+}
