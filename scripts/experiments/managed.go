@@ -23,7 +23,7 @@ func capped() experiment {
 		name: "managed-rate",
 		runs: []setup{{
 			name:    run,
-			synth:   []string{"-load", "descent", "-update", "add", "-step", "0.005", "-rows", "1024", "-width", "16", "-compute", "30ms", "-jitter", "0.2", "-clocks", "400", "-sync", "managed:10", "-bandwidth", bandwidth},
+			synth:   []string{"-load", "descent", "-update", "add", "-step", "0.005", "-rows", "704", "-width", "16", "-compute", "30ms", "-jitter", "0.2", "-clocks", "400", "-sync", "managed:10", "-bandwidth", bandwidth},
 			takes:   20 * time.Second,
 			observe: windows,
 		}, {
@@ -45,12 +45,12 @@ func priority() experiment {
 	run := func(policy string) setup {
 		return setup{
 			name: policy,
-			synth: []string{"-load", "descent", "-update", "add", "-step", "0.01", "-rows", "256", "-width", "16", "-compute", "30ms", "-jitter", "0.2",
-				"-clocks", "300", "-target", "0.65", "-sync", policy, "-bandwidth", "3mbit"},
+			synth: []string{"-load", "descent", "-update", "add", "-step", "0.005", "-rows", "256", "-width", "16", "-compute", "30ms", "-jitter", "0.2",
+				"-clocks", "300", "-target", "0.7", "-sync", policy, "-bandwidth", "5.5mbit"},
 			takes: 15 * time.Second,
 		}
 	}
-	const first, chance = "managed:10", "managed:10,random"
+	const first, chance = "managed:20", "managed:20,random"
 	return experiment{
 		name: "managed-priority",
 		runs: []setup{run(first), run(chance)},

@@ -17,6 +17,7 @@ const (
 	interval = 50e6  // of decisions
 	pause    = 200e6 // between two decreases: the effect of one is to be seen
 	late     = 50e6  // that a message may be in queues
+	longest  = 100e6 // that the way there and back takes: more is a queue
 	depth    = 1.0   // seconds of the rate that the bucket holds
 
 	first    = 1 << 20 // bytes a second to begin with, without a cap
@@ -29,12 +30,13 @@ const (
 
 // Limiter is the bucket. Its rate is that of one sender with all its links.
 type Limiter struct {
-	cap    float64 // bytes a second; +Inf: none
-	rate   float64
-	step   float64 // of an increase; 0: double, there was no decrease yet
-	tokens float64 // negative: what had to be sent was more
-	at     int64   // of tokens
-	short  bool    // bytes have waited for the rate since the last decision
+	cap     float64 // bytes a second; +Inf: none
+	rate    float64
+	step    float64 // of an increase; 0: double, there was no decrease yet
+	tokens  float64 // negative: what had to be sent was more
+	at      int64   // of tokens
+	limited bool    // short, when the last interval ended
+	short   bool    // bytes have waited for the rate since the last decision
 
 	base    float64 // least time of a message: the way there and back
 	acked   float64 // bytes taken since begun
@@ -42,11 +44,12 @@ type Limiter struct {
 	goodput float64 // bytes a second, mean of some intervals
 	cut     int64   // time of the last decrease
 	bad     bool    // a message was late since the last decision
+	drains  bool    // or one that had left before the last decrease
 }
 
 // New returns an empty bucket at a time. bits a second are its cap; 0: none.
 func New(bits float64, now int64) *Limiter {
-	l := &Limiter{cap: math.Inf(1), rate: first, at: now, begun: now, cut: now - pause, base: math.Inf(1)}
+	l := &Limiter{cap: math.Inf(1), rate: first, at: now, begun: now, cut: now - pause, base: longest}
 	if bits > 0 {
 		l.cap = bits / 8
 		l.rate = l.cap // the promise of whoever set it, until messages are late
@@ -81,7 +84,10 @@ func (l *Limiter) Took(now, bytes, took int64) {
 	l.acked += float64(bytes)
 	l.base = min(l.base, float64(took))
 	if float64(took) > 2*l.base+2*float64(bytes)/l.rate*second+late {
-		l.bad = true
+		// What was sent before the last decrease waits in the queue that was its
+		// reason: that has to drain, and says nothing of the new rate.
+		l.drains = true
+		l.bad = l.bad || now-took >= l.cut
 		l.decide(now)
 	}
 }
@@ -105,18 +111,25 @@ func (l *Limiter) decide(now int64) {
 		const share = 0.25
 		l.goodput += share * (l.acked/float64(d)*second - l.goodput)
 		l.acked, l.begun = 0, now
-		if l.short && !l.bad {
+		// A sender that used its rate and was not heard of to that extent has
+		// filled a queue: more would not tell anything.
+		if l.short && !l.drains && l.goodput >= l.rate/2 {
 			step := l.step
 			if step == 0 {
 				step = l.rate
 			}
 			l.rate = min(l.rate+step, l.cap, most)
 		}
-		l.short = false
+		l.limited = l.short
+		l.short, l.drains = false, false
 	}
 	if l.bad && now-l.cut >= pause {
-		// What was taken is what the network can do, but the sender may have had little.
-		l.rate = max(floor, decrease*max(min(l.goodput, l.rate), l.rate/2))
+		// What was taken is what the network can do, unless the sender had little.
+		taken := min(l.goodput, l.rate)
+		if !l.limited && !l.short {
+			taken = max(taken, l.rate/2)
+		}
+		l.rate = max(floor, decrease*taken)
 		l.step = l.rate / steps
 		l.cut = now
 		l.short = false
