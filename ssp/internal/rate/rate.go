@@ -20,7 +20,7 @@ const (
 	longest  = 100e6 // that the way there and back takes: more is a queue
 	depth    = 1.0   // seconds of the rate that the bucket holds
 
-	first    = 1 << 20 // bytes a second to begin with, without a cap
+	first    = 64 << 10 // bytes a second to begin with, without a cap
 	floor    = 16 << 10
 	least    = 64 << 10 // bytes that the bucket holds at least
 	most     = 1 << 37  // bytes a second: beyond that nobody measures
@@ -44,7 +44,7 @@ type Limiter struct {
 	goodput float64 // bytes a second, mean of some intervals
 	cut     int64   // time of the last decrease
 	bad     bool    // a message was late since the last decision
-	drains  bool    // or one that had left before the last decrease
+	drains  bool    // the last message was late: there is a queue
 }
 
 // New returns an empty bucket at a time. bits a second are its cap; 0: none.
@@ -89,6 +89,8 @@ func (l *Limiter) Took(now, bytes, took int64) {
 		l.drains = true
 		l.bad = l.bad || now-took >= l.cut
 		l.decide(now)
+	} else {
+		l.drains = false
 	}
 }
 
@@ -121,7 +123,7 @@ func (l *Limiter) decide(now int64) {
 			l.rate = min(l.rate+step, l.cap, most)
 		}
 		l.limited = l.short
-		l.short, l.drains = false, false
+		l.short = false
 	}
 	if l.bad && now-l.cut >= pause {
 		// What was taken is what the network can do, unless the sender had little.
@@ -130,7 +132,7 @@ func (l *Limiter) decide(now int64) {
 			taken = max(taken, l.rate/2)
 		}
 		l.rate = max(floor, decrease*taken)
-		l.step = l.rate / steps
+		l.step = max(l.rate/steps, l.step/2) // one that came too low finds back
 		l.cut = now
 		l.short = false
 	}
