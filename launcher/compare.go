@@ -256,9 +256,9 @@ func (c *Comparison) run(ctx context.Context, t *Trial, std Streams, show *compa
 		job.Args = append(job.Args, strings.ReplaceAll(a, dirMark, dir))
 	}
 	job.Template, job.Shuffle = c.Job.Args, c.Shuffle
-	job.RunDir, job.OutputDir = t.Dir, filepath.Join(t.Dir, "output")
+	job.RunDir, job.OutputDir, job.OutputSpare = t.Dir, filepath.Join(t.Dir, "output"), true // nobody asked for it
 	if c.Job.OutputDir != "" {
-		job.OutputDir = filepath.Join(c.Job.OutputDir, filepath.Base(t.Dir))
+		job.OutputDir, job.OutputSpare = filepath.Join(c.Job.OutputDir, filepath.Base(t.Dir)), false
 	}
 	if job.Trace != "" { // one for each run
 		if err := os.MkdirAll(t.Dir, 0o777); err != nil {

@@ -79,9 +79,11 @@ type Job struct {
 
 	Tag       Switch // the rank before each line of output
 	Timestamp bool   // the time before each line of output
-	OutputDir string // directory for the output, a file for each rank and stream, instead of showing it
-	Progress  Switch // a live line on the terminal
-	Verbose   bool   // say what the launcher does
+	// OutputSpare: what can not be written to OutputDir costs the output, not the job.
+	OutputSpare bool
+	OutputDir   string // directory for the output, a file for each rank and stream, instead of showing it
+	Progress    Switch // a live line on the terminal
+	Verbose     bool   // say what the launcher does
 
 	Self []string // command that runs this program as "sspurn"; the first is the program's path
 }

@@ -200,7 +200,11 @@ func newPrinter(job *Job, ranks int, std Streams) (*printer, error) {
 			return nil, errors.Wrap(err, "output directory")
 		}
 		f := format{timestamp: job.Timestamp, now: time.Now}
-		s := newSink(&fileWriter{dir: job.OutputDir, format: f, diag: std.Stderr, files: make(map[source]*outputFile)}, false, term, gone)
+		var to display = &fileWriter{dir: job.OutputDir, format: f, diag: std.Stderr, files: make(map[source]*outputFile)}
+		if job.OutputSpare {
+			to = &sparing{display: to, dir: job.OutputDir}
+		}
+		s := newSink(to, false, term, gone)
 		p.sinks = [2]*sink{s, s}
 		return p, nil
 	}
