@@ -311,17 +311,28 @@ func (r *Report) Verdict() string {
 	if len(r.Settings) < 2 {
 		return ""
 	}
-	decisive := func(s *Setting) Spread { return s.spread((*Run).Seconds) }
+	decisive := func(s *Setting) Spread { return s.outcome((*Run).Seconds) }
 	if r.Reached {
 		decisive = func(s *Setting) Spread {
-			return s.spread(func(run *Run) float64 { return orNever(run.TimeTo(r.Target)) })
+			return s.outcome(func(run *Run) float64 { return orNever(run.TimeTo(r.Target)) })
 		}
 	}
-	best, bestSpread := 0, decisive(r.Settings[0])
+	base, best, ended := -1, 0, 0
+	var bestSpread Spread
 	for i, s := range r.Settings {
-		if d := decisive(s); d.Median < bestSpread.Median {
+		if !s.whole {
+			continue
+		}
+		ended++
+		d := decisive(s)
+		if base < 0 {
+			base, best, bestSpread = i, i, d
+		} else if d.Median < bestSpread.Median {
 			best, bestSpread = i, d
 		}
+	}
+	if ended < 2 {
+		return ""
 	}
 	if math.IsInf(bestSpread.Median, 0) || math.IsNaN(bestSpread.Median) {
 		if r.Reached {
@@ -334,17 +345,17 @@ func (r *Report) Verdict() string {
 		what = fmt.Sprintf("reached %s %s first", r.metricName(), significant(r.Target, 5))
 	}
 	text := fmt.Sprintf("%s %s: after %s s", r.Settings[best].Name, what, significant(bestSpread.Median, 3))
-	if best > 0 {
-		first := decisive(r.Settings[0])
+	if best > base {
+		first := decisive(r.Settings[base])
 		if math.IsInf(first.Median, 0) {
-			text += ", which " + r.Settings[0].Name + " never did"
+			text += ", which " + r.Settings[base].Name + " never did"
 		} else {
-			text += fmt.Sprintf(", %s × as fast as %s", significant(first.Median/bestSpread.Median, 3), r.Settings[0].Name)
+			text += fmt.Sprintf(", %s × as fast as %s", significant(first.Median/bestSpread.Median, 3), r.Settings[base].Name)
 		}
 	}
 	var near []string
 	for i, s := range r.Settings {
-		if d := decisive(s); i != best && (d.Low <= bestSpread.High || d.Median <= 1.05*bestSpread.Median) {
+		if d := decisive(s); i != best && s.whole && (d.Low <= bestSpread.High || d.Median <= 1.05*bestSpread.Median) {
 			near = append(near, s.Name)
 		}
 	}

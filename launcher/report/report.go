@@ -43,9 +43,10 @@ type Fact struct{ Name, Text string }
 
 // Setting is all runs under one setting.
 type Setting struct {
-	Name string
-	Runs []*Run // in the order of their repeats
-	good []*Run // those that numbers are taken from
+	Name  string
+	Runs  []*Run // in the order of their repeats
+	good  []*Run // those that numbers are taken from
+	whole bool   // they have ended well: others are not compared
 }
 
 // New makes the report of runs.
@@ -55,10 +56,7 @@ func New(runs []*Run, o Options) *Report {
 		r.items = "items"
 	}
 	r.Settings = settings(runs, o.Order)
-	var good []*Run
-	for _, s := range r.Settings {
-		good = append(good, s.good...)
-	}
+	good := compared(r.Settings)
 	if alike(good) {
 		r.Metric, r.Higher = good[0].Metric()
 	}
@@ -79,6 +77,22 @@ func New(runs []*Run, o Options) *Report {
 	}
 	r.draw()
 	return r
+}
+
+// compared are the runs that decide: those that have ended, or all where none
+// has.
+func compared(all []*Setting) []*Run {
+	var ended, good []*Run
+	for _, s := range all {
+		good = append(good, s.good...)
+		if s.whole {
+			ended = append(ended, s.good...)
+		}
+	}
+	if len(ended) > 0 {
+		return ended
+	}
+	return good
 }
 
 // Table returns the table of an ID, or nil.
@@ -138,13 +152,8 @@ func settings(runs []*Run, order []string) []*Setting {
 				s.good = append(s.good, run)
 			}
 		}
-		if len(s.good) == 0 { // better than nothing, and the notes say it
+		if s.whole = len(s.good) > 0; !s.whole { // better than nothing, and the notes say it
 			s.good = s.Runs
-		}
-	}
-	for _, s := range all {
-		if names[s.Name] > 1 { // the same setting of different jobs
-			s.Name += " (" + filepath.Base(filepath.Clean(s.Runs[0].Dir)) + ")"
 		}
 	}
 	place := func(s *Setting) int {
@@ -156,6 +165,12 @@ func settings(runs []*Run, order []string) []*Setting {
 	slices.SortStableFunc(all, func(a, b *Setting) int {
 		return cmp.Or(cmp.Compare(place(a), place(b)), compareSettings(a.Name, b.Name))
 	})
+	for _, s := range all {
+		if names[s.Name] > 1 { // the same setting of different jobs
+			dir := filepath.Clean(s.Runs[0].Dir)
+			s.Name += " (" + filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir)) + ")"
+		}
+	}
 	return all
 }
 
@@ -248,6 +263,15 @@ func (s *Setting) spread(of func(*Run) float64) Spread {
 		values = append(values, of(run))
 	}
 	return spread(values)
+}
+
+// outcome is spread for settings that are compared by it: NaN for one without a
+// run that has ended.
+func (s *Setting) outcome(of func(*Run) float64) Spread {
+	if !s.whole {
+		return spread([]float64{math.NaN()})
+	}
+	return s.spread(of)
 }
 
 // orNaN turns an absent value into NaN.

@@ -43,8 +43,8 @@ func (r *Report) settingsTable() *Table {
 	for i, s := range r.Settings {
 		row := []Cell{words(s.Name), count(int64(len(s.good)))}
 		if r.Reached {
-			row = append(row, spreadCell(s.spread(decisive), never(short)),
-				spreadCell(s.spread(func(run *Run) float64 { return orNever(run.ClocksTo(r.Target)) }), never(short)))
+			row = append(row, spreadCell(s.outcome(decisive), never(short)),
+				spreadCell(s.outcome(func(run *Run) float64 { return orNever(run.ClocksTo(r.Target)) }), never(short)))
 		}
 		if r.Metric != "" {
 			row = append(row, spreadCell(s.spread(func(run *Run) float64 { return orNaN(run.Final()) }), func(v float64) Cell { return number(v, 5) }))
@@ -53,7 +53,7 @@ func (r *Report) settingsTable() *Table {
 			spreadCell(s.spread((*Run).Seconds), short),
 			spreadCell(s.spread((*Run).Rate), rate),
 			spreadCell(s.spread(func(run *Run) float64 { return run.Whole().Waited() }), percent))
-		first, own := r.Settings[0].spread(decisive).Median, s.spread(decisive).Median
+		first, own := r.Settings[0].outcome(decisive).Median, s.outcome(decisive).Median
 		up := first / own
 		if i > 0 && (math.IsInf(first, 0) || math.IsInf(own, 0) || own == 0) {
 			up = math.NaN()
@@ -154,7 +154,7 @@ func (r *Report) trafficTable() *Table {
 	}
 	if limited {
 		t.Columns = append(t.Columns, Column{Key: "link_seconds", Head: "s on the link", Spread: true})
-		t.Note += " Seconds on the link are what the bytes of the busiest link take at its emulated rate: no run can be faster."
+		t.Note += " Seconds on the link are what all bytes of the job on the busiest link take at its emulated rate, loading and evaluation included."
 	}
 	filtered := false
 	for _, s := range r.Settings {

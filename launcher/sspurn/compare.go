@@ -3,6 +3,7 @@ package main
 import (
 	stderrors "errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -24,6 +25,9 @@ func compare(c *cli.Context) error {
 	}
 	if job.Record == launcher.Off {
 		return stderrors.New("compare: -record off leaves nothing to compare")
+	}
+	if x := c.Float64("target"); c.IsSet("target") && (math.IsNaN(x) || math.IsInf(x, 0)) {
+		return fmt.Errorf("-target %v: want a number", x)
 	}
 	if c.Int("repeat") < 1 {
 		return fmt.Errorf("-repeat %d: want at least 1", c.Int("repeat"))

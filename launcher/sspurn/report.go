@@ -84,9 +84,20 @@ func fileOf(name, format string) string {
 // directory of several runs those in it.
 func runDirs(dirs []string) ([]string, error) {
 	var all []string
+	seen := map[string]bool{} // a directory that is named twice counts once
+	add := func(dir string) {
+		path, err := filepath.Abs(dir)
+		if err != nil {
+			path = dir
+		}
+		if !seen[path] {
+			seen[path] = true
+			all = append(all, dir)
+		}
+	}
 	for _, dir := range dirs {
 		if _, err := os.Stat(filepath.Join(dir, telemetry.JobFile)); err == nil {
-			all = append(all, dir)
+			add(dir)
 			continue
 		}
 		inside, err := filepath.Glob(filepath.Join(quoteGlob(dir), "*", telemetry.JobFile))
@@ -97,7 +108,7 @@ func runDirs(dirs []string) ([]string, error) {
 			return nil, errors.Errorf("%s holds no record of a run (no %s)", dir, telemetry.JobFile)
 		}
 		for _, file := range inside {
-			all = append(all, filepath.Dir(file))
+			add(filepath.Dir(file))
 		}
 	}
 	return all, nil
