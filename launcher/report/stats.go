@@ -130,7 +130,10 @@ type band struct {
 // bandPoints is the number of places of a band of several curves.
 const bandPoints = 60
 
-// bands combines curves, where all of them are known. One curve is taken as it is.
+// bands combines curves. One curve is taken as it is. Curves of as many points, as
+// of a loss that was measured after each pass, go point by point. Others go from
+// where all are known to where the last ends, with the last value of those that
+// end before: as far as the tables.
 func bands(curves []series) band {
 	curves = slices.DeleteFunc(slices.Clone(curves), func(s series) bool { return len(s.x) == 0 })
 	switch len(curves) {
@@ -140,34 +143,35 @@ func bands(curves []series) band {
 		c := curves[0]
 		return band{c.x, c.y, c.y, c.y}
 	}
-	from, to := math.Inf(-1), math.Inf(1)
-	same := true
+	from, to := math.Inf(-1), math.Inf(-1)
+	pointwise := true
 	for _, c := range curves {
-		from, to = max(from, c.x[0]), min(to, c.x[len(c.x)-1])
-		same = same && slices.Equal(c.x, curves[0].x)
-	}
-	var places []float64
-	switch {
-	case same:
-		places = curves[0].x
-	case from > to:
-		return band{}
-	default:
-		for i := range bandPoints {
-			places = append(places, from+(to-from)*float64(i)/(bandPoints-1))
-		}
+		from, to = max(from, c.x[0]), max(to, c.x[len(c.x)-1])
+		pointwise = pointwise && len(c.x) == len(curves[0].x)
 	}
 	var b band
-	for _, x := range places {
+	add := func(x float64, of func(s *series) float64) {
 		values := make([]float64, len(curves))
 		for i := range curves {
-			values[i] = curves[i].at(x)
+			values[i] = of(&curves[i])
 		}
-		s := spread(values)
-		if s.N < len(curves) {
-			continue
+		if s := spread(values); s.N == len(curves) {
+			b.x, b.median, b.low, b.high = append(b.x, x), append(b.median, s.Median), append(b.low, s.Low), append(b.high, s.High)
 		}
-		b.x, b.median, b.low, b.high = append(b.x, x), append(b.median, s.Median), append(b.low, s.Low), append(b.high, s.High)
+	}
+	if pointwise {
+		for i := range curves[0].x {
+			places := make([]float64, len(curves))
+			for k := range curves {
+				places[k] = curves[k].x[i]
+			}
+			add(spread(places).Median, func(s *series) float64 { return s.y[i] })
+		}
+		return b
+	}
+	for i := range bandPoints {
+		x := from + (to-from)*float64(i)/(bandPoints-1)
+		add(x, func(s *series) float64 { return s.at(x) })
 	}
 	return b
 }

@@ -90,17 +90,19 @@ func TestBands(t *testing.T) {
 	line := func(from, to, slope float64) series {
 		return series{x: []float64{from, to}, y: []float64{slope * from, slope * to}}
 	}
-	b := bands([]series{line(0, 10, 1), line(2, 12, 3), {}, line(1, 11, 2)})
-	if b.x[0] != 2 || b.x[len(b.x)-1] != 10 || len(b.x) != bandPoints {
+	bent := series{x: []float64{1, 5, 11}, y: []float64{2, 10, 22}}
+	b := bands([]series{line(0, 10, 1), line(2, 12, 3), {}, bent})
+	if b.x[0] != 2 || b.x[len(b.x)-1] != 12 || len(b.x) != bandPoints {
 		t.Fatalf("places %v", b.x)
 	}
-	for i, x := range b.x {
-		if math.Abs(b.median[i]-2*x) > 1e-9 || math.Abs(b.low[i]-x) > 1e-9 || math.Abs(b.high[i]-3*x) > 1e-9 {
+	for i, x := range b.x { // each as far as it goes, and then its last value
+		if math.Abs(b.median[i]-2*min(x, 11)) > 1e-9 || math.Abs(b.low[i]-min(x, 10)) > 1e-9 || math.Abs(b.high[i]-3*x) > 1e-9 {
 			t.Errorf("at %g: %g (%g to %g)", x, b.median[i], b.low[i], b.high[i])
 		}
 	}
-	if b := bands([]series{line(0, 1, 1), line(2, 3, 1)}); len(b.x) != 0 {
-		t.Errorf("a band of curves that do not overlap: %v", b)
+	b = bands([]series{line(0, 10, 1), line(2, 12, 3), line(1, 11, 2)})
+	if !slices.Equal(b.x, []float64{1, 11}) || !slices.Equal(b.median, []float64{2, 22}) || !slices.Equal(b.low, []float64{0, 10}) || !slices.Equal(b.high, []float64{6, 36}) {
+		t.Errorf("curves of as many points: %v", b)
 	}
 	if b := bands([]series{line(0, 4, 2)}); !slices.Equal(b.median, []float64{0, 8}) {
 		t.Errorf("one curve: %v", b)
