@@ -77,7 +77,7 @@ func newTrainer(ctx context.Context, job *apps.Job, cfg *config, d *dataset) (*t
 	}
 	d.freq = nil
 	var err error
-	if t.store, err = ssp.Open(ctx, job.Comm, ssp.Config{Workers: job.Workers, Policy: job.Policy, Bandwidth: job.Bandwidth, Seed: job.Seed, LogBytes: logBytes}); err != nil {
+	if t.store, err = ssp.Open(ctx, job.Comm, ssp.Config{Workers: job.Workers, Policy: job.Policy, Filter: job.Filter, Bandwidth: job.Bandwidth, Seed: job.Seed, LogBytes: logBytes}); err != nil {
 		return nil, err
 	}
 	rows := (d.weights() + t.width - 1) / t.width
