@@ -35,7 +35,7 @@ func (a *App) shared() []cli.Flag {
 	d := a.Defaults
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "data", Usage: "read `FILE`, plain, gzip or zstd; may be repeated"},
-		&cli.StringFlag{Name: "sync", Value: "ssp:3", Usage: "how fresh reads are: bsp, absp:K[,S] (a barrier in K clocks), ssp:N, essp:N, cap:N, fssp:N (at most N clocks old; fssp waits for no rank that is always slow), vap:V, cvap:N,V (bounds on values; also ,strong ,sqrt ,element), managed:N (essp that sends what matters most first, as -bandwidth allows; also ,mag ,fifo ,random), backup:N (bsp without the last N ranks), dbw (which chooses N), async or auto[:N]"},
+		&cli.StringFlag{Name: "sync", Value: "ssp:3", Usage: "how fresh reads are: bsp, absp:K[,S], ssp:N, essp:N, managed:N, cap:N, fssp:N, vap:V, cvap:N,V, backup:B, dbw, async or auto[:N]; N is a bound in clocks, V one on values, K the clocks to a barrier, B ranks are not waited for"},
 		&cli.StringFlag{Name: "filter", Value: "none", Usage: "what updates travel, and how: threshold:X, topk:K, half, byte, keys, hold:H, joined by +"},
 		&cli.StringFlag{Name: "bandwidth", Usage: "under managed, cap what each rank sends at a `RATE` such as 10mbit; what must leave counts, and is not delayed", DefaultText: "what the network takes"},
 		&cli.IntFlag{Name: "staleness", Usage: "`N` for a -sync that does not say it", DefaultText: "none"},

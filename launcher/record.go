@@ -2,7 +2,6 @@ package launcher
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -205,14 +204,11 @@ func (r *recorder) refresh() {
 	}
 }
 
-// spansPrefix is how a line of spans starts, as the ranks' recorders write it.
-const spansPrefix = `{"ev":"spans"`
-
 // tell decodes a line, once and if anybody wants it, for the observers. A line
 // of another version is kept, but nobody told.
 func (r *recorder) tell(c chunk) {
 	who := r.observers
-	if bytes.HasPrefix(c.data, []byte(spansPrefix)) {
+	if telemetry.IsKind(c.data, "spans") {
 		who = r.spans
 	}
 	if len(who) == 0 {

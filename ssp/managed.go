@@ -190,14 +190,15 @@ func (b *budget) left(s *Store, clock int64) {
 	b.promised = b.promised[:n]
 }
 
-// took says that a message took a time until now.
-func (b *budget) took(s *Store, now time.Time, bytes int, d time.Duration) {
+// took says that a message, which is there now, took a time.
+func (b *budget) took(s *Store, bytes int, d time.Duration) {
 	if b.tables.Load() == 0 {
 		return
 	}
+	now := s.now(time.Now())
 	b.mu.Lock()
-	b.charge(s, s.now(now))
-	b.limit.Took(s.now(now), int64(bytes), int64(d))
+	b.charge(s, now)
+	b.limit.Took(now, int64(bytes), int64(d))
 	b.mu.Unlock()
 }
 
@@ -207,8 +208,7 @@ func (s *Store) postTimed(ctx context.Context, owner int, msg []byte) error {
 	if err := s.data.Post(ctx, owner, msg); err != nil {
 		return err
 	}
-	end := time.Now()
-	s.budget.took(s, end, len(msg), end.Sub(start))
+	s.budget.took(s, len(msg), time.Since(start))
 	return nil
 }
 

@@ -122,7 +122,7 @@ func (t *Table[T]) fetch(owner int, rows []int64, age int64) {
 			if err == nil {
 				took = max(0, took-time.Duration(waited)*time.Microsecond)
 				link.took(len(msg)+len(reply), took)
-				s.budget.took(s, time.Now(), len(msg)+len(reply), took)
+				s.budget.took(s, len(msg)+len(reply), took)
 				return
 			}
 			if ctx.Err() == nil {

@@ -54,7 +54,7 @@ type scheme struct {
 	name  string
 	usage string
 	parse func(a *arguments) (Policy, error)
-	args  func(p Policy) string // what follows the colon; nil: nothing
+	args  func(p Policy) string // what follows the colon, "" or nil: nothing
 }
 
 var schemes = [kinds]scheme{
@@ -67,7 +67,7 @@ var schemes = [kinds]scheme{
 	absp:    {"absp", "absp:K", blocks, blockArgs},
 	capped:  {"cap", "cap:S", bounds(capped), staleness},
 	fssp:    {"fssp", "fssp:S", bounds(fssp), staleness},
-	dbw:     {"dbw", "dbw[:RULE]", parseDBW, nil},
+	dbw:     {"dbw", "dbw[:RULE]", parseDBW, func(p Policy) string { return dbwRules[p.number] }},
 	backups: {"backup", "backup:B", parseBackup, func(p Policy) string { return strconv.Itoa(int(p.number)) }},
 	vap:     {"vap", vapUsage, values(vap, vapUsage), valueArgs},
 	cvap:    {"cvap", cvapUsage, values(cvap, cvapUsage), valueArgs},
@@ -255,22 +255,21 @@ func (p Policy) String() string {
 		return "none"
 	}
 	s := schemes[p.kind]
-	if p.kind == dbw && p.number > 0 {
-		return s.name + ":" + dbwRules[p.number]
+	if s.args != nil {
+		if args := s.args(p); args != "" {
+			return s.name + ":" + args
+		}
 	}
-	if s.args == nil {
-		return s.name
-	}
-	return s.name + ":" + s.args(p)
+	return s.name
 }
 
 // ParsePolicy reads "bsp", "ssp:3", "essp:3", "async", "auto:7", "absp:4",
-// "absp:2,1" (WPC), "cap:3", "fssp:3", "backup:2", "dbw", "vap:0.1" or "cvap:3,0.1", these
-// two also with strong, sqrt or element behind a comma, or "managed:3", also with
-// relmag, mag, fifo or random behind one. "ssp" and the like
-// without a number take their bound from staleness, which must not be negative then;
-// "auto" without one has a bound of 7. A staleness above zero that contradicts the
-// text is an error.
+// "absp:2,1" (WPC), "cap:3", "fssp:3", "backup:2" or "dbw"; "vap:0.1" or
+// "cvap:3,0.1", also with strong, sqrt or element behind a comma; and "managed:3",
+// also with relmag, mag, fifo or random behind one. "ssp" and the like without a
+// number take their bound from staleness, which must not be negative then; "auto"
+// without one has a bound of 7. A staleness above zero that contradicts the text
+// is an error.
 func ParsePolicy(text string, staleness int) (Policy, error) {
 	name, args, given := strings.Cut(text, ":")
 	for k := unset + 1; k < kinds; k++ {

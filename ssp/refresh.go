@@ -24,7 +24,7 @@ type need[T Elem] struct {
 func (v *View[T]) Prefetch(rows ...int64) {
 	t := v.t
 	now := int64(v.w.clock)
-	wanted := int64(v.requiredAt(v.w.clock + 1))
+	wanted := int64(v.required(v.w.clock + 1))
 	for _, row := range rows {
 		if uint64(row) >= uint64(t.spec.Rows) {
 			panic("ssp: prefetch: " + v.outside(row).Error())

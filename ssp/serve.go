@@ -235,7 +235,7 @@ func (s *Store) push(ctx context.Context, rank int) {
 		}
 		end := time.Now()
 		link.took(len(msg), end.Sub(start))
-		s.budget.took(s, end, len(msg), end.Sub(start))
+		s.budget.took(s, len(msg), end.Sub(start))
 		if r := s.c.Recorder(); r.Tracing() {
 			on := s.c.JobRank(rank)
 			r.Trace(telemetry.Span{

@@ -171,14 +171,13 @@ func (v *View[T]) seal(clock Clock, all bool) int {
 		return 0
 	}
 	var e *oplog.Entry[T]
-	if v.t.rule == (filter.Rule{}) {
+	switch r := v.t.rule; {
+	case r == (filter.Rule{}):
 		e = v.log.Seal(int64(end))
-	} else {
-		if v.t.rule.Order != filter.Unordered {
-			e = v.sealAllowed(int64(end), all)
-		} else {
-			e = v.log.SealSome(int64(end), all)
-		}
+	case r.Order != filter.Unordered:
+		e = v.sealAllowed(int64(end), all)
+	default:
+		e = v.log.SealSome(int64(end), all)
 	}
 	if e == nil {
 		return 0

@@ -11,9 +11,9 @@ import (
 )
 
 // View is a worker's sight of a table: the rows as its policy lets them be seen,
-// with all the worker's own updates in them where these are added. It belongs to the worker's
-// goroutine. Rows outside the table and slices of a wrong length are programming
-// errors: reads return an error, updates panic.
+// with all the worker's own updates in them where these are added. It belongs to
+// the worker's goroutine. Rows outside the table and slices of a wrong length are
+// programming errors: reads return an error, updates panic.
 type View[T Elem] struct {
 	t *Table[T]
 	w *Worker
@@ -87,12 +87,8 @@ func (t *Table[T]) View(w *Worker) *View[T] {
 }
 
 // required is the least clock that an owner must have announced with a copy, for a
-// read by the policy.
-func (v *View[T]) required() Clock {
-	return v.requiredAt(v.w.clock)
-}
-
-func (v *View[T]) requiredAt(c Clock) Clock {
+// read at clock c by the policy.
+func (v *View[T]) required(c Clock) Clock {
 	switch p := v.t.spec.Policy; {
 	case v.w.free:
 		return v.t.s.syncAt
@@ -113,7 +109,7 @@ func (v *View[T]) oldest(slack Clock) Clock {
 
 // rebound sets the bound of the running clock, in which nothing was read yet.
 func (v *View[T]) rebound() {
-	v.bound = v.required()
+	v.bound = v.required(v.w.clock)
 	if v.t.spec.Policy.tuned() {
 		v.bound = max(v.bound, v.oldest(Clock(v.w.auto.machine.Staleness())))
 	}

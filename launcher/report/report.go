@@ -175,7 +175,7 @@ func settings(runs []*Run, order []string) []*Setting {
 }
 
 // families are the policies from the strictest to the loosest.
-var families = []string{"bsp", "absp", "ssp", "essp", "cap", "vap", "cvap", "fssp", "backup", "dbw", "auto", "async"}
+var families = []string{"bsp", "absp", "ssp", "essp", "managed", "cap", "vap", "cvap", "fssp", "backup", "dbw", "auto", "async"}
 
 // compareSettings orders settings by family and number.
 func compareSettings(a, b string) int {

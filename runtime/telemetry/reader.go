@@ -92,7 +92,7 @@ func EachEvent(r io.Reader, f func(e *Event) error, kinds ...string) (torn bool,
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
-		if len(kinds) > 0 && !slices.ContainsFunc(kinds, func(k string) bool { return isKind(lines.Bytes(), k) }) {
+		if len(kinds) > 0 && !slices.ContainsFunc(kinds, func(k string) bool { return IsKind(lines.Bytes(), k) }) {
 			continue
 		}
 		var e Event
@@ -111,8 +111,9 @@ func EachEvent(r io.Reader, f func(e *Event) error, kinds ...string) (torn bool,
 	return false, nil
 }
 
-// isKind reports whether a line is of a kind: it starts as all recorders write it.
-func isKind(line []byte, kind string) bool {
+// IsKind reports whether a record line is of a kind, without decoding it: it
+// starts as all recorders write it.
+func IsKind(line []byte, kind string) bool {
 	const before = `{"ev":"`
 	at := len(before)
 	return len(line) > at+len(kind) && string(line[:at]) == before && string(line[at:at+len(kind)]) == kind && line[at+len(kind)] == '"'
