@@ -85,15 +85,18 @@ func TestLostRankFailsPendingCalls(t *testing.T) {
 			t.Run(loss.name+"/"+pending.op, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					cl := runtimetest.NewCluster(4)
-					inCalls := make(chan struct{})
+					inCalls, after := make(chan struct{}), make(chan struct{})
 					done := make(chan []error)
 					var at time.Time
 					var took time.Duration
 					go func() {
 						done <- cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
+							if c.Rank() == 0 {
+								defer close(after)
+							}
 							silent, err := c.OpenPort(ctx, "silent", func(m *runtime.Message) {
 								if c.Rank() == 2 && !m.Wanted() {
-									<-ctx.Done()
+									<-after // not ctx: its credit could reach rank 0 before the loss does
 								}
 							})
 							if err != nil {
