@@ -80,7 +80,7 @@ func (s *Stats) add(o *Stats) {
 // The least time between two events of a worker: short in short runs, and then
 // that in which records leave a rank.
 const (
-	leastRecord = 50 * time.Millisecond
+	leastRecord = 100 * time.Millisecond
 	mostRecord  = 200 * time.Millisecond
 )
 

@@ -80,10 +80,13 @@ func packSpans(dst []byte, names []string, spans []Span) ([]byte, []string) {
 	return dst, names
 }
 
+// spanBytes is less than most spans take, and at least what any does.
+const spanBytes = 8
+
 // Unpack returns the spans of a "spans" event. Kinds that this version does not
 // know are among them.
 func (e *Event) Unpack() ([]Span, error) {
-	var spans []Span
+	spans := make([]Span, 0, len(e.Spans)/spanBytes)
 	var last Span
 	for b := e.Spans; len(b) > 0; {
 		s := Span{Kind: SpanKind(b[0])}
