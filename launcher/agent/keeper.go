@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	goruntime "runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -22,6 +23,9 @@ const lifelineFD = 3
 // as the agent proper (argument "serve") and outlives it: args is what follows
 // "sspurn agent" on the command line.
 func Main(args []string, in, out, diag *os.File) int {
+	// Both only move bytes. Further threads take no work off the first: each wakes
+	// for every message, on processors that the ranks compute on.
+	goruntime.GOMAXPROCS(1)
 	var err error
 	switch {
 	case len(args) == 0:

@@ -117,6 +117,8 @@ type tracer struct {
 	names map[string][]byte // texts as JSON
 	heads map[head][]byte   // starts of the running rank's spans
 	spans int64
+
+	unpacked []telemetry.Span // of one event; reused
 }
 
 // head is what many spans of a rank have in common.
@@ -163,20 +165,23 @@ func (t *tracer) rank(ctx context.Context, rank int, host, dir string) error {
 	if dir == "" {
 		return nil
 	}
-	lanes := make(map[int]bool)
+	lanes, lane := make(map[int]bool), telemetry.LaneRank
 	return eachEvent(filepath.Join(dir, telemetry.RankFile(rank)), func(e *telemetry.Event) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		switch e.Kind {
 		case "spans":
-			spans, _ := e.Unpack() // those before what is not understood
-			for i := range spans {
-				if lane := spans[i].Lane; !lanes[lane] {
-					lanes[lane] = true
-					t.lane(rank, lane)
+			t.unpacked, _ = e.AppendSpans(t.unpacked[:0]) // those before what is not understood
+			for i := range t.unpacked {
+				s := &t.unpacked[i]
+				if s.Lane != lane || !lanes[lane] {
+					if lane = s.Lane; !lanes[lane] {
+						lanes[lane] = true
+						t.lane(rank, lane)
+					}
 				}
-				t.span(rank, &spans[i])
+				t.span(rank, s)
 			}
 		case "loss":
 			t.counter(rank, e.Time, e.Metric, "value", e.Value)

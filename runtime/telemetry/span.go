@@ -86,7 +86,12 @@ const spanBytes = 8
 // Unpack returns the spans of a "spans" event. Kinds that this version does not
 // know are among them.
 func (e *Event) Unpack() ([]Span, error) {
-	spans := make([]Span, 0, len(e.Spans)/spanBytes)
+	return e.AppendSpans(make([]Span, 0, len(e.Spans)/spanBytes))
+}
+
+// AppendSpans is Unpack that appends to spans.
+func (e *Event) AppendSpans(spans []Span) ([]Span, error) {
+	before := len(spans)
 	var last Span
 	for b := e.Spans; len(b) > 0; {
 		s := Span{Kind: SpanKind(b[0])}
@@ -95,13 +100,13 @@ func (e *Event) Unpack() ([]Span, error) {
 		for i := range x {
 			v, n := binary.Varint(b)
 			if n <= 0 {
-				return spans, errors.Errorf("spans: number %d of span %d is cut off", i, len(spans))
+				return spans, errors.Errorf("spans: number %d of span %d is cut off", i, len(spans)-before)
 			}
 			x[i], b = v, b[n:]
 		}
 		name, n := binary.Uvarint(b)
 		if n <= 0 || name > uint64(len(e.Names)) {
-			return spans, errors.Errorf("spans: the name of span %d is not there", len(spans))
+			return spans, errors.Errorf("spans: the name of span %d is not there", len(spans)-before)
 		}
 		b = b[n:]
 		if name > 0 {
@@ -112,7 +117,7 @@ func (e *Event) Unpack() ([]Span, error) {
 		s.End = s.Start + time.Duration(x[3])
 		s.Clock, s.Bytes = last.Clock+x[4], x[5]
 		if s.End < s.Start {
-			return spans, errors.Errorf("spans: span %d ends before it starts", len(spans))
+			return spans, errors.Errorf("spans: span %d ends before it starts", len(spans)-before)
 		}
 		spans = append(spans, s)
 		last = s

@@ -202,7 +202,7 @@ func (t *Transport) sleep(d time.Duration) int {
 	var ev [1]unix.EpollEvent
 	limit := int(patrolEvery / time.Millisecond)
 	if d < patrolEvery {
-		limit = -1 // the timer alone: one that is left behind would end the next sleep
+		limit = -1                                                          // the timer alone: one that is left behind would end the next sleep
 		in := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(d, 1)))} // zero would disarm
 		unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(t.timer), 0, uintptr(unsafe.Pointer(&in)), 0, 0, 0)
 	}
