@@ -48,6 +48,7 @@ type recorder struct {
 	wg     sync.WaitGroup
 
 	files []*recordFile // owned by run, then by finish
+	lines []int64       // owned by run, then by finish: taken, by rank
 	err   error         // owned by run, then by finish: the first failure, after which nothing is written
 }
 
@@ -61,7 +62,7 @@ func newRecorder(job *Job, ranks int, p *printer, terminal bool) (*recorder, err
 	r := &recorder{
 		off: job.Record == Off, dir: job.RunDir, temporary: job.RunDir == "", say: p.say, show: p.progress,
 		create: func(name string) (io.WriteCloser, error) { return os.Create(name) },
-		wake:   make(chan struct{}, 1), files: make([]*recordFile, ranks), watch: job.Watch,
+		wake:   make(chan struct{}, 1), files: make([]*recordFile, ranks), lines: make([]int64, ranks), watch: job.Watch,
 	}
 	if r.off {
 		r.dir = ""
@@ -166,6 +167,7 @@ func (r *recorder) run() {
 		r.mu.Unlock()
 		for _, c := range queue {
 			r.tell(c)
+			r.lines[c.rank]++
 			r.keep(func() error { return r.write(c) })
 			c.taken(len(c.data))
 		}
@@ -302,6 +304,7 @@ func (r *recorder) finish(info telemetry.JobInfo) {
 	if r.dir == "" {
 		return
 	}
+	info.Lines = r.lines
 	if r.err != nil {
 		info.Partial = r.cause()
 	}

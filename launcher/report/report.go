@@ -345,16 +345,35 @@ func (r *Report) notes(runs []*Run) {
 			if !run.Ended() && !run.Live {
 				r.Notes = append(r.Notes, name+": "+state(run)+without(s, run))
 			}
-			if run.Job.Partial != "" {
-				r.Notes = append(r.Notes, name+": the record is incomplete: "+run.Job.Partial)
-			} else if len(run.Torn) > 0 {
-				r.Notes = append(r.Notes, name+": the record is torn, of "+plural(len(run.Torn), "rank")+"; it was read up to there")
+			if text := incomplete(run); text != "" {
+				r.Notes = append(r.Notes, name+": "+text)
 			}
 		}
 	}
 	if r.Metric == "" && len(runs) > 1 {
 		r.Notes = append(r.Notes, "the runs report no metric that they have in common, so there are no curves of it and no target; speed-ups compare seconds of training")
 	}
+}
+
+// incomplete says what a run's record lacks, "" for nothing.
+func incomplete(run *Run) string {
+	var parts []string
+	if run.Job.Partial != "" {
+		parts = append(parts, "the record is incomplete: "+run.Job.Partial)
+	}
+	const most = 8 // ranks with their numbers
+	switch n := len(run.Torn); n {
+	case 0:
+	case 1:
+		parts = append(parts, fmt.Sprintf("the record of rank %d lacks its end; what is there was read", run.Torn[0]))
+	default:
+		names := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(run.Torn[:min(n, most)])), ", "), "[]")
+		if n > most {
+			names += fmt.Sprintf(" and %d more", n-most)
+		}
+		parts = append(parts, "the records of ranks "+names+" lack their ends; what is there was read")
+	}
+	return strings.Join(parts, "; ")
 }
 
 // without says that a run does not count.

@@ -80,11 +80,11 @@ func TestTornAndUnended(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := read(t, Options{}, dir)
-	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "torn") {
+	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "lacks its end") {
 		t.Errorf("notes %q", r.Notes)
 	}
 	var b bytes.Buffer
-	if err := r.Page(&b, Live{}); err != nil || !strings.Contains(b.String(), "torn") {
+	if err := r.Page(&b, Live{}); err != nil || !strings.Contains(b.String(), "lacks its end") {
 		t.Errorf("the page does not say it (%v)", err)
 	}
 }

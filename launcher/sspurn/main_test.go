@@ -810,14 +810,15 @@ func TestReport(t *testing.T) {
 		t.Error(err)
 	}
 
-	empty, torn, other := filepath.Join(dir, "empty"), filepath.Join(dir, "torn"), filepath.Join(dir, "other")
-	for _, d := range []string{empty, torn, other} {
+	empty, torn, other, void := filepath.Join(dir, "empty"), filepath.Join(dir, "torn"), filepath.Join(dir, "other"), filepath.Join(dir, "void")
+	for _, d := range []string{empty, torn, other, void} {
 		if err := os.Mkdir(d, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, text := range map[string]string{
 		filepath.Join(torn, "job.json"):      `{"program":"ap`,
+		filepath.Join(void, "job.json"):      `{}`,
 		filepath.Join(other, "job.json"):     `{"program":"app","ranks":1,"ended":true}`,
 		filepath.Join(other, "rank-0.jsonl"): `{"ev":"clock","c":3,"compute":2}` + "\n" + `{"ev":"clo`,
 	} {
@@ -833,6 +834,7 @@ func TestReport(t *testing.T) {
 		{[]string{filepath.Join(dir, "absent")}, "sspurn: report: run directory: stat " + filepath.Join(dir, "absent") + ": no such file"},
 		{[]string{dirs[0], empty}, "sspurn: report: " + empty + " holds no record of a run"},
 		{[]string{torn}, "sspurn: report: run directory: " + filepath.Join(torn, "job.json") + ": unexpected end"},
+		{[]string{dirs[0], void}, "sspurn: report: run directory: " + filepath.Join(void, "job.json") + " names no program and no ranks"},
 		{[]string{dirs[0], "-out", plot}, "flags come first"},
 		{[]string{"-bogus", dirs[0]}, "-bogus"},
 		{[]string{"-out", filepath.Join(dir, "absent", "plot.png"), dirs[0]}, "sspurn: report: write: open "},
@@ -848,7 +850,7 @@ func TestReport(t *testing.T) {
 	}
 	l = start(t, nil, "report", "-out", filepath.Join(dir, "other.html"), other)
 	l.expect(0)
-	for _, want := range []string{"the record is torn", "app"} {
+	for _, want := range []string{"the record of rank 0 lacks its end", "app"} {
 		if !strings.Contains(l.stdout.String(), want) {
 			t.Errorf("no %q in\n%s", want, l.stdout.String())
 		}

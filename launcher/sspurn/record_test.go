@@ -219,7 +219,7 @@ func TestRecordOfAKilledLauncher(t *testing.T) {
 	}
 	l = start(t, nil, "report", "-out", filepath.Join(t.TempDir(), "p.png"), dir)
 	l.expect(0)
-	for _, want := range []string{"not ended", "the record is torn"} {
+	for _, want := range []string{"not ended", "what is there was read"} {
 		if !strings.Contains(l.stdout.String(), want) {
 			t.Errorf("no %q in\n%s", want, l.stdout.String())
 		}

@@ -39,6 +39,9 @@ type JobInfo struct {
 	Seconds float64 `json:"seconds,omitempty"` // from Start to the end of the last rank
 	Exit    int     `json:"exit"`              // the launcher's exit status; counts when Ended
 	Cause   string  `json:"cause,omitempty"`   // the first failure; empty after success
+	// Lines is how many lines the launcher took for the record of each rank, by rank:
+	// a file that holds fewer lacks its end. nil before the end and by older versions.
+	Lines []int64 `json:"lines,omitempty"`
 	// Partial says why the record lacks what came last, a full disk say; empty: it does not.
 	Partial string `json:"partial,omitempty"`
 }

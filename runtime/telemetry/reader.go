@@ -19,7 +19,7 @@ type Run struct {
 	Dir    string
 	Job    JobInfo
 	Events [][]Event // of each rank, in the order in which it recorded them
-	Torn   []int     // ranks whose record ends in the middle of a line
+	Torn   []int     // ranks whose record lacks its end, or all of it; ascending
 }
 
 // maxRanks bounds the ranks that a job can have had: a damaged number must not
@@ -30,8 +30,8 @@ const maxRanks = 1 << 20
 const maxRecord = 1 << 24
 
 // ReadRun reads a run directory, also one of a job that is still running or
-// that was killed: of a record that ends in the middle of a line it takes what
-// is before. A rank that recorded nothing has no events.
+// that was killed: of a record that is torn it takes what is before. A rank
+// that recorded nothing has no events.
 func ReadRun(dir string) (*Run, error) {
 	text, err := os.ReadFile(filepath.Join(dir, JobFile))
 	if err != nil {
@@ -41,33 +41,61 @@ func ReadRun(dir string) (*Run, error) {
 	if err := json.Unmarshal(text, &r.Job); err != nil {
 		return nil, errors.Wrapf(err, "run directory: %s", filepath.Join(dir, JobFile))
 	}
-	if r.Job.Ranks < 0 || r.Job.Ranks > maxRanks {
+	if r.Job.Program == "" && r.Job.Ranks == 0 {
+		return nil, errors.Errorf("run directory: %s names no program and no ranks: it describes no run", filepath.Join(dir, JobFile))
+	}
+	if r.Job.Ranks < 1 || r.Job.Ranks > maxRanks {
 		return nil, errors.Errorf("run directory: %s: %d ranks", filepath.Join(dir, JobFile), r.Job.Ranks)
 	}
-	for rank := range r.Job.Ranks {
-		name := filepath.Join(dir, RankFile(rank))
-		events, torn, err := readFile(name)
-		switch {
-		case stderrors.Is(err, fs.ErrNotExist):
-		case err != nil:
+	files := make([]rankFile, r.Job.Ranks)
+	for rank := range files {
+		f, err := readFile(filepath.Join(dir, RankFile(rank)))
+		if err != nil {
 			return nil, err
 		}
-		if torn {
+		files[rank] = f
+		r.Events = append(r.Events, f.events)
+	}
+	for rank := range files {
+		if lacking(&r.Job, files, rank) {
 			r.Torn = append(r.Torn, rank)
 		}
-		r.Events = append(r.Events, events)
 	}
 	return r, nil
 }
 
-func readFile(name string) ([]Event, bool, error) {
+// rankFile is what was found of a rank's record.
+type rankFile struct {
+	events []Event
+	torn   bool // it ends in the middle of a line
+	absent bool
+}
+
+// lacking reports whether the record of the rank is not all there.
+func lacking(job *JobInfo, files []rankFile, rank int) bool {
+	f := files[rank]
+	switch {
+	case f.torn:
+		return true
+	case rank < len(job.Lines):
+		return int64(len(f.events)) < job.Lines[rank]
+	}
+	// Nobody has counted. In many programs rank 0 records alone, or nobody does, but
+	// not all save one.
+	return f.absent && job.Ended && slices.ContainsFunc(files[1:], func(o rankFile) bool { return !o.absent })
+}
+
+func readFile(name string) (rankFile, error) {
 	f, err := os.Open(name)
+	if stderrors.Is(err, fs.ErrNotExist) {
+		return rankFile{absent: true}, nil
+	}
 	if err != nil {
-		return nil, false, errors.Wrap(err, "run directory")
+		return rankFile{}, errors.Wrap(err, "run directory")
 	}
 	events, torn, err := ReadEvents(f)
 	_ = f.Close() // it was only read
-	return events, torn, errors.WithMessage(err, name)
+	return rankFile{events: events, torn: torn}, errors.WithMessage(err, name)
 }
 
 // ReadEvents reads record lines up to the end or to the first line that is not

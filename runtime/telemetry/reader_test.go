@@ -102,13 +102,87 @@ func FuzzReadEvents(f *testing.F) {
 }
 
 func TestReadRunOfImpossibleSize(t *testing.T) {
-	for _, ranks := range []string{"-1", "1000000000000"} {
+	for text, want := range map[string]string{
+		`{"ranks":-1}`: "-1 ranks", `{"ranks":1000000000000}`: "1000000000000 ranks", `{"program":"p"}`: "0 ranks",
+		`{}`: "describes no run", `null`: "describes no run", ``: "unexpected end", `[]`: "cannot unmarshal array",
+	} {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, JobFile), []byte(`{"ranks":`+ranks+`}`), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, JobFile), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if run, err := ReadRun(dir); err == nil {
-			t.Errorf("%s ranks: read %d", ranks, run.Job.Ranks)
+		_, err := ReadRun(dir)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), filepath.Join(dir, JobFile)) {
+			t.Errorf("%s: error %v, want one that names the file and %q", text, err, want)
+		}
+	}
+}
+
+// A record that was cut anywhere, at the end of a line too, is told from a whole
+// one, and read up to there.
+func TestReadRunTellsWhatIsTorn(t *testing.T) {
+	const ranks = 3
+	dir := t.TempDir()
+	lines := make([]int64, ranks)
+	texts, events := make([][]byte, ranks), make([][]Event, ranks)
+	for rank := range ranks {
+		texts[rank], events[rank] = record(rank)
+		lines[rank] = int64(len(events[rank]))
+	}
+	write := func(job JobInfo, files ...[]byte) *Run {
+		t.Helper()
+		for rank, text := range files {
+			name := filepath.Join(dir, RankFile(rank))
+			if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+			if text == nil {
+				continue
+			}
+			if err := os.WriteFile(name, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		job.Program, job.Ranks = "p", ranks
+		if err := WriteJob(dir, job); err != nil {
+			t.Fatal(err)
+		}
+		run, err := ReadRun(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return run
+	}
+	for n := range len(texts[1]) + 1 {
+		run := write(JobInfo{Ended: true, Lines: lines}, texts[0], texts[1][:n], texts[2])
+		var want []int
+		if n < len(texts[1])-1 { // all but the last newline is all
+			want = []int{1}
+		}
+		if !reflect.DeepEqual(run.Torn, want) {
+			t.Fatalf("first %d bytes of rank 1: torn %v, want %v", n, run.Torn, want)
+		}
+		if got := run.Events[1]; len(got) > 0 && !reflect.DeepEqual(got, events[1][:len(got)]) {
+			t.Fatalf("first %d bytes: %+v", n, got)
+		}
+	}
+	none := []int64{0, 0, 0}
+	for _, tt := range []struct {
+		name  string
+		job   JobInfo
+		files [][]byte
+		torn  []int
+	}{
+		{"all are missing", JobInfo{Ended: true, Lines: lines}, [][]byte{nil, nil, nil}, []int{0, 1, 2}},
+		{"a program without records", JobInfo{Ended: true, Lines: none}, [][]byte{nil, nil, nil}, nil},
+		{"rank 0 alone records", JobInfo{Ended: true, Lines: []int64{lines[0], 0, 0}}, [][]byte{texts[0], nil, nil}, nil},
+		{"older: none", JobInfo{Ended: true}, [][]byte{nil, nil, nil}, nil},
+		{"older: rank 0 alone", JobInfo{Ended: true}, [][]byte{texts[0], nil, nil}, nil},
+		{"older: one is missing", JobInfo{Ended: true}, [][]byte{nil, texts[1], texts[2]}, []int{0}},
+		{"older: cut at the end of a line", JobInfo{Ended: true}, [][]byte{texts[0], texts[1][:bytes.IndexByte(texts[1], '\n')+1], texts[2]}, nil},
+		{"running: not all have begun", JobInfo{}, [][]byte{nil, texts[1], texts[2]}, nil},
+	} {
+		if run := write(tt.job, tt.files...); !reflect.DeepEqual(run.Torn, tt.torn) {
+			t.Errorf("%s: torn %v, want %v", tt.name, run.Torn, tt.torn)
 		}
 	}
 }
