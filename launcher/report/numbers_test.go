@@ -310,9 +310,21 @@ func TestCurvesAreTheRecords(t *testing.T) {
 	}
 }
 
+// 0 is a target like any other.
+func TestTargetZero(t *testing.T) {
+	dir := synthetic(t, made{sync: "bsp", limit: 0.5, speed: 0.3}) // 0.5 - e^(-0.3 pass), two passes a second
+	r := read(t, Options{Target: new(0.0)}, dir)
+	if !r.Reached || r.Target != 0 {
+		t.Fatalf("target %g, %v", r.Target, r.Reached)
+	}
+	if at := r.Table("settings").Rows[0][2].Value; math.Abs(at-math.Log(2)/0.3/2) > 0.02 {
+		t.Errorf("reached after %g s, want %g", at, math.Log(2)/0.3/2)
+	}
+}
+
 // A target that was never reached is not a number that somebody could compare.
 func TestNeverReached(t *testing.T) {
-	r := read(t, Options{Target: -6.5}, several(t)...)
+	r := read(t, Options{Target: new(-6.5)}, several(t)...)
 	for _, row := range r.Table("settings").Rows {
 		if row[2].Text != "never" || !math.IsInf(row[2].Value, 1) || row[len(row)-1].Exact() != "" && row[0].Text != "bsp" {
 			t.Errorf("got %v", row)

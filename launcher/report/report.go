@@ -16,7 +16,7 @@ import (
 // Options say what a report is about. The zero value is usable.
 type Options struct {
 	Title  string
-	Target float64  // value of the metric that runs are to reach; NaN or 0: one that all of them reached
+	Target *float64 // value of the metric that runs are to reach; nil or NaN: one that all of them reached
 	Order  []string // of the settings; others follow
 	Items  string   // what rates count, "tokens" say; "" means items
 }
@@ -62,8 +62,8 @@ func New(runs []*Run, o Options) *Report {
 	}
 	switch {
 	case r.Metric == "":
-	case o.Target != 0 && !math.IsNaN(o.Target):
-		r.Target, r.Reached = o.Target, true
+	case o.Target != nil && !math.IsNaN(*o.Target):
+		r.Target, r.Reached = *o.Target, true
 	default:
 		r.Target, r.Reached = CommonTarget(good)
 	}

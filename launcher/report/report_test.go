@@ -255,7 +255,7 @@ func TestFiles(t *testing.T) {
 	if err := r.WriteFile(filepath.Join(t.TempDir(), "absent", "x.html"), "html"); err == nil {
 		t.Error("no error for a folder that does not exist")
 	}
-	for name, want := range map[string]string{"a.html": "html", "a.htm": "html", "a.PNG": "", "a.svg": "svg", "a.csv": "", "a": "", "json": ""} {
+	for name, want := range map[string]string{"a.html": "html", "a.htm": "html", "a.PNG": "png", "a.svg": "svg", "a.csv": "csv", "v1.2": "", "a": "", "json": ""} {
 		if got := FormatOf(name); got != want {
 			t.Errorf("%s: format %q, want %q", name, got, want)
 		}

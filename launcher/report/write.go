@@ -78,13 +78,14 @@ func (r *Report) writeCSV(dir string) error {
 	return nil
 }
 
-// FormatOf returns the format that a file's name says, "" for none.
+// FormatOf returns the format that a file's name says, in letters of either
+// case; "" for none.
 func FormatOf(path string) string {
-	ext := strings.TrimPrefix(filepath.Ext(path), ".")
+	ext := strings.ToLower(strings.TrimPrefix(filepath.Ext(path), "."))
 	if ext == "htm" {
 		ext = "html"
 	}
-	if slices.Contains(Formats(), ext) && ext != "csv" {
+	if slices.Contains(Formats(), ext) {
 		return ext
 	}
 	return ""

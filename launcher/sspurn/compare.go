@@ -3,7 +3,6 @@ package main
 import (
 	stderrors "errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -26,8 +25,9 @@ func compare(c *cli.Context) error {
 	if job.Record == launcher.Off {
 		return stderrors.New("compare: -record off leaves nothing to compare")
 	}
-	if x := c.Float64("target"); c.IsSet("target") && (math.IsNaN(x) || math.IsInf(x, 0)) {
-		return fmt.Errorf("-target %v: want a number", x)
+	target, err := targetOf(c)
+	if err != nil {
+		return err
 	}
 	if c.Int("repeat") < 1 {
 		return fmt.Errorf("-repeat %d: want at least 1", c.Int("repeat"))
@@ -40,7 +40,7 @@ func compare(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	options := report.Options{Target: c.Float64("target"), Order: settings}
+	options := report.Options{Target: target, Order: settings}
 	comparison := launcher.Comparison{Job: job, Settings: settings, Repeats: c.Int("repeat"), Shuffle: c.Uint64("shuffle")}
 	std := launcher.Streams{Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals()}
 	done, err := comparison.RunWithDashboard(c.Context, std, options, func(done []launcher.Trial) error {

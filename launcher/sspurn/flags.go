@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"net/netip"
 	"os"
 	"strconv"
@@ -65,7 +64,7 @@ func compareFlags() []cli.Flag {
 	return append([]cli.Flag{
 		&cli.StringFlag{Name: "sync", Value: "bsp,ssp:1,ssp:3,essp:3,async", Usage: "the settings, each given to the program as -sync; default: bsp,ssp:1,ssp:3,essp:3,async", DefaultText: "LIST"},
 		&cli.IntFlag{Name: "repeat", Value: 1, Usage: "runs of each setting", DefaultText: "K"},
-		&cli.Float64Flag{Name: "target", Value: math.NaN(), Usage: "value of the program's metric whose time counts; default: one that all settings reached", DefaultText: "X"},
+		&cli.Float64Flag{Name: "target", Usage: "value of the program's metric whose time counts; default: one that all settings reached", DefaultText: "X"},
 		&cli.Uint64Flag{Name: "shuffle", Value: 1, Usage: "seed of the order of the settings, which is another one in each repeat", DefaultText: "SEED"},
 	}, runFlags()...)
 }

@@ -152,7 +152,11 @@ func reportRuns(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := makeReport(c.App.Writer, files, report.Options{Target: c.Float64("target")}, c.Args().Slice()); err != nil {
+	target, err := targetOf(c)
+	if err != nil {
+		return err
+	}
+	if err := makeReport(c.App.Writer, files, report.Options{Target: target}, c.Args().Slice()); err != nil {
 		return &launcher.Failure{Code: launcher.ExitLaunch, Cause: "report: " + oneLine(err)}
 	}
 	return nil

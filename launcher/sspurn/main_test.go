@@ -787,7 +787,16 @@ func TestReport(t *testing.T) {
 	for _, args := range [][]string{{"-format", "html,png,svg,csv,json", "-out", filepath.Join(dir, "all.html")}, {"-target", "1.7", "-out", filepath.Join(dir, "one.json")}} {
 		start(t, nil, append(append([]string{"report"}, args...), dir)...).expect(0) // the directory of the runs' directories
 	}
-	for _, name := range []string{"all.html", "all.png", "all.svg", "all-csv/settings.csv", "all.json", "one.json"} {
+	for _, args := range [][]string{ // a dot in a name is not an ending, and a target of 0 one like any other
+		{"-format", "json,png,json", "-out", filepath.Join(dir, "v1.2")}, {"-format", "csv", "-out", filepath.Join(dir, "tables")},
+		{"-format", "json", "-out", filepath.Join(dir, "v1.3"), "-target", "0"},
+	} {
+		start(t, nil, append(append([]string{"report"}, args...), dir)...).expect(0)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "v1.3")); err != nil || !strings.Contains(string(text), `"target": 0,`) {
+		t.Errorf("-target 0: %.300s (%v)", text, err)
+	}
+	for _, name := range []string{"all.html", "all.png", "all.svg", "all-csv/settings.csv", "all.json", "one.json", "v1.2.json", "v1.2.png", "tables/settings.csv"} {
 		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -841,6 +850,10 @@ func TestReport(t *testing.T) {
 		{[]string{"-format", "pdf", dirs[0]}, "-format pdf: want html, png, svg, csv, json"},
 		{[]string{"-out", "x.pdf", dirs[0]}, "no ending that says a format"},
 		{[]string{"-out", "-", "-format", "csv", dirs[0]}, "want one format"},
+		{[]string{"-out", "v1.2", dirs[0]}, "no ending that says a format"},
+		{[]string{"-out", "x.csv", dirs[0]}, "csv is a directory"},
+		{[]string{"-out", "x.html", "-format", "png", dirs[0]}, "the ending says html, and -format png"},
+		{[]string{"-target", "NaN", dirs[0]}, "-target NaN: want a number"},
 	} {
 		l := start(t, nil, append([]string{"report"}, tt.args...)...)
 		l.expect(125, tt.want)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -25,10 +26,22 @@ the directory of a comparison.`
 // reportFlags are the flags of a report.
 func reportFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "format", Usage: "what to write: html, png, svg, csv (a directory), json; several with commas; default: as the name after -out says, else html", DefaultText: "LIST"},
-		&cli.StringFlag{Name: "out", Usage: "where to: a file (of several formats: its name without the ending); - for standard output, then without tables; default: report", DefaultText: "FILE"},
-		&cli.Float64Flag{Name: "target", Value: math.NaN(), Usage: "value of the metric whose time counts; default: one that all runs reached", DefaultText: "X"},
+		&cli.StringFlag{Name: "format", Usage: "what to write: html, png, svg, csv (a directory), json; several with commas; default: what the ending of -out says, html without -out", DefaultText: "LIST"},
+		&cli.StringFlag{Name: "out", Usage: "where to: a file, for csv a directory; of several formats, their names without the endings; - for standard output, then without tables; default: report", DefaultText: "FILE"},
+		&cli.Float64Flag{Name: "target", Usage: "value of the metric whose time counts; default: one that all runs reached", DefaultText: "X"},
 	}
+}
+
+// targetOf reads -target; nil: none.
+func targetOf(c *cli.Context) (*float64, error) {
+	if !c.IsSet("target") {
+		return nil, nil
+	}
+	x := c.Float64("target")
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return nil, fmt.Errorf("-target %v: want a number", x)
+	}
+	return &x, nil
 }
 
 // reportFile is one that is to be written; "-" is standard output.
@@ -36,38 +49,52 @@ type reportFile struct{ path, format string }
 
 // reportFiles reads -format and -out.
 func reportFiles(c *cli.Context) ([]reportFile, error) {
-	out := c.String("out")
+	out, known := c.String("out"), strings.Join(report.Formats(), ", ")
 	if c.IsSet("out") && strings.TrimSpace(out) == "" {
 		return nil, fmt.Errorf("-out: empty")
 	}
+	named := report.FormatOf(out)
 	var formats []string
-	switch named := report.FormatOf(out); {
+	switch {
 	case c.IsSet("format"):
-		formats = strings.Split(c.String("format"), ",")
+		for _, f := range strings.Split(c.String("format"), ",") {
+			f = strings.TrimSpace(f)
+			if !slices.Contains(report.Formats(), f) {
+				return nil, fmt.Errorf("-format %s: want %s", f, known)
+			}
+			if !slices.Contains(formats, f) {
+				formats = append(formats, f)
+			}
+		}
+	case named == "csv":
+		return nil, fmt.Errorf("-out %s: csv is a directory with a file for each table: want -format csv -out DIR", out)
 	case named != "":
 		formats = []string{named}
 	case out == "" || out == "-":
 		formats = []string{"html"}
 	default:
-		return nil, fmt.Errorf("-out %s: no ending that says a format (%s); -format does", out, strings.Join(report.Formats(), ", "))
+		return nil, fmt.Errorf("-out %s: no ending that says a format (%s); -format does", out, known)
+	}
+	if out == "-" && (len(formats) > 1 || formats[0] == "csv") {
+		return nil, fmt.Errorf("-out -: want one format, not csv, whose tables are a file each")
+	}
+	if len(formats) == 1 {
+		switch f := formats[0]; {
+		case out == "":
+			return []reportFile{{fileOf("report", f), f}}, nil
+		case named != "" && named != f:
+			return nil, fmt.Errorf("-out %s: the ending says %s, and -format %s", out, named, f)
+		default:
+			return []reportFile{{out, f}}, nil
+		}
+	}
+	name := cmp.Or(out, "report")
+	if named != "" { // no other dot begins an ending
+		name = strings.TrimSuffix(out, filepath.Ext(out))
 	}
 	var files []reportFile
 	for _, f := range formats {
-		f = strings.TrimSpace(f)
-		switch {
-		case !slices.Contains(report.Formats(), f):
-			return nil, fmt.Errorf("-format %s: want %s", f, strings.Join(report.Formats(), ", "))
-		case out == "-" && (len(formats) > 1 || f == "csv"):
-			return nil, fmt.Errorf("-out -: want one format, not csv, whose tables are a file each")
-		case out == "-":
-			files = append(files, reportFile{"-", f})
-		case out == "":
-			files = append(files, reportFile{fileOf("report", f), f})
-		case len(formats) == 1:
-			files = append(files, reportFile{out, f})
-		default:
-			files = append(files, reportFile{fileOf(strings.TrimSuffix(out, filepath.Ext(out)), f), f})
-		}
+		files = append(files, reportFile{fileOf(name, f), f})
 	}
 	return files, nil
 }
