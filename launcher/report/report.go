@@ -334,56 +334,6 @@ func state(run *Run) string {
 	return "ended"
 }
 
-// notes says what spoils the numbers.
-func (r *Report) notes(runs []*Run) {
-	for _, s := range r.Settings {
-		for _, run := range s.Runs {
-			name := s.Name
-			if len(s.Runs) > 1 {
-				name += ", repeat " + strconv.Itoa(run.Job.Repeat)
-			}
-			if !run.Ended() && !run.Live {
-				r.Notes = append(r.Notes, name+": "+state(run)+without(s, run))
-			}
-			if text := incomplete(run); text != "" {
-				r.Notes = append(r.Notes, name+": "+text)
-			}
-		}
-	}
-	if r.Metric == "" && len(runs) > 1 {
-		r.Notes = append(r.Notes, "the runs report no metric that they have in common, so there are no curves of it and no target; speed-ups compare seconds of training")
-	}
-}
-
-// incomplete says what a run's record lacks, "" for nothing.
-func incomplete(run *Run) string {
-	var parts []string
-	if run.Job.Partial != "" {
-		parts = append(parts, "the record is incomplete: "+run.Job.Partial)
-	}
-	const most = 8 // ranks with their numbers
-	switch n := len(run.Torn); n {
-	case 0:
-	case 1:
-		parts = append(parts, fmt.Sprintf("the record of rank %d lacks its end; what is there was read", run.Torn[0]))
-	default:
-		names := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(run.Torn[:min(n, most)])), ", "), "[]")
-		if n > most {
-			names += fmt.Sprintf(" and %d more", n-most)
-		}
-		parts = append(parts, "the records of ranks "+names+" lack their ends; what is there was read")
-	}
-	return strings.Join(parts, "; ")
-}
-
-// without says that a run does not count.
-func without(s *Setting, run *Run) string {
-	if slices.Contains(s.good, run) {
-		return ""
-	}
-	return " (medians are without it)"
-}
-
 // facts lists what is known of the jobs.
 func (r *Report) facts(runs []*Run) {
 	add := func(name string, texts []string) {
@@ -424,10 +374,7 @@ func (r *Report) facts(runs []*Run) {
 		stragglers = []string{"none made"}
 	}
 	add("stragglers", stragglers)
-	add("versions", distinct(func(run *Run) string {
-		v := run.Job.Versions
-		return strings.TrimSpace(fmt.Sprintf("sspurn %s, %s, %s", v["sspurn"], v["go"], v["platform"]))
-	}))
+	add("versions", distinct(func(run *Run) string { return versions(run.Job) }))
 	if n := len(runs); n > 0 {
 		first, last := runs[0].Job.Start, runs[0].Job.Start
 		for _, run := range runs {
@@ -449,7 +396,7 @@ func (r *Report) facts(runs []*Run) {
 		for _, run := range s.Runs {
 			name := ""
 			if len(runs) > 1 {
-				name = fmt.Sprintf("%s, repeat %d, ", s.Name, run.Job.Repeat)
+				name = s.nameOf(run) + ", "
 			}
 			for _, text := range run.said {
 				said = append(said, name+text)
@@ -460,6 +407,15 @@ func (r *Report) facts(runs []*Run) {
 	if r.Reached {
 		add("target", []string{r.metricName() + " " + significant(r.Target, 5)})
 	}
+}
+
+// versions says what a run was made with, "" when its record does not.
+func versions(job telemetry.JobInfo) string {
+	v := job.Versions
+	if len(v) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("sspurn %s, %s, %s", v["sspurn"], v["go"], v["platform"])
 }
 
 // command is what was run, without what differs between settings.
