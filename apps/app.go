@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
@@ -86,7 +87,9 @@ func (a *App) main(args []string, lookup func(string) (string, bool), stdout, st
 		if bad != nil {
 			return report(ctx, c, &InputError{Err: bad})
 		}
-		return a.Run(ctx, NewJob(a.Name, o, c, stdout, stderr))
+		j := NewJob(a.Name, o, c, stdout, stderr)
+		j.settle(!slices.Contains(a.Without, "sync"))
+		return a.Run(ctx, j)
 	})
 	if err == nil {
 		return 0

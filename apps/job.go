@@ -40,6 +40,14 @@ func (j *Job) Plan(clocks int64) {
 	}
 }
 
+// settle puts on record by which setting the job goes, for runs that do not come
+// to their result.
+func (j *Job) settle(has bool) {
+	if has && j.Comm.Rank() == 0 {
+		j.Comm.Recorder().Record(telemetry.Event{Kind: "setting", Text: j.Policy.String()})
+	}
+}
+
 // Report puts the point on record and prints it as a line on standard error.
 // Only rank 0 does anything; the others may call it.
 func (j *Job) Report(p Point) {

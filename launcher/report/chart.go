@@ -20,6 +20,7 @@ type Chart struct {
 	Bars  *Bars
 	Time  *Timeline
 
+	of     int        // index of the only setting that it is about, and 1; 0: of all
 	top    bool       // the curves leave the upper right corner free
 	bounds [2]float64 // of Y; NaN: as the data have it
 }
@@ -70,16 +71,16 @@ func (r *Report) draw() {
 	}, r.curveTable("bytes-time", "Bytes sent over time", "seconds", "seconds", "sent_"+unit, unit, traffic))
 	most := 0.0
 	var splits []*Chart
-	for _, s := range r.Settings {
+	for i, s := range r.Settings {
 		b := s.bars()
-		for i := range b.Names {
+		for k := range b.Names {
 			sum := 0.0
 			for p := range b.Parts {
-				sum += b.Parts[p][i]
+				sum += b.Parts[p][k]
 			}
 			most = max(most, sum)
 		}
-		splits = append(splits, &Chart{ID: "split-" + slug(s.Name), Title: "Time of each rank, " + s.Name, X: "rank", Y: "seconds a worker", Bars: b, Table: "ranks"})
+		splits = append(splits, &Chart{ID: "split-" + slug(s.Name), Title: "Time of each rank, " + s.Name, X: "rank", Y: "seconds a worker", Bars: b, Table: "ranks", of: i + 1})
 	}
 	for _, c := range splits {
 		c.bounds = [2]float64{0, most} // the same for all
@@ -87,16 +88,18 @@ func (r *Report) draw() {
 			r.Charts = append(r.Charts, c)
 		}
 	}
-	for _, s := range r.Settings {
+	for i, s := range r.Settings {
 		run := s.typical()
-		slow := run.Slowest(1)
-		if len(slow) == 0 {
-			continue
+		for k, c := range apart(run.Slowest(10 * slowest)) {
+			id, title := "slow-"+slug(s.Name), "The slowest clock, "+s.Name
+			if k > 0 {
+				id, title = fmt.Sprintf("slow%d-%s", k+1, slug(s.Name)), fmt.Sprintf("The slowest clock at another time (%d), %s", k+1, s.Name)
+			}
+			r.Charts = append(r.Charts, &Chart{
+				ID: id, Title: title, X: "seconds since the job's start", Y: "", Note: describe(c),
+				Table: "clocks", Time: &Timeline{run.around(c), c}, bounds: unknown, of: i + 1,
+			})
 		}
-		r.Charts = append(r.Charts, &Chart{
-			ID: "slow-" + slug(s.Name), Title: "The slowest clock, " + s.Name, X: "seconds since the job's start", Y: "", Note: describe(slow[0]),
-			Table: "clocks", Time: &Timeline{run.around(slow[0]), slow[0]}, bounds: unknown,
-		})
 	}
 }
 

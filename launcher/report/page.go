@@ -153,7 +153,7 @@ func (r *Report) sections(data map[string]any) ([]sectionView, error) {
 		{"answer", "The way to the answer", []string{"loss-"}, []string{"loss-time", "loss-clocks"}, false},
 		{"freshness", "Freshness and traffic", []string{"staleness", "bytes-"}, []string{"staleness", "bytes-time"}, false},
 		{"split", "Where each rank's time went", []string{"split-"}, []string{"ranks"}, true},
-		{"slow", "The slowest clocks", []string{"slow-"}, []string{"clocks", "waits"}, true},
+		{"slow", "The slowest clocks", []string{"slow"}, []string{"clocks", "waits"}, true},
 		{"runs", "Runs", nil, []string{"runs"}, false},
 	} {
 		v := sectionView{ID: s.id, Title: s.title}
@@ -165,7 +165,7 @@ func (r *Report) sections(data map[string]any) ([]sectionView, error) {
 			if err != nil {
 				return nil, err
 			}
-			v.Charts = append(v.Charts, chartView{c.ID, c.Title, c.Note, r.settingOf(c), template.HTML(svg)})
+			v.Charts = append(v.Charts, chartView{c.ID, c.Title, c.Note, c.of - 1, template.HTML(svg)})
 			data[c.ID] = c.script(frame)
 		}
 		for _, id := range s.tables {
@@ -185,16 +185,6 @@ func (r *Report) sections(data map[string]any) ([]sectionView, error) {
 		}
 	}
 	return out, nil
-}
-
-// settingOf is the index of the only setting that a chart is about; −1 for all.
-func (r *Report) settingOf(c *Chart) int {
-	for i, s := range r.Settings {
-		if c.ID == "split-"+slug(s.Name) || c.ID == "slow-"+slug(s.Name) {
-			return i
-		}
-	}
-	return -1
 }
 
 // tableView prepares a table for the template.

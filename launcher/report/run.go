@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -70,6 +71,7 @@ type Run struct {
 	ranks  []rank
 	curves map[string][]telemetry.Event // loss events by metric
 	metric string                       // reported last
+	sync   string                       // that the program said at its start
 	result map[string]string            // the app's result line
 	said   []string                     // notes, with the time
 }
@@ -137,6 +139,8 @@ func (r *Run) Add(rank int, e *telemetry.Event) {
 		if len(r.said) < maxSaid {
 			r.said = append(r.said, fmt.Sprintf("rank %d after %.3f s: %s", rank, e.Time, e.Text))
 		}
+	case "setting":
+		r.sync = e.Text
 	case "result":
 		for _, p := range e.Result {
 			r.result[p[0]] = p[1]
@@ -159,9 +163,9 @@ func SyncOf(job *telemetry.JobInfo) string {
 	return s
 }
 
-// Setting is what sets the run apart: its -sync, else the program.
+// Setting is what sets the run apart: its -sync, else the program's name.
 func (r *Run) Setting() string {
-	return cmp.Or(r.Job.Setting, r.result["sync"], SyncOf(&r.Job), r.Job.Program)
+	return cmp.Or(r.Job.Setting, r.result["sync"], r.sync, SyncOf(&r.Job), filepath.Base(r.Job.Program))
 }
 
 // Metric names the figure of merit that was reported last, "" when there is

@@ -96,6 +96,24 @@ func (r *Run) Slowest(n int) []SlowClock {
 	return out
 }
 
+// drawn is how many slow clocks of a setting are drawn.
+const drawn = 3
+
+// apart returns the first clocks that have little in common with those before
+// them: where all wait for one, each has a slow clock at that time. The longest
+// comes first, and none is less than half as long.
+func apart(clocks []SlowClock) []SlowClock {
+	var out []SlowClock
+	for _, c := range clocks {
+		if len(out) < drawn && c.seconds() >= clocks[0].seconds()/2 && !slices.ContainsFunc(out, func(o SlowClock) bool {
+			return min(c.End, o.End)-max(c.Start, o.Start) > 0.25*c.seconds()
+		}) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // slowClock is a SlowClock that grows.
 type slowClock struct {
 	SlowClock

@@ -43,6 +43,14 @@ func number(v float64, digits int) Cell {
 	return Cell{Text: significant(v, digits), Value: v}
 }
 
+// halves shows the median of whole numbers.
+func halves(v float64) Cell {
+	if math.IsNaN(v) {
+		return unknown()
+	}
+	return Cell{Text: strconv.FormatFloat(v, 'f', -1, 64), Value: v}
+}
+
 // count shows a whole number.
 func count(n int64) Cell { return Cell{Text: strconv.FormatInt(n, 10), Value: float64(n)} }
 

@@ -122,7 +122,7 @@ func (r *Report) timeTable() *Table {
 			spreadCell(s.spread(func(run *Run) float64 {
 				q, ok := quantile(run.Stale(), 0.99)
 				return orNaN(float64(q), ok)
-			}), func(v float64) Cell { return number(v, 6) }),
+			}), halves),
 			spreadCell(s.spread(func(run *Run) float64 { n, _ := run.Reads(); return float64(n) }), rate),
 			spreadCell(s.spread(func(run *Run) float64 {
 				reads, fetches := run.Reads()

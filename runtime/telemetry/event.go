@@ -7,10 +7,10 @@ package telemetry
 // and seconds are totals since the rank started, so that a lost line loses
 // nothing but resolution.
 type Event struct {
-	Kind string  `json:"ev"`          // "start", "plan", "clock", "spans", "loss", "bytes", "process", "result", "note"
+	Kind string  `json:"ev"`          // "start", "plan", "clock", "spans", "loss", "bytes", "process", "setting", "result", "note"
 	Time float64 `json:"t"`           // seconds since the rank joined
 	Rank int     `json:"rank"`        // in the job
-	Text string  `json:"s,omitempty"` // note: free text
+	Text string  `json:"s,omitempty"` // note: free text; setting: the -sync that the program goes by, said by rank 0 at its start
 
 	// start: the rank began to record.
 	Wall int64 `json:"wall,omitempty"` // then, in nanoseconds since 1970 by the clock of its host
