@@ -185,7 +185,7 @@ func (c *Comparison) Run(ctx context.Context, std Streams) ([]Trial, error) {
 			}
 		}
 		done = append(done, t)
-		show.end(&t)
+		show.end(&t, taps.interrupted() != nil)
 		if t.Failure != nil && t.Failure.Code == ExitLaunch || ctx.Err() != nil {
 			return done, t.Failure
 		}

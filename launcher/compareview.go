@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/progress"
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/launcher/report"
@@ -29,10 +30,13 @@ type compareView struct {
 
 	bars    progress.Writer // nil without a terminal
 	bar     *progress.Tracker
+	width   int // of the bar, in columns
 	stopped chan struct{}
 
 	mu      sync.Mutex // guards what follows
-	made    int        // runs that have ended
+	made    int        // runs that have ended, as they did
+	failed  int        // of these: not well
+	cut     int        // of these: by the interrupt that ends the comparison
 	took    map[string][]float64
 	running *Trial
 	share   float64 // of the running one
@@ -41,6 +45,19 @@ type compareView struct {
 
 // barSteps is how finely the bar shows a run.
 const barSteps = 1000
+
+// The line of the bar: its share of 5 columns, a blank, the bar, two blanks, text.
+const (
+	barAround = 8
+	barWidest = 24
+	barLeast  = 4
+	barText   = 28 // columns of the text before the bar gets any
+)
+
+// barWidth is the width of the bar on a terminal of so many columns.
+func barWidth(columns int) int {
+	return min(barWidest, max(barLeast, columns-1-barAround-barText))
+}
 
 func newCompareView(c *Comparison, term *os.File) (*compareView, error) {
 	v := &compareView{c: c, total: len(c.Settings) * c.Repeats, term: term, took: map[string][]float64{}}
@@ -60,7 +77,8 @@ func newCompareView(c *Comparison, term *os.File) (*compareView, error) {
 		style.Options.PercentFormat = "%3.0f %%"
 		style.Visibility = progress.StyleVisibility{Percentage: true, Tracker: true, Pinned: true}
 		v.bars.SetStyle(style)
-		v.bars.SetTrackerLength(24)
+		v.width = barWidth(Columns(term))
+		v.bars.SetTrackerLength(v.width)
 		v.bar = &progress.Tracker{Total: int64(v.total * barSteps), Message: v.headline()}
 		v.bars.AppendTracker(v.bar)
 		v.stopped = make(chan struct{})
@@ -110,7 +128,7 @@ func (v *compareView) close() {
 	v.bars.SetPinnedMessages()
 	v.bar.UpdateMessage(v.headline())
 	v.mu.Unlock()
-	if v.made == v.total {
+	if v.made == v.total && v.failed == 0 && v.cut == 0 {
 		v.bar.MarkAsDone()
 	}
 	for again := time.NewTicker(10 * time.Millisecond); ; { // a stop before it has started to draw is lost
@@ -124,13 +142,22 @@ func (v *compareView) close() {
 	}
 }
 
-// headline is the text before the bar, with mu.
+// headline is the text of the bar's line, as much of it as there is room for, with
+// mu.
 func (v *compareView) headline() string {
-	text := fmt.Sprintf("%d of %d runs", v.made, v.total)
-	if left, ok := v.left(); ok && v.made < v.total {
-		text += ", " + roughly(left) + " left"
+	head := fmt.Sprintf("%d of %d runs", v.made-v.failed-v.cut, v.total)
+	line := head
+	if v.failed > 0 {
+		line += fmt.Sprintf(", %d failed", v.failed)
 	}
-	return text
+	if left, ok := v.left(); ok && v.made < v.total {
+		line += ", " + roughly(left) + " left"
+	}
+	room := max(1, Columns(v.term)-1-barAround-v.width)
+	if text.StringWidth(line) > room {
+		line = head
+	}
+	return text.Snip(line, room, "…")
 }
 
 // left estimates the time that all runs which are not over take, with mu.
@@ -181,11 +208,11 @@ func (v *compareView) start(t *Trial) {
 	if v.quiet {
 		return
 	}
-	text := fmt.Sprintf("sspurn: run %d of %d: -sync %s, repeat %d", n, v.total, t.Setting, t.Repeat)
+	line := fmt.Sprintf("sspurn: run %d of %d: -sync %s, repeat %d", n, v.total, t.Setting, t.Repeat)
 	if known {
-		text += fmt.Sprintf(" (%s left)", roughly(left))
+		line += fmt.Sprintf(" (%s left)", roughly(left))
 	}
-	v.say(text)
+	v.say(line)
 }
 
 // status takes how far the running job is.
@@ -203,7 +230,8 @@ func (v *compareView) update() {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.bar.SetValue(int64(float64(barSteps) * (float64(v.made) + max(0, v.share))))
+	// A full bar is taken for a good end, which close decides.
+	v.bar.SetValue(min(v.bar.Total-1, int64(float64(barSteps)*(float64(v.made)+max(0, v.share)))))
 	v.bar.UpdateMessage(v.headline())
 	if t := v.running; t != nil {
 		line := fmt.Sprintf("%s, repeat %d", t.Setting, t.Repeat)
@@ -214,21 +242,27 @@ func (v *compareView) update() {
 	}
 }
 
-// end says how a run has ended.
-func (v *compareView) end(t *Trial) {
+// end says how a run has ended; interrupted says that it was ended, as all of the
+// comparison is.
+func (v *compareView) end(t *Trial, interrupted bool) {
 	v.mu.Lock()
 	v.made++
 	v.running, v.share = nil, 0
-	if t.Failure == nil {
+	switch {
+	case t.Failure == nil:
 		v.took[t.Setting] = append(v.took[t.Setting], t.Seconds)
+	case interrupted:
+		v.cut++
+	default:
+		v.failed++
 	}
 	v.mu.Unlock()
 	v.update()
-	text := fmt.Sprintf("%-8s repeat %d  %7.2f s", t.Setting, t.Repeat, t.Seconds)
+	line := fmt.Sprintf("%-8s repeat %d  %7.2f s", t.Setting, t.Repeat, t.Seconds)
 	if t.Failure != nil {
-		v.say(text + "  failed: " + t.Failure.Cause)
-		for _, line := range t.Failure.Tail {
-			v.say("  | " + line)
+		v.say(line + "  failed: " + t.Failure.Cause)
+		for _, said := range t.Failure.Tail {
+			v.say("  | " + said)
 		}
 		return
 	}
@@ -237,12 +271,12 @@ func (v *compareView) end(t *Trial) {
 	}
 	if runs, err := report.Read(t.Dir); err == nil { // only for this line; the report says what is wrong
 		r := runs[0]
-		text = fmt.Sprintf("%-8s repeat %d  %7.2f s", t.Setting, t.Repeat, r.Seconds())
+		line = fmt.Sprintf("%-8s repeat %d  %7.2f s", t.Setting, t.Repeat, r.Seconds())
 		if name, _ := r.Metric(); name != "" {
 			final, _ := r.Final()
-			text += fmt.Sprintf("  %s %.5g", strings.ReplaceAll(name, "_", " "), final)
+			line += fmt.Sprintf("  %s %.5g", strings.ReplaceAll(name, "_", " "), final)
 		}
-		text += fmt.Sprintf("  waited %.0f %%", 100*r.Whole().Waited())
+		line += fmt.Sprintf("  waited %.0f %%", 100*r.Whole().Waited())
 	}
-	v.say(text)
+	v.say(line)
 }
