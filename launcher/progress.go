@@ -17,16 +17,38 @@ type Status struct {
 // progressLine turns record events into one line of text. It is owned by one
 // goroutine.
 type progressLine struct {
-	plain   bool // not a terminal: a line for each loss
+	plain   bool // not a terminal: a line for each loss, without losses now and then
 	workers map[[2]int]telemetry.Event
 	loss    telemetry.Event // the newest
 	lost    bool            // there is a loss
 	dirty   bool
+	fresh   bool // there are clocks that no line has shown
 	ranks   int
 	plan    int64            // clocks of every worker in the whole job; 0 unknown
 	now     func() time.Time // the clock of the wall
 	began   time.Time        // when the first clock came
+	next    time.Time        // when a plain line without a loss is due
+	wait    time.Duration    // to the one after it
+	marks   [2]mark          // the pace is measured from the first
 }
+
+// mark is how far the slowest worker was at a moment.
+type mark struct {
+	at    time.Time
+	clock int64
+}
+
+// Plain lines without a loss: at first soon, then ever more seldom.
+const (
+	plainFirst = time.Second
+	plainLast  = time.Minute
+)
+
+// Clocks a second are measured over at least so much, once the job is as old.
+const (
+	paceOver   = 5 * time.Second
+	paceClocks = 3
+)
 
 func newProgressLine(ranks int, plain bool) *progressLine {
 	return &progressLine{plain: plain, ranks: ranks, workers: make(map[[2]int]telemetry.Event), now: time.Now}
@@ -42,6 +64,7 @@ func (p *progressLine) event(rank int, e *telemetry.Event) {
 			p.began = p.now()
 		}
 		p.workers[[2]int{rank, e.Worker}] = *e
+		p.fresh = true
 		p.dirty = p.dirty || !p.plain
 	case "loss":
 		p.loss, p.lost, p.dirty = *e, true, true
@@ -50,12 +73,44 @@ func (p *progressLine) event(rank int, e *telemetry.Event) {
 
 // line returns the line to show, and whether it has changed.
 func (p *progressLine) line() (string, bool) {
+	if p.plain && !p.lost && p.fresh && !p.now().Before(p.next) {
+		p.dirty = true
+		p.wait = min(plainLast, max(plainFirst, 2*p.wait))
+		p.next = p.now().Add(p.wait)
+	}
 	if !p.dirty {
 		return "", false
 	}
-	p.dirty = false
+	p.dirty, p.fresh = false, false
 	text := p.status().Text
 	return text, text != ""
+}
+
+// last is line at the end of the job.
+func (p *progressLine) last() (string, bool) {
+	p.dirty = p.dirty || p.fresh && !p.lost
+	return p.line()
+}
+
+// pace words how many clocks the slowest worker ends in a second, over the last
+// while, "" when that is a guess.
+func (p *progressLine) pace() string {
+	least, _, ok := p.clocks()
+	if !ok {
+		return ""
+	}
+	now := p.now()
+	switch last := p.marks[1]; {
+	case last.at.IsZero():
+		p.marks = [2]mark{{now, least}, {now, least}}
+	case now.Sub(last.at) >= paceOver && least-last.clock >= paceClocks:
+		p.marks = [2]mark{last, {now, least}}
+	}
+	from := p.marks[0]
+	if now.Sub(from.at) < plainFirst || least <= from.clock {
+		return ""
+	}
+	return thousands(float64(least-from.clock)/now.Sub(from.at).Seconds()) + "clocks/s"
 }
 
 // clocks returns the clocks of the slowest and of the fastest worker; ok is false
@@ -168,6 +223,8 @@ func (p *progressLine) status() Status {
 		if p.loss.Rate > 0 {
 			parts = append(parts, rateText(p.loss.Rate))
 		}
+	} else if text := p.pace(); text != "" {
+		parts = append(parts, text)
 	}
 	var busy, waited float64
 	for _, e := range p.workers {
@@ -187,14 +244,17 @@ func (p *progressLine) status() Status {
 }
 
 // rateText words items a second.
-func rateText(r float64) string {
+func rateText(r float64) string { return thousands(r) + "/s" }
+
+// thousands words a number up to its unit.
+func thousands(r float64) string {
 	switch {
 	case r >= 1e9:
-		return fmt.Sprintf("%.3g G/s", r/1e9)
+		return fmt.Sprintf("%.3g G", r/1e9)
 	case r >= 1e6:
-		return fmt.Sprintf("%.3g M/s", r/1e6)
+		return fmt.Sprintf("%.3g M", r/1e6)
 	case r >= 1e3:
-		return fmt.Sprintf("%.3g k/s", r/1e3)
+		return fmt.Sprintf("%.3g k", r/1e3)
 	}
-	return fmt.Sprintf("%.3g /s", r)
+	return fmt.Sprintf("%.3g ", r)
 }

@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -48,16 +49,70 @@ func TestProgressLine(t *testing.T) {
 	}
 }
 
-// Where nobody watches a terminal only a loss makes a line.
+// Where nobody watches a terminal a loss makes a line; without losses one comes
+// now and then, and at the end.
 func TestPlainProgress(t *testing.T) {
+	at := time.Unix(1000, 0)
 	p := newProgressLine(1, true)
-	p.event(0, &telemetry.Event{Kind: "clock", Clock: 1})
-	if text, ok := p.line(); ok {
-		t.Errorf("got %q", text)
+	p.now = func() time.Time { return at }
+	if text, ok := p.last(); ok {
+		t.Errorf("a line of nothing: %q", text)
+	}
+	var lines []string
+	for i := range 1000 {
+		p.event(0, &telemetry.Event{Kind: "clock", Clock: int64(2 * (i + 1))})
+		if text, ok := p.line(); ok {
+			lines = append(lines, text)
+		}
+		at = at.Add(100 * time.Millisecond)
+	}
+	want := "clock 2|clock 22 · 20 clocks/s|clock 62 · 20 clocks/s|clock 142 · 20 clocks/s|clock 302 · 20 clocks/s|clock 622 · 20 clocks/s|clock 1262 · 20 clocks/s"
+	if got := strings.Join(lines, "|"); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if text, ok := p.last(); !ok || text != "clock 2000 · 19.9 clocks/s" {
+		t.Errorf("at the end %q, %v", text, ok)
+	}
+	if text, ok := p.last(); ok {
+		t.Errorf("again %q", text)
 	}
 	p.event(0, &telemetry.Event{Kind: "loss", Metric: "m", Value: 2})
-	if text, ok := p.line(); !ok || text != "clock 1 · m 2" {
+	if text, ok := p.line(); !ok || text != "clock 2000 · m 2" {
 		t.Errorf("got %q, %v", text, ok)
+	}
+	p.event(0, &telemetry.Event{Kind: "clock", Clock: 3000})
+	if text, ok := p.line(); ok {
+		t.Errorf("a line without a loss: %q", text)
+	}
+}
+
+// The pace is that of the last while, and of a longer one where clocks are long.
+func TestPace(t *testing.T) {
+	for _, tt := range []struct {
+		every time.Duration // for a clock, the first 50
+		then  time.Duration // the others
+		want  string
+	}{
+		{10 * time.Millisecond, 10 * time.Millisecond, "100 clocks/s"},
+		{100 * time.Millisecond, 2 * time.Second, "0.5 clocks/s"},
+		{time.Minute, time.Minute, "0.0167 clocks/s"},
+		{time.Millisecond / 10, time.Millisecond / 10, ""},
+	} {
+		at := time.Unix(1000, 0)
+		p := newProgressLine(1, false)
+		p.now = func() time.Time { return at }
+		for i := range 200 {
+			every := tt.every
+			if i >= 50 {
+				every = tt.then
+			}
+			at = at.Add(every)
+			p.event(0, &telemetry.Event{Kind: "clock", Clock: int64(i + 1)})
+			p.line()
+		}
+		if got := p.pace(); got != tt.want {
+			t.Errorf("%v, then %v: got %q, want %q", tt.every, tt.then, got, tt.want)
+		}
 	}
 }
 

@@ -197,7 +197,12 @@ func (r *recorder) refresh() {
 	if r.progress == nil {
 		return
 	}
-	switch text, ok := r.progress.line(); {
+	r.progressed(r.progress.line())
+}
+
+// progressed shows a new progress line.
+func (r *recorder) progressed(text string, ok bool) {
+	switch {
 	case !ok:
 	case r.watch != nil:
 		r.watch(r.progress.status())
@@ -293,6 +298,9 @@ func (r *recorder) finish(info telemetry.JobInfo) {
 	r.signal()
 	r.wg.Wait()
 	r.keep(r.flush)
+	if r.progress != nil && r.progress.plain {
+		r.progressed(r.progress.last())
+	}
 	for _, f := range r.files {
 		if f == nil {
 			continue

@@ -396,3 +396,13 @@ func TestRunDirectoryIsChecked(t *testing.T) {
 		t.Errorf("stdout %q, stderr %q", out, l.stderr.String())
 	}
 }
+
+// Without a terminal and without losses there is progress all the same.
+func TestProgressOn(t *testing.T) {
+	l := start(t, nil, "-n", "2", "-progress", "on", "RANK", "flow", "30")
+	l.expect(0)
+	lines := l.lines()
+	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "sspurn: clock 30 · ") || !strings.Contains(last, "slowest rank 1") {
+		t.Errorf("said %q", lines)
+	}
+}
