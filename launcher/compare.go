@@ -27,6 +27,8 @@ type Comparison struct {
 	Settings []string // of -sync, at least one
 	Repeats  int      // runs of each setting, at least 1
 	Shuffle  uint64   // seed of the order
+
+	spare spare // what a full disk costs
 }
 
 // dirMark in an argument of the program stands for the directory of the run, in
@@ -42,6 +44,8 @@ type Trial struct {
 	Began   time.Time
 	Seconds float64  // that it took, launch included
 	Failure *Failure // nil after success
+
+	seen *report.Run // what it recorded, but its spans; nil: it was not started
 }
 
 // ParseSettings reads a list of settings with commas between. A part that begins
@@ -256,18 +260,18 @@ func (c *Comparison) run(ctx context.Context, t *Trial, std Streams, show *compa
 		job.Args = append(job.Args, strings.ReplaceAll(a, dirMark, dir))
 	}
 	job.Template, job.Shuffle = c.Job.Args, c.Shuffle
-	job.RunDir, job.OutputDir, job.OutputSpare = t.Dir, filepath.Join(t.Dir, "output"), true // nobody asked for it
-	if c.Job.OutputDir != "" {
-		job.OutputDir, job.OutputSpare = filepath.Join(c.Job.OutputDir, filepath.Base(t.Dir)), false
+	job.RunDir, job.OutputDir = t.Dir, filepath.Join(t.Dir, "output")
+	job.spare, job.memory = &c.spare, &memory{}
+	if c.spare.output = c.Job.OutputDir == ""; !c.spare.output { // somebody asked for it
+		job.OutputDir = filepath.Join(c.Job.OutputDir, filepath.Base(t.Dir))
 	}
 	if job.Trace != "" { // one for each run
-		if err := os.MkdirAll(t.Dir, 0o777); err != nil {
-			return errors.Wrap(err, "run directory")
-		}
 		job.Trace = filepath.Join(t.Dir, filepath.Base(c.Job.Trace))
 	}
 	job.Setting, job.Repeat, job.Watch, job.Progress = t.Setting, t.Repeat, show.status, Off
-	return Run(ctx, job, std)
+	err = Run(ctx, job, std)
+	t.seen = job.memory.run
+	return err
 }
 
 // tap hands signals on to the running job and remembers an interrupt, which ends

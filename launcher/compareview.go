@@ -11,8 +11,6 @@ import (
 	"github.com/jedib0t/go-pretty/v6/progress"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/pkg/errors"
-
-	"github.com/sspurn/sspurn/launcher/report"
 )
 
 // compareView shows how far a comparison is: on a terminal a bar with the time
@@ -269,8 +267,7 @@ func (v *compareView) end(t *Trial, interrupted bool) {
 	if v.quiet {
 		return
 	}
-	if runs, err := report.Read(t.Dir); err == nil { // only for this line; the report says what is wrong
-		r := runs[0]
+	if r := t.seen; r != nil {
 		line = fmt.Sprintf("%-8s repeat %d  %7.2f s", t.Setting, t.Repeat, r.Seconds())
 		if name, _ := r.Metric(); name != "" {
 			final, _ := r.Final()

@@ -30,7 +30,8 @@ func (s *supervisor) finish(launch error) error {
 		s.info.Exit, s.info.Cause = f.Code, f.Cause
 	}
 	s.info.Ended, s.info.Seconds = true, time.Since(s.info.Start).Seconds()
-	s.record.finish(s.info)
+	s.info = s.record.finish(s.info)
+	s.job.memory.end(s.info)
 	if s.job.Board != nil {
 		s.job.Board.End(s.info)
 	}

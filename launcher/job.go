@@ -79,13 +79,15 @@ type Job struct {
 
 	Tag       Switch // the rank before each line of output
 	Timestamp bool   // the time before each line of output
-	// OutputSpare: what can not be written to OutputDir costs the output, not the job.
-	OutputSpare bool
-	OutputDir   string // directory for the output, a file for each rank and stream, instead of showing it
-	Progress    Switch // a live line on the terminal
-	Verbose     bool   // say what the launcher does
+	OutputDir string // directory for the output, a file for each rank and stream, instead of showing it
+	Progress  Switch // a live line on the terminal
+	Verbose   bool   // say what the launcher does
 
 	Self []string // command that runs this program as "sspurn"; the first is the program's path
+
+	// Of a job of a Comparison; nil otherwise.
+	spare  *spare  // what is done where a file can not be written
+	memory *memory // what the job records
 }
 
 // Streams are the launcher's own. Stdin may be nil.

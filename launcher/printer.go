@@ -186,26 +186,20 @@ func newPrinter(job *Job, ranks int, std Streams) (*printer, error) {
 		term = nil
 	}
 	if job.OutputDir != "" {
-		if err := os.MkdirAll(job.OutputDir, 0o777); err != nil {
-			return nil, errors.Wrap(err, "output directory")
-		}
-		probe, err := os.CreateTemp(job.OutputDir, ".sspurn-") // the ranks' files are made when there is output
-		if err == nil {
-			err = stderrors.Join(probe.Close(), os.Remove(probe.Name()))
-		}
-		if err != nil {
-			return nil, errors.Wrap(err, "output directory")
-		}
-		if err := removeOld(job.OutputDir, "rank-*.out", "rank-*.err"); err != nil {
-			return nil, errors.Wrap(err, "output directory")
+		err := prepareOutput(job.OutputDir)
+		if err != nil && !job.spare.outputs() {
+			return nil, err
 		}
 		f := format{timestamp: job.Timestamp, now: time.Now}
 		var to display = &fileWriter{dir: job.OutputDir, format: f, diag: std.Stderr, files: make(map[source]*outputFile)}
-		if job.OutputSpare {
-			to = &sparing{display: to, dir: job.OutputDir}
+		if job.spare.outputs() {
+			to = &sparing{display: to, dir: job.OutputDir, spare: job.spare, failed: err != nil}
 		}
 		s := newSink(to, false, term, gone)
 		p.sinks = [2]*sink{s, s}
+		if err != nil && job.spare.first() {
+			s.put(chunk{rank: nobody, stream: agent.Stderr, data: []byte(outputLost(job.OutputDir, err))})
+		}
 		return p, nil
 	}
 	f := format{tag: job.Tag == On || job.Tag != Off && ranks > 1 && outTerm, timestamp: job.Timestamp, now: time.Now}
@@ -227,6 +221,22 @@ func newPrinter(job *Job, ranks int, std Streams) (*printer, error) {
 		p.sinks = [2]*sink{newSink(lines(), outTerm, nil, gone), newSink(lines(), errTerm, term, gone)}
 	}
 	return p, nil
+}
+
+// prepareOutput makes the directory for the output and removes that of an earlier
+// run. The ranks' files are made when there is output.
+func prepareOutput(dir string) error {
+	err := os.MkdirAll(dir, 0o777)
+	if err == nil {
+		var probe *os.File
+		if probe, err = os.CreateTemp(dir, ".sspurn-"); err == nil {
+			err = stderrors.Join(probe.Close(), os.Remove(probe.Name()))
+		}
+	}
+	if err == nil {
+		err = removeOld(dir, "rank-*.out", "rank-*.err")
+	}
+	return errors.Wrap(err, "output directory")
 }
 
 // each calls f for each sink once.

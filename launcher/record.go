@@ -32,6 +32,7 @@ type recorder struct {
 	dir       string // "" until there is one
 	temporary bool
 	info      telemetry.JobInfo
+	spare     *spare
 	say       func(text string) // tells the user, at once
 	create    func(name string) (io.WriteCloser, error)
 
@@ -60,7 +61,7 @@ type recordFile struct {
 // newRecorder returns a recorder that has not started.
 func newRecorder(job *Job, ranks int, p *printer, terminal bool) (*recorder, error) {
 	r := &recorder{
-		off: job.Record == Off, dir: job.RunDir, temporary: job.RunDir == "", say: p.say, show: p.progress,
+		off: job.Record == Off, dir: job.RunDir, temporary: job.RunDir == "", spare: job.spare, say: p.say, show: p.progress,
 		create: func(name string) (io.WriteCloser, error) { return os.Create(name) },
 		wake:   make(chan struct{}, 1), files: make([]*recordFile, ranks), lines: make([]int64, ranks), watch: job.Watch,
 	}
@@ -78,13 +79,18 @@ func newRecorder(job *Job, ranks int, p *printer, terminal bool) (*recorder, err
 	if job.Board != nil {
 		r.observe(job.Board, true)
 	}
+	if job.memory != nil {
+		r.observe(job.memory, false)
+	}
 	if r.dir != "" {
-		if err := os.MkdirAll(r.dir, 0o777); err != nil {
-			return nil, errors.Wrap(err, "run directory")
+		err := os.MkdirAll(r.dir, 0o777)
+		if err == nil {
+			err = removeOld(r.dir, "rank-*.jsonl")
 		}
-		if err := removeOld(r.dir, "rank-*.jsonl"); err != nil {
-			return nil, errors.Wrap(err, "run directory")
+		if err = errors.Wrap(err, "run directory"); err != nil && r.spare == nil {
+			return nil, err
 		}
+		r.keep(func() error { return err })
 	}
 	return r, nil
 }
@@ -124,10 +130,12 @@ func (r *recorder) observe(o observer, spans bool) {
 func (r *recorder) started(info telemetry.JobInfo) error {
 	r.info = info
 	if r.dir != "" {
-		if err := telemetry.WriteJob(r.dir, info); err != nil {
+		err := telemetry.WriteJob(r.dir, info)
+		if err != nil && r.spare == nil {
 			r.dir = "" // not to be tried again
 			return err
 		}
+		r.keep(func() error { return err })
 	}
 	r.wg.Go(r.run)
 	return nil
@@ -240,7 +248,7 @@ func (r *recorder) keep(write func() error) {
 	if r.err != nil {
 		return
 	}
-	if r.err = write(); r.err != nil {
+	if r.err = write(); r.err != nil && r.spare.first() {
 		dir := r.dir
 		if dir == "" {
 			dir = os.TempDir()
@@ -290,8 +298,9 @@ func (r *recorder) flush() error {
 	return nil
 }
 
-// finish ends the goroutine and completes the directory.
-func (r *recorder) finish(info telemetry.JobInfo) {
+// finish ends the goroutine and completes the directory. It returns the job's
+// description as the directory has it, or would have it.
+func (r *recorder) finish(info telemetry.JobInfo) telemetry.JobInfo {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
@@ -309,17 +318,19 @@ func (r *recorder) finish(info telemetry.JobInfo) {
 			r.keep(func() error { return errors.Wrap(err, "run directory") })
 		}
 	}
-	if r.dir == "" {
-		return
-	}
 	info.Lines = r.lines
 	if r.err != nil {
 		info.Partial = r.cause()
 	}
+	if r.dir == "" {
+		return info
+	}
 	// Where the disk was full there may be room for this, and no more to say if not.
 	if err := telemetry.WriteJob(r.dir, info); err != nil {
 		r.keep(func() error { return err })
+		info.Partial = r.cause()
 	}
+	return info
 }
 
 // leave removes a temporary directory after success, and returns its path if

@@ -88,12 +88,16 @@ func run(ctx context.Context, job Job, std Streams) error {
 	var traceTo *traceFile
 	if job.Trace != "" {
 		if job.RunDir != "" { // where the trace may go
-			if err := os.MkdirAll(job.RunDir, 0o777); err != nil {
-				return launchFailure(errors.Wrap(err, "run directory"))
-			}
+			err = errors.Wrap(os.MkdirAll(job.RunDir, 0o777), "run directory")
 		}
-		if traceTo, err = newTraceFile(job.Trace); err != nil {
+		if err == nil {
+			traceTo, err = newTraceFile(job.Trace)
+		}
+		if err != nil && job.spare == nil {
 			return launchFailure(err)
+		}
+		if err != nil && job.spare.firstTrace() {
+			fmt.Fprintf(std.Stderr, "sspurn: no trace %s: %s\n", job.Trace, oneLine(err))
 		}
 	}
 	var scraped *metrics

@@ -31,7 +31,7 @@ func (f *full) close() error          { return errors.New("no space left") }
 
 func TestSparing(t *testing.T) {
 	f := &full{room: 5}
-	s := &sparing{display: f, dir: "out"}
+	s := &sparing{display: f, dir: "out", spare: new(spare)}
 	for range 4 {
 		if err := s.put(1, agent.Stdout, []byte("abc")); err != nil {
 			t.Fatal(err)
@@ -48,7 +48,7 @@ func TestSparing(t *testing.T) {
 	if f.puts != 2 {
 		t.Errorf("%d writes, want 2: none after the failure", f.puts)
 	}
-	if f := (&full{}); (&sparing{display: f, dir: "x"}).close() != nil || !strings.Contains(f.said, "incomplete") {
+	if f := (&full{}); (&sparing{display: f, dir: "x", spare: new(spare)}).close() != nil || !strings.Contains(f.said, "incomplete") {
 		t.Errorf("a failure at the end: said %q", f.said)
 	}
 }

@@ -141,6 +141,7 @@ func (s *supervisor) start(paths []string) error {
 	if s.job.Board != nil {
 		s.job.Board.Begin(s.info)
 	}
+	s.job.memory.begin(s.info)
 	if err := s.record.started(s.info); err != nil { // before anything runs
 		return err
 	}

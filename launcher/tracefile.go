@@ -100,7 +100,8 @@ func (t *traceFile) write(ctx context.Context, job *telemetry.JobInfo, dir strin
 }
 
 // trace writes the trace after the job and words how that went, which is all
-// that becomes of a failure: the job is over. An interrupt ends it.
+// that becomes of a failure: the job is over. An interrupt ends it. "" is nothing
+// to say.
 func (s *supervisor) trace() string {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	done, watched := make(chan struct{}), make(chan struct{})
@@ -122,6 +123,8 @@ func (s *supervisor) trace() string {
 	<-watched
 	cancel(nil)
 	switch {
+	case err != nil && !s.job.spare.firstTrace():
+		return ""
 	case err != nil:
 		return fmt.Sprintf("no trace %s: %s", s.traceTo.name, strings.TrimPrefix(oneLine(err), "trace: "))
 	case spans == 0:

@@ -39,7 +39,11 @@ func (r *Report) notes(runs []*Run) {
 func incomplete(run *Run) string {
 	var parts []string
 	if run.Job.Partial != "" {
-		parts = append(parts, "the record is incomplete: "+run.Job.Partial)
+		text := "the record is incomplete: " + run.Job.Partial
+		if run.Seen {
+			text += " (what was seen while it ran is here, without slow clocks)"
+		}
+		parts = append(parts, text)
 	}
 	ranks := make([]string, len(run.Torn))
 	for i, rank := range run.Torn {

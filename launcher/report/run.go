@@ -67,6 +67,7 @@ type Run struct {
 	Job  telemetry.JobInfo
 	Torn []int // ranks whose record ends in the middle of a line
 	Live bool  // it goes on
+	Seen bool  // added up while it went on, without spans, as its record is not whole
 
 	ranks  []rank
 	curves map[string][]telemetry.Event // loss events by metric
@@ -401,6 +402,9 @@ func (r *Run) timeline() *telemetry.Timeline {
 
 // Ended reports whether the run has ended well.
 func (r *Run) Ended() bool { return r.Job.Ended && r.Job.Exit == 0 }
+
+// Complete reports whether the record holds all that there was.
+func (r *Run) Complete() bool { return r.Job.Partial == "" && len(r.Torn) == 0 }
 
 // argument returns the value of a flag on a command line.
 func argument(args []string, name string) (string, bool) {

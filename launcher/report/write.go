@@ -45,12 +45,17 @@ func (r *Report) Write(w io.Writer, format string) error {
 	return errors.Errorf("format %q: want %s", format, strings.Join(Formats(), ", "))
 }
 
-// replace puts a file in the place of another.
+// replace puts a file in the place of another, of which no part is left when that
+// fails.
 func replace(path string, data []byte) error {
-	if err := os.WriteFile(path+".new", data, 0o666); err != nil {
-		return errors.Wrap(err, "write")
+	err := os.WriteFile(path+".new", data, 0o666)
+	if err == nil {
+		err = os.Rename(path+".new", path)
 	}
-	return errors.Wrap(os.Rename(path+".new", path), "write")
+	if err != nil {
+		_ = os.Remove(path + ".new") // what is there of it, if anything
+	}
+	return errors.Wrap(err, "write")
 }
 
 // writeCSV writes a file for each table that has rows, and removes those of

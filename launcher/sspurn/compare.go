@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -52,19 +53,29 @@ func compare(c *cli.Context) error {
 	return err
 }
 
-// reportComparison prints and draws what has been measured.
+// reportComparison prints and draws what has been measured. A file that can not be
+// written, on a full disk say, is told and costs that file.
 func reportComparison(dir string, o report.Options, done []launcher.Trial) error {
-	var dirs []string
-	for _, t := range done {
-		if _, err := os.Stat(filepath.Join(t.Dir, "job.json")); err == nil { // a run that was not started has none
-			dirs = append(dirs, t.Dir)
+	var runs []*report.Run
+	for i := range done {
+		if run := done[i].Recorded(); run != nil {
+			runs = append(runs, run)
 		}
 	}
-	if len(dirs) == 0 {
+	if len(runs) == 0 {
 		return nil
 	}
 	fmt.Println()
-	return makeReport(os.Stdout, []reportFile{
+	r := report.New(runs, o)
+	if err := r.Terminal(os.Stdout, launcher.Columns(os.Stdout)); err != nil {
+		return err
+	}
+	for _, f := range []reportFile{
 		{filepath.Join(dir, "report.html"), "html"}, {filepath.Join(dir, "report.png"), "png"}, {filepath.Join(dir, "csv"), "csv"},
-	}, o, dirs)
+	} {
+		if err := f.write(os.Stdout, r); err != nil {
+			fmt.Fprintf(os.Stderr, "sspurn: no %s: %s\n", f.path, strings.TrimPrefix(oneLine(err), "write: "))
+		}
+	}
+	return nil
 }

@@ -169,12 +169,18 @@ func makeReport(w io.Writer, files []reportFile, o report.Options, dirs []string
 		return err
 	}
 	for _, f := range files {
-		if err := r.WriteFile(f.path, f.format); err != nil {
+		if err := f.write(w, r); err != nil {
 			return err
-		}
-		if _, err := fmt.Fprintf(w, "%s: %s\n", map[string]string{"html": "page", "png": "picture", "svg": "picture", "csv": "tables", "json": "numbers"}[f.format], f.path); err != nil {
-			return errors.Wrap(err, "write")
 		}
 	}
 	return nil
+}
+
+// write writes the file and says to w where it is.
+func (f reportFile) write(w io.Writer, r *report.Report) error {
+	if err := r.WriteFile(f.path, f.format); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s: %s\n", map[string]string{"html": "page", "png": "picture", "svg": "picture", "csv": "tables", "json": "numbers"}[f.format], f.path)
+	return errors.Wrap(err, "write")
 }
