@@ -79,6 +79,10 @@ func (a *App) main(args []string, lookup func(string) (string, bool), stdout, st
 	if err == nil && a.Check != nil {
 		err = a.Check(&o)
 	}
+	if tell, ok := bootstrap.Checking(lookup); ok {
+		tell(err)
+		return 0
+	}
 	if err == nil && rank == 0 && o.Out != "" { // the file is rank 0's; other hosts need not have its folder
 		err = CheckWritable(o.Out)
 	}

@@ -7,13 +7,17 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/runtime/bootstrap"
 	"github.com/sspurn/sspurn/ssp"
 )
 
@@ -98,6 +102,46 @@ func TestCheckSeesTheFlags(t *testing.T) {
 	a.Check = func(o *Options) error { return fmt.Errorf("-rank %d with %d passes", rank, o.Epochs) }
 	if code := a.main([]string{"probe", "-k", "4"}, alone, io.Discard, &log); code != 1 || log.String() != "probe: -rank 4 with 7 passes\n" {
 		t.Errorf("exit %d, errors %q", code, log.String())
+	}
+}
+
+// Started to check its arguments, the program says what it thinks of them and does
+// nothing.
+func TestArgumentsAreChecked(t *testing.T) {
+	for args, want := range map[string]string{
+		"-sync ssp:2 -out /absent/x/model": "ok\n", // the folder may come
+		"-sync sometimes":                  "sometimes",
+		"-rank x":                          "-rank",
+		"-k 4 -epochs 3":                   "-rank 4 with 3 passes\n",
+	} {
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fd, err := syscall.Dup(int(write.Fd())) // which the program closes
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := write.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var got Options
+		var rank int
+		var out, log bytes.Buffer
+		a := probe(&got, &rank)
+		a.Check = func(o *Options) error {
+			if o.Epochs == 3 {
+				return fmt.Errorf("-rank %d with %d passes", rank, o.Epochs)
+			}
+			return nil
+		}
+		lookup := func(name string) (string, bool) { return strconv.Itoa(fd), name == bootstrap.EnvCheck }
+		code := a.main(append([]string{"probe"}, strings.Fields(args)...), lookup, &out, &log)
+		said, err := io.ReadAll(read)
+		if err != nil || code != 0 || out.Len()+log.Len() > 0 || !strings.Contains(string(said), want) || strings.Count(string(said), "\n") != 1 {
+			t.Errorf("%s: exit %d, output %q, errors %q, said %q (%v), want %q", args, code, out.String(), log.String(), said, err, want)
+		}
+		_ = read.Close() // it was only read
 	}
 }
 

@@ -17,16 +17,18 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/launcher/report"
-	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
 // Comparison is a program that is run under several settings of -sync, one run
 // after another.
 type Comparison struct {
-	Job      Job      // what the runs have in common. RunDir is the folder for their directories; {dir} in Args stands for a run's own
+	// Job is what the runs have in common. RunDir is the folder for their directories,
+	// Trace a name in each of these; {dir} in Args stands for a run's own.
+	Job      Job
 	Settings []string // of -sync, at least one
 	Repeats  int      // runs of each setting, at least 1
 	Shuffle  uint64   // seed of the order
+	Replace  bool     // removes the runs of an earlier comparison from RunDir
 
 	spare spare // what a full disk costs
 }
@@ -120,47 +122,81 @@ func folderName(setting string) string {
 	}, setting)
 }
 
-// check reports what is wrong before anything is started.
-func (c *Comparison) check() error {
-	for i, a := range c.Job.Args {
-		name, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
-		if strings.HasPrefix(a, "-") && name == "sync" {
-			return errors.Errorf("%s is among the arguments of %s: compare gives it -sync itself (compare -sync LIST says which)", strings.Join(c.Job.Args[i:min(i+2, len(c.Job.Args))], " "), c.Job.Program)
-		}
-	}
-	plan, err := Plan(&c.Job)
-	if err != nil {
-		return err
-	}
-	if err := c.Job.checkSlowing(plan.Ranks); err != nil {
-		return err
-	}
-	if _, err := lookProgram(c.Job.Program); err != nil {
-		return err
-	}
-	for _, t := range c.Plan() { // only what an earlier comparison made is replaced
-		entries, err := os.ReadDir(t.Dir)
-		if stderrors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return errors.Wrap(err, "run directory")
-		}
-		if _, err := os.Stat(filepath.Join(t.Dir, telemetry.JobFile)); err != nil && len(entries) > 0 {
-			return errors.Errorf("%s is there and holds no record of a run: it is not overwritten", t.Dir)
-		}
-	}
-	return errors.Wrap(os.MkdirAll(c.Job.RunDir, 0o777), "run directory")
-}
-
-// Run runs the comparison and returns the runs that were made. A run that fails
+// Run runs the comparison, then tell with the runs that were made. A run that fails
 // does not end it, unless that was the launcher's own doing or an interrupt: then
 // the error says it, and the rest is left out. Otherwise the error is the first
-// failure of a run.
-func (c *Comparison) Run(ctx context.Context, std Streams) ([]Trial, error) {
-	if err := c.check(); err != nil {
-		return nil, launchFailure(err)
+// failure of a run, else that of tell. The job's Dashboard, about whose runs o says
+// more, and its Metrics are served from before the first run to after the last.
+func (c *Comparison) Run(ctx context.Context, std Streams, o report.Options, tell func([]Trial) error) ([]Trial, error) {
+	closing, err := c.open(ctx, std, o)
+	defer closing()
+	if err != nil {
+		return nil, asFailure(err)
 	}
+	done, err := c.runs(ctx, std)
+	if len(done) > 0 {
+		if e := tell(done); err == nil && e != nil {
+			err = launchFailure(errors.WithMessage(e, "report"))
+		}
+	}
+	if c.Job.Board != nil {
+		f, _ := stderrors.AsType[*Failure](err)
+		text := fmt.Sprintf("The comparison has ended: %d of %d runs went well.", good(done), len(c.Settings)*c.Repeats)
+		c.Job.Board.linger(ctx, text, c.Job.Hold, f != nil && f.Code > exitSignal, std)
+	}
+	return done, err
+}
+
+// open finds what is wrong before anything is run, starts to serve what the job
+// asks for, and makes the folder. closing ends the serving, also after an error.
+func (c *Comparison) open(ctx context.Context, std Streams, o report.Options) (closing func(), err error) {
+	var open []func()
+	closing = func() {
+		for _, f := range open {
+			f()
+		}
+	}
+	program, err := c.check()
+	if err == nil {
+		err = c.checkSettings(ctx, program, std)
+	}
+	if err != nil {
+		return closing, err
+	}
+	if c.Job.Metrics != "" {
+		server, err := serveMetrics(c.Job.Metrics)
+		if err != nil {
+			return closing, err
+		}
+		c.Job.scrape = server
+		open = append(open, server.close)
+	}
+	if c.Job.Dashboard != "" {
+		board, err := NewDashboard(c.Job.Dashboard, o)
+		if err != nil {
+			return closing, err
+		}
+		c.Job.Board = board
+		open = append(open, func() {
+			if e := board.Close(); e != nil {
+				fmt.Fprintf(std.Stderr, "sspurn: %s\n", oneLine(e))
+			}
+		})
+	}
+	if err := c.makeFolder(); err != nil {
+		return closing, err
+	}
+	if c.Job.scrape != nil {
+		c.Job.scrape.announce(std.Stderr)
+	}
+	if c.Job.Board != nil {
+		fmt.Fprintf(std.Stderr, "sspurn: dashboard at %s\n", c.Job.Board.URL())
+	}
+	return closing, nil
+}
+
+// runs makes the runs.
+func (c *Comparison) runs(ctx context.Context, std Streams) ([]Trial, error) {
 	show, err := newCompareView(c, std.Stderr)
 	if err != nil {
 		return nil, launchFailure(err)
@@ -179,13 +215,9 @@ func (c *Comparison) Run(ctx context.Context, std Streams) ([]Trial, error) {
 		err := c.run(ctx, &t, Streams{Stdout: show.out, Stderr: show.out, Signals: taps.out}, show)
 		t.Seconds = time.Since(t.Began).Seconds()
 		if err != nil {
-			f, ok := stderrors.AsType[*Failure](err)
-			if !ok {
-				f = launchFailure(err)
-			}
-			t.Failure = f
+			t.Failure = asFailure(err)
 			if first == nil {
-				first = f
+				first = t.Failure
 			}
 		}
 		done = append(done, t)
@@ -201,37 +233,6 @@ func (c *Comparison) Run(ctx context.Context, std Streams) ([]Trial, error) {
 		}
 	}
 	return done, first
-}
-
-// RunWithDashboard is Run, then tell with the runs that were made, while a page
-// is served about all of it when the job asks for one. The error is that of Run,
-// else that of tell.
-func (c *Comparison) RunWithDashboard(ctx context.Context, std Streams, o report.Options, tell func([]Trial) error) ([]Trial, error) {
-	if c.Job.Dashboard != "" {
-		board, err := NewDashboard(c.Job.Dashboard, o)
-		if err != nil {
-			return nil, launchFailure(err)
-		}
-		fmt.Fprintf(std.Stderr, "sspurn: dashboard at %s\n", board.URL())
-		c.Job.Board = board
-		defer func() {
-			if e := board.Close(); e != nil {
-				fmt.Fprintf(std.Stderr, "sspurn: %s\n", oneLine(e))
-			}
-		}()
-	}
-	done, err := c.Run(ctx, std)
-	if len(done) > 0 {
-		if e := tell(done); err == nil && e != nil {
-			err = launchFailure(errors.WithMessage(e, "report"))
-		}
-	}
-	if c.Job.Board != nil {
-		f, _ := stderrors.AsType[*Failure](err)
-		text := fmt.Sprintf("The comparison has ended: %d of %d runs went well.", good(done), len(c.Settings)*c.Repeats)
-		c.Job.Board.linger(ctx, text, c.Job.Hold, f != nil && f.Code > exitSignal, std)
-	}
-	return done, err
 }
 
 // good counts the runs that went well.
@@ -250,15 +251,12 @@ func (c *Comparison) run(ctx context.Context, t *Trial, std Streams, show *compa
 	if err := os.RemoveAll(t.Dir); err != nil {
 		return errors.Wrap(err, "run directory")
 	}
-	job := c.Job
-	dir, err := filepath.Abs(t.Dir)
+	args, err := c.arguments(t)
 	if err != nil {
-		return errors.Wrap(err, "run directory")
+		return err
 	}
-	job.Args = []string{"-sync=" + t.Setting}
-	for _, a := range c.Job.Args {
-		job.Args = append(job.Args, strings.ReplaceAll(a, dirMark, dir))
-	}
+	job := c.Job
+	job.Args = args
 	job.Template, job.Shuffle = c.Job.Args, c.Shuffle
 	job.RunDir, job.OutputDir = t.Dir, filepath.Join(t.Dir, "output")
 	job.spare, job.memory = &c.spare, &memory{}
@@ -266,7 +264,7 @@ func (c *Comparison) run(ctx context.Context, t *Trial, std Streams, show *compa
 		job.OutputDir = filepath.Join(c.Job.OutputDir, filepath.Base(t.Dir))
 	}
 	if job.Trace != "" { // one for each run
-		job.Trace = filepath.Join(t.Dir, filepath.Base(c.Job.Trace))
+		job.Trace = filepath.Join(t.Dir, c.Job.Trace)
 	}
 	job.Setting, job.Repeat, job.Watch, job.Progress = t.Setting, t.Repeat, show.status, Off
 	err = Run(ctx, job, std)

@@ -86,8 +86,9 @@ type Job struct {
 	Self []string // command that runs this program as "sspurn"; the first is the program's path
 
 	// Of a job of a Comparison; nil otherwise.
-	spare  *spare  // what is done where a file can not be written
-	memory *memory // what the job records
+	spare  *spare        // what is done where a file can not be written
+	memory *memory       // what the job records
+	scrape *scrapeServer // instead of one at the address Metrics
 }
 
 // Streams are the launcher's own. Stdin may be nil.

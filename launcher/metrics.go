@@ -144,8 +144,9 @@ func newFamilies() families {
 }
 
 // Describe implements prometheus.Collector.
-func (m *metrics) Describe(out chan<- *prometheus.Desc) {
-	f := &m.is
+func (m *metrics) Describe(out chan<- *prometheus.Desc) { m.is.describe(out) }
+
+func (f *families) describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		f.info, f.ranks, f.running, f.start, f.loss, f.passes, f.goal, f.rate,
 		f.clocks, f.seconds, f.waits, f.reads, f.fetches, f.stale, f.sent, f.raw, f.wire,

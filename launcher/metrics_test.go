@@ -179,10 +179,15 @@ func TestMetrics(t *testing.T) {
 // end nothing is left that listens.
 func TestScrape(t *testing.T) {
 	m := exercised(t)
-	s, err := serveMetrics("127.0.0.1:0", m)
+	s, err := serveMetrics("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	if text, err := httpGet(s.url); err != nil || strings.Contains(text, "sspurn_") || !strings.Contains(text, "\ngo_goroutines ") {
+		t.Errorf("before the first job: %q (%v)", text, err)
+	}
+	s.follow(newMetrics(&Job{Program: "before", Setting: "bsp"}, 1))
+	s.follow(m)
 	names := []string{"sspurn_rank_clocks_total", "sspurn_rank_read_staleness_clocks", "sspurn_ranks", "sspurn_job_loss"}
 	if err := testutil.ScrapeAndCompare(s.url, strings.NewReader(onlyMetrics(wantMetrics, names)), names...); err != nil {
 		t.Error(err)

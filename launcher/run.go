@@ -100,15 +100,18 @@ func run(ctx context.Context, job Job, std Streams) error {
 			fmt.Fprintf(std.Stderr, "sspurn: no trace %s: %s\n", job.Trace, oneLine(err))
 		}
 	}
-	var scraped *metrics
-	if job.Metrics != "" {
-		server, err := serveMetrics(job.Metrics, newMetrics(&job, plan.Ranks))
-		if err != nil {
+	server := job.scrape
+	if job.Metrics != "" && server == nil {
+		if server, err = serveMetrics(job.Metrics); err != nil {
 			return launchFailure(err)
 		}
 		defer server.close()
-		scraped = server.metrics
-		fmt.Fprintf(std.Stderr, "sspurn: metrics at %s\n", server.url)
+		server.announce(std.Stderr)
+	}
+	var scraped *metrics
+	if server != nil {
+		scraped = newMetrics(&job, plan.Ranks)
+		server.follow(scraped)
 	}
 	// Signals count from here on: one that comes while hosts are being set up
 	// ends that.
@@ -159,6 +162,14 @@ func run(ctx context.Context, job Job, std Streams) error {
 
 // launchFailure is a failure of the launcher itself.
 func launchFailure(err error) *Failure { return &Failure{Code: ExitLaunch, Cause: oneLine(err)} }
+
+// asFailure is an error as a failure: of the launcher itself when it is no other.
+func asFailure(err error) *Failure {
+	if f, ok := stderrors.AsType[*Failure](err); ok {
+		return f
+	}
+	return launchFailure(err)
+}
 
 // oneLine is the text of an error, also of several joined ones.
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

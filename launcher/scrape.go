@@ -2,9 +2,12 @@ package launcher
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pkg/errors"
@@ -20,16 +23,39 @@ const (
 	scrapeEnds    = 500 * time.Millisecond // for a scrape at the end of the job
 )
 
-// scrapeServer serves metrics to Prometheus.
+// scrapeServer serves metrics to Prometheus, those of one job after another.
 type scrapeServer struct {
-	metrics *metrics
-	url     string
-	server  *http.Server
-	wg      sync.WaitGroup
+	newest newest
+	url    string
+	server *http.Server
+	wg     sync.WaitGroup
 }
 
+// newest collects the metrics of the job that runs, or ran last; before the first
+// there are none.
+type newest struct {
+	is families
+	of atomic.Pointer[metrics]
+}
+
+// Describe implements prometheus.Collector.
+func (n *newest) Describe(out chan<- *prometheus.Desc) { n.is.describe(out) }
+
+// Collect implements prometheus.Collector.
+func (n *newest) Collect(out chan<- prometheus.Metric) {
+	if m := n.of.Load(); m != nil {
+		m.Collect(out)
+	}
+}
+
+// follow has the server show m from now on.
+func (s *scrapeServer) follow(m *metrics) { s.newest.of.Store(m) }
+
+// announce says where the metrics are.
+func (s *scrapeServer) announce(w io.Writer) { fmt.Fprintf(w, "sspurn: metrics at %s\n", s.url) }
+
 // registryOf returns a registry of the job's metrics and the launcher's own.
-func registryOf(m *metrics) (*prometheus.Registry, error) {
+func registryOf(m prometheus.Collector) (*prometheus.Registry, error) {
 	r := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		if err := r.Register(c); err != nil {
@@ -39,9 +65,10 @@ func registryOf(m *metrics) (*prometheus.Registry, error) {
 	return r, nil
 }
 
-// serveMetrics starts to serve m at addr under /metrics. Close ends it.
-func serveMetrics(addr string, m *metrics) (*scrapeServer, error) {
-	registry, err := registryOf(m)
+// serveMetrics starts to serve at addr under /metrics. Close ends it.
+func serveMetrics(addr string) (*scrapeServer, error) {
+	s := &scrapeServer{newest: newest{is: newFamilies()}}
+	registry, err := registryOf(&s.newest)
 	if err != nil {
 		return nil, err
 	}
@@ -51,10 +78,8 @@ func serveMetrics(addr string, m *metrics) (*scrapeServer, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce}))
-	s := &scrapeServer{
-		metrics: m, url: "http://" + reachable(listener.Addr()) + "/metrics",
-		server: &http.Server{Handler: mux, ReadHeaderTimeout: scrapeWithin / 2, ReadTimeout: scrapeWithin / 2, WriteTimeout: scrapeWithin, IdleTimeout: time.Minute, MaxHeaderBytes: 1 << 16},
-	}
+	s.url = "http://" + reachable(listener.Addr()) + "/metrics"
+	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: scrapeWithin / 2, ReadTimeout: scrapeWithin / 2, WriteTimeout: scrapeWithin, IdleTimeout: time.Minute, MaxHeaderBytes: 1 << 16}
 	s.wg.Go(func() { _ = s.server.Serve(listener) }) // until close
 	return s, nil
 }

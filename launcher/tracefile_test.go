@@ -41,7 +41,7 @@ func TestTraceInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	signals := make(chan os.Signal)
-	s := &supervisor{job: &Job{}, 
+	s := &supervisor{job: &Job{},
 		std: Streams{Signals: signals}, traceTo: to, record: &recorder{dir: manySpans(t)},
 		info: telemetry.JobInfo{Ranks: 1, Start: time.Now()},
 	}

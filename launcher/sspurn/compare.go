@@ -42,9 +42,9 @@ func compare(c *cli.Context) error {
 		return err
 	}
 	options := report.Options{Target: target, Order: settings}
-	comparison := launcher.Comparison{Job: job, Settings: settings, Repeats: c.Int("repeat"), Shuffle: c.Uint64("shuffle")}
+	comparison := launcher.Comparison{Job: job, Settings: settings, Repeats: c.Int("repeat"), Shuffle: c.Uint64("shuffle"), Replace: c.Bool("replace")}
 	std := launcher.Streams{Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals()}
-	done, err := comparison.RunWithDashboard(c.Context, std, options, func(done []launcher.Trial) error {
+	done, err := comparison.Run(c.Context, std, options, func(done []launcher.Trial) error {
 		return reportComparison(job.RunDir, options, done)
 	})
 	if len(done) == 0 && err == nil {

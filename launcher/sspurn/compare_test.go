@@ -71,11 +71,67 @@ func TestCompare(t *testing.T) {
 	if e := l.stderr.String(); strings.Contains(e, "\x1b") || strings.Contains(e, "\r") || strings.Count(e, "run ") != 4 || strings.Count(e, "rmse 1.5833") != 4 {
 		t.Errorf("standard error, which is no terminal:\n%s", e)
 	}
-	// The same folder again: runs are replaced.
-	start(t, nil, "compare", "-n", "2", "-sync", "bsp", "-run-dir", out, "RANK", "learn", "1.5").expect(0)
-	if again := jobs(t, out); !again["bsp-1"].Start.After(all["bsp-1"].Start) || len(again) != 4 {
+	// The same folder again: the runs stay, or are replaced as is said.
+	start(t, nil, "compare", "-n", "2", "-sync", "bsp", "-run-dir", out, "RANK", "learn", "1.5").expect(125, "-run-dir "+out+": the runs of an earlier comparison are there (bsp-1, bsp-2, cvap3_0.1-1, …)", "-replace")
+	if kept := jobs(t, out); len(kept) != 4 || !kept["bsp-1"].Start.Equal(all["bsp-1"].Start) {
+		t.Errorf("%+v", kept)
+	}
+	start(t, nil, "compare", "-n", "2", "-sync", "bsp", "-replace", "-run-dir", out, "RANK", "learn", "1.5").expect(0)
+	if again := jobs(t, out); len(again) != 1 || !again["bsp-1"].Start.After(all["bsp-1"].Start) {
 		t.Errorf("%+v", again)
 	}
+	// A run of its own is not removed, and its directory no folder for others.
+	alone := filepath.Join(out, "alone")
+	start(t, nil, "-n", "2", "-run-dir", alone, "RANK", "learn", "1.5").expect(0)
+	for dir, want := range map[string]string{out: alone + " is no run of a comparison", alone: "this is the record of one run"} {
+		start(t, nil, "compare", "-n", "2", "-sync", "bsp", "-replace", "-run-dir", dir, "RANK", "learn", "1.5").expect(125, want)
+	}
+	if kept := jobs(t, out); len(kept) != 2 {
+		t.Errorf("%+v", kept)
+	}
+}
+
+// A setting that the program does not know ends the comparison before anything is
+// run, whenever its turn would come.
+func TestCompareChecksSettings(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	for _, list := range []string{"typo", "bsp,typo", "typo,bsp,ssp:3"} {
+		l := start(t, nil, "compare", "-n", "2", "-sync", list, "-run-dir", out, "-metrics", ":0", "RANK", "learn", "1.5")
+		l.expect(125, " with -sync typo: no setting has this name\n")
+		if n := len(l.lines()); n != 1 {
+			t.Errorf("%d lines: %s", n, l.stderr.String())
+		}
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("a folder was made for nothing")
+	}
+}
+
+// Metrics and traces are of all runs.
+func TestCompareServesMetricsOnce(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	l := start(t, nil, "compare", "-n", "2", "-sync", "bsp,async", "-shuffle", "3", "-run-dir", out, "-metrics", ":0", "-trace", "t.json", "RANK", "flow", "20")
+	l.expect(0)
+	if e := l.stderr.String(); strings.Count(e, "sspurn: metrics at ") != 1 || !strings.HasPrefix(e, "sspurn: metrics at ") {
+		t.Errorf("%s", e)
+	}
+	for _, name := range []string{"bsp-1", "async-1"} {
+		if spans, _ := readChrome(t, filepath.Join(out, name, "t.json")); spans != 40 {
+			t.Errorf("%s: %d spans", name, spans)
+		}
+	}
+	l = start(t, nil, "compare", "-n", "2", "-sync", "bsp,stay,async", "-run-dir", out+"2", "-metrics", ":0", "RANK", "learn", "1.5", "stay:stay")
+	l.until(&l.stderr, "/metrics\n")
+	line, _, _ := strings.Cut(l.stderr.String(), "\n")
+	url := strings.TrimPrefix(line, "sspurn: metrics at ")
+	l.poll("the metrics of a later run", func() bool {
+		text := scrape(url)
+		return strings.Contains(text, `sync="stay"`) && strings.Contains(text, `sspurn_ranks{state="joined"} 2`)
+	})
+	if err := l.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(143)
 }
 
 // A run that fails is shown, and the others are made.
@@ -120,6 +176,15 @@ func TestCompareRefuses(t *testing.T) {
 	}{
 		{[]string{"-run-dir", out, "true", "-sync", "bsp"}, "-sync bsp is among the arguments of true"},
 		{[]string{"-run-dir", out, "true", "--sync=bsp"}, "--sync=bsp is among the arguments of true"},
+		{[]string{"-run-dir", out, "true", "-staleness", "3"}, "-staleness 3 is among the arguments of true"},
+		{[]string{"-run-dir", out, "true", "--staleness=3"}, "--staleness=3 is among the arguments of true"},
+		{[]string{"-run-dir", out, "-metrics", "9090", "true"}, "metrics: listen tcp: address 9090: missing port"},
+		{[]string{"-run-dir", out, "-dashboard", "9090", "true"}, "-dashboard: listen tcp: address 9090: missing port"},
+		{[]string{"-run-dir", out, "-trace", "/tmp/t.json", "true"}, "want a name without a folder"},
+		{[]string{"-run-dir", out, "-trace", "x/t.json", "true"}, "want a name without a folder"},
+		{[]string{"-run-dir", out, "-trace", "..", "true"}, "want a name without a folder"},
+		{[]string{"-run-dir", out, "-trace", "job.json", "true"}, "the record of a run has a file of this name"},
+		{[]string{"-run-dir", out, "-trace", "rank-0.jsonl", "true"}, "the record of a run has a file of this name"},
 		{[]string{"-run-dir", out, "-sync", "bsp,,ssp:1", "true"}, "want settings with commas"},
 		{[]string{"-run-dir", out, "-sync", "bsp,bsp", "true"}, "bsp is there twice"},
 		{[]string{"-run-dir", out, "-repeat", "0", "true"}, "-repeat 0"},

@@ -59,21 +59,42 @@ func runFlags() []cli.Flag {
 	)
 }
 
+// compareUsage are the flags of a run that mean something else in a comparison.
+var compareUsage = map[string]string{
+	"run-dir":   "folder of the runs and the report, without the runs of an earlier comparison; default: compare-DATE-TIME",
+	"output":    "store output in DIR, a folder for each run, and fail without; default: in the folder of the run",
+	"trace":     "leave a timeline of all ranks in a file NAME in the folder of each run, as bsp-1/NAME; .gz compresses",
+	"dashboard": "serve a live page about all runs at this address, :8080 say, to their end and beyond",
+	"metrics":   "serve Prometheus metrics of the running job at this address, under /metrics, from the first run to the last",
+}
+
 // compareFlags are the flags of a comparison.
 func compareFlags() []cli.Flag {
+	run := runFlags()
+	for _, f := range run {
+		if f, ok := f.(*cli.StringFlag); ok && compareUsage[f.Name] != "" {
+			f.Usage = compareUsage[f.Name]
+			if f.Name == "trace" {
+				f.DefaultText = "NAME"
+			}
+		}
+	}
 	return append([]cli.Flag{
 		&cli.StringFlag{Name: "sync", Value: "bsp,ssp:1,ssp:3,essp:3,async", Usage: "the settings, each given to the program as -sync; default: bsp,ssp:1,ssp:3,essp:3,async", DefaultText: "LIST"},
 		&cli.IntFlag{Name: "repeat", Value: 1, Usage: "runs of each setting", DefaultText: "K"},
 		&cli.Float64Flag{Name: "target", Usage: "value of the program's metric whose time counts; default: one that all settings reached", DefaultText: "X"},
 		&cli.Uint64Flag{Name: "shuffle", Value: 1, Usage: "seed of the order of the settings, which is another one in each repeat", DefaultText: "SEED"},
-	}, runFlags()...)
+		&cli.BoolFlag{Name: "replace", Usage: "remove the runs of an earlier comparison, with all that is in their folders, from -run-dir first"},
+	}, run...)
 }
 
 const compareText = `Run a program under several settings of -sync, one run after another, and show which
 reaches the answer first: tables at the end, and in -run-dir (default: compare-DATE-TIME)
 a page with all pictures and numbers, report.html, and the record and output of each run.
 The program must take -sync, as all apps of sspurn do; {dir} in its arguments stands for
-the directory of the run, so that rank 0 can leave its files there.`
+the directory of the run, so that rank 0 can leave its files there. Before the first run
+the program is asked what it thinks of its arguments under each setting (programs that are
+built with sspurn's runtime only): a mistake ends the comparison then.`
 
 const compareExamples = `
 Examples:
@@ -81,7 +102,8 @@ Examples:
   sspurn compare -n 8 -sync bsp,ssp:1,ssp:3,async -repeat 3 -target 1.18 -run-dir out bin/mf -data ratings.tsv
   sspurn compare -n 8 -straggle rotate,delay=200ms -emulate rate=1gbit,delay=1ms bin/synth -compute 50ms
 
-The exit status is that of the first run that failed; the others are made all the same.
+The exit status is that of the first run that failed; the others are made all the same. A full
+disk costs records and the files of the report, not runs and tables.
 `
 
 // appHelp is the help of sspurn itself.

@@ -45,6 +45,10 @@ func TestMain(m *testing.M) {
 // then is its first argument, and the second the rank that does it, the others
 // waiting for the end.
 func rankMain(args []string) int {
+	if len(args) > 0 && args[0] == "-sync=typo" {
+		fmt.Fprintln(os.Stderr, "no setting has this name\nUsage: ...")
+		return 2
+	}
 	cfg, err := bootstrap.FromEnv(os.LookupEnv)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

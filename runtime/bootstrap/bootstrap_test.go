@@ -87,7 +87,7 @@ func TestFromEnv(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg, err := FromEnv(func(string) (string, bool) { return tt.value, tt.value != "" })
+			cfg, err := FromEnv(func(name string) (string, bool) { return tt.value, tt.value != "" && name == EnvControl })
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {
 					t.Fatalf("got error %v, want one with %q", err, tt.err)

@@ -21,6 +21,10 @@ const welcomeWait = 10 * time.Second
 // socket can be taken over once in a process; it is not inherited by programs
 // that the process starts.
 func FromEnv(lookup func(string) (string, bool)) (Config, error) {
+	if tell, ok := Checking(lookup); ok {
+		tell(nil)
+		return Config{}, errors.New("this process was only to check its arguments")
+	}
 	text, ok := lookup(EnvControl)
 	if !ok || text == "" {
 		return Config{Job: "alone", Size: 1, Host: "localhost", HostRanks: 1}, nil

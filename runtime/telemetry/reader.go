@@ -33,20 +33,11 @@ const maxRecord = 1 << 24
 // that was killed: of a record that is torn it takes what is before. A rank
 // that recorded nothing has no events.
 func ReadRun(dir string) (*Run, error) {
-	text, err := os.ReadFile(filepath.Join(dir, JobFile))
+	job, err := ReadJob(dir)
 	if err != nil {
-		return nil, errors.Wrap(err, "run directory")
+		return nil, err
 	}
-	r := &Run{Dir: dir}
-	if err := json.Unmarshal(text, &r.Job); err != nil {
-		return nil, errors.Wrapf(err, "run directory: %s", filepath.Join(dir, JobFile))
-	}
-	if r.Job.Program == "" && r.Job.Ranks == 0 {
-		return nil, errors.Errorf("run directory: %s names no program and no ranks: it describes no run", filepath.Join(dir, JobFile))
-	}
-	if r.Job.Ranks < 1 || r.Job.Ranks > maxRanks {
-		return nil, errors.Errorf("run directory: %s: %d ranks", filepath.Join(dir, JobFile), r.Job.Ranks)
-	}
+	r := &Run{Dir: dir, Job: job}
 	files := make([]rankFile, r.Job.Ranks)
 	for rank := range files {
 		f, err := readFile(filepath.Join(dir, RankFile(rank)))
@@ -62,6 +53,25 @@ func ReadRun(dir string) (*Run, error) {
 		}
 	}
 	return r, nil
+}
+
+// ReadJob reads the description of the job in a run directory.
+func ReadJob(dir string) (job JobInfo, err error) {
+	name := filepath.Join(dir, JobFile)
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return job, errors.Wrap(err, "run directory")
+	}
+	if err := json.Unmarshal(text, &job); err != nil {
+		return job, errors.Wrapf(err, "run directory: %s", name)
+	}
+	if job.Program == "" && job.Ranks == 0 {
+		return job, errors.Errorf("run directory: %s names no program and no ranks: it describes no run", name)
+	}
+	if job.Ranks < 1 || job.Ranks > maxRanks {
+		return job, errors.Errorf("run directory: %s: %d ranks", name, job.Ranks)
+	}
+	return job, nil
 }
 
 // rankFile is what was found of a rank's record.

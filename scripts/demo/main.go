@@ -168,7 +168,7 @@ func (d *demo) modelFile(setting string) string { return filepath.Join(d.runDir(
 // compare runs lda under all settings; the launcher shows how far it is and ends
 // with tables and the page.
 func (d *demo) compare(ctx context.Context) error {
-	args := []string{"compare", "-n", strconv.Itoa(d.ranks), "-sync", strings.Join(settings(), ","), "-run-dir", d.out}
+	args := []string{"compare", "-n", strconv.Itoa(d.ranks), "-sync", strings.Join(settings(), ","), "-run-dir", d.out, "-replace"}
 	if d.straggle != "" {
 		args = append(args, "-straggle", d.straggle)
 	}
