@@ -272,16 +272,7 @@ func (c *Comm) exchange(ctx context.Context, all []int64, words int) error {
 func (e *engine) empty(q *queues) {
 	for en := q.Oldest(); en != nil; en = q.Oldest() {
 		q.Drop(en)
-		m := en.Value
-		switch {
-		case m.large:
-			e.clear(nil, m.source, m.id, false)
-			e.consumed(m.source, windowOfSpace(m.context), 0)
-			e.freeMessage(m)
-		case m.whole:
-			e.consumed(m.source, windowOfSpace(m.context), m.size)
-			e.freeMessage(m)
-		}
+		e.drop(en.Value)
 	}
 }
 

@@ -126,6 +126,8 @@ type message struct {
 	id      uint64 // of a large message or a call
 	size    int
 	large   bool // the payload is still with the sender
+	sync    bool // the sender waits to hear that a receive has met it
+	taken   bool // a Matched has it
 	whole   bool // the payload is here
 	buf     []byte
 	request *Request // receive that claimed it before it was whole
@@ -212,6 +214,8 @@ func (e *engine) detach(r *Request, deliver bool) {
 	switch r.phase {
 	case queued:
 		e.peers[r.peer].waiting[windowOf(&r.head)].remove(r)
+	case delivered:
+		delete(e.sends, r.head.ID)
 	case announced:
 		delete(e.sends, r.head.ID)
 		if deliver {
@@ -241,8 +245,8 @@ func (e *engine) detach(r *Request, deliver bool) {
 		r.message.request = nil
 	case cleared:
 		// Not there: the peer has used the ID twice or sent another length.
-		if a := e.peers[r.status.Source].inbound[r.head.ID]; a != nil && a.request == r {
-			a.request = nil
+		if in := e.peers[r.status.Source].inbound; in[r.head.ID] == &r.landing {
+			in[r.head.ID] = new(arrival) // the request may be used again before the payload comes
 		}
 	case arriving:
 		if p := &e.peers[r.status.Source]; p.cur.request == r {
@@ -251,6 +255,18 @@ func (e *engine) detach(r *Request, deliver bool) {
 		}
 	}
 	r.phase = idle
+}
+
+// withdraw detaches a request that its caller has given up because of cause,
+// and returns its error.
+func (e *engine) withdraw(r *Request, cause error) error {
+	met := r.phase == claimed || r.phase == cleared || r.phase == arriving
+	e.detach(r, true)
+	if !met {
+		return cause
+	}
+	r.status.Source = r.group.place(r.status.Source)
+	return &droppedError{cause}
 }
 
 func (q *queues) forget(r *Request) {
@@ -335,7 +351,7 @@ func (e *engine) desert(rank int) {
 		for r := g.pending; r != nil; {
 			next := r.next
 			receives := r.phase == posted
-			sends := r.kind == opSend && (r.phase == queued || r.phase == announced)
+			sends := r.kind == opSend && (r.phase == queued || r.phase == announced || r.phase == delivered)
 			if r.peer == rank && (receives || sends) {
 				e.detach(r, false)
 				e.complete(r, e.deserted(rank))

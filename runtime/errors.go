@@ -13,12 +13,15 @@ import (
 var (
 	// ErrRankLost matches every *RankError.
 	ErrRankLost = stderrors.New("rank lost")
-	// ErrTruncated: the message was longer than the receiver's buffer. It is
-	// gone; the buffer's content is undefined.
+	// ErrTruncated matches every *TruncationError: the message was longer than
+	// the receiver's buffer. It is gone; the buffer's content is undefined.
 	ErrTruncated = stderrors.New("message longer than the buffer")
-	// ErrType: sender and receiver disagree about the element type. The
-	// message is gone.
+	// ErrType matches every *TypeError: sender and receiver disagree about the
+	// element type. The message is gone.
 	ErrType = stderrors.New("element types differ")
+	// ErrDropped: a receive was cancelled when it had met a message. The message
+	// is gone.
+	ErrDropped = stderrors.New("a message that had been met is lost")
 	// ErrClosed: the communicator or the port has been closed, or the job has
 	// ended.
 	ErrClosed = stderrors.New("closed")
@@ -59,6 +62,42 @@ func (e *RankError) Is(target error) bool { return target == ErrRankLost }
 
 // Unwrap returns the cause.
 func (e *RankError) Unwrap() error { return e.Cause }
+
+// TruncationError says that a message was too long for its receive. It matches
+// ErrTruncated.
+type TruncationError struct {
+	Bytes int // of the message
+	Room  int // in bytes: the buffer's, or the receive's limit
+}
+
+// Error names both sizes.
+func (e *TruncationError) Error() string {
+	return fmt.Sprintf("%d bytes for %d: %v", e.Bytes, e.Room, ErrTruncated)
+}
+
+// Is reports whether target is ErrTruncated.
+func (e *TruncationError) Is(target error) bool { return target == ErrTruncated }
+
+// TypeError says that a message had elements of another type than its receive.
+// It matches ErrType.
+type TypeError struct {
+	Sent, Want string // underlying types, such as "float64"; "gob" for SendGob and RecvGob
+}
+
+// Error names both types.
+func (e *TypeError) Error() string {
+	return fmt.Sprintf("message of %s for a receive of %s: %v", e.Sent, e.Want, ErrType)
+}
+
+// Is reports whether target is ErrType.
+func (e *TypeError) Is(target error) bool { return target == ErrType }
+
+// droppedError is the end of a receive that was cancelled too late.
+type droppedError struct{ cause error }
+
+func (e *droppedError) Error() string        { return e.cause.Error() + ": " + ErrDropped.Error() }
+func (e *droppedError) Is(target error) bool { return target == ErrDropped }
+func (e *droppedError) Unwrap() error        { return e.cause }
 
 // during returns err with the operation that it ended. A loss becomes a
 // *RankError of its own.

@@ -43,7 +43,7 @@ var pendings = []struct {
 		return runtime.Send(ctx, c, 2, 0, make([]int8, 1<<20))
 	}},
 	{"send to rank 0 on world", func(ctx context.Context, c *runtime.Comm, _ *runtime.Port) error {
-		return runtime.Send(ctx, c, 0, 0, make([]int8, 1<<20))
+		return runtime.SendSync(ctx, c, 0, 0, make([]int8, 1))
 	}},
 	{"send to rank 2 on world", func(ctx context.Context, c *runtime.Comm, _ *runtime.Port) error {
 		for { // until the credits are used up

@@ -44,11 +44,7 @@ func (e *engine) await(ctx context.Context, r *Request) {
 	}
 	e.mu.Lock()
 	if !r.done.Load() {
-		e.detach(r, true)
-		if r.kind == opRecv && r.status.Bytes > 0 {
-			r.status = Status{}
-		}
-		e.complete(r, context.Cause(ctx))
+		e.complete(r, e.withdraw(r, context.Cause(ctx)))
 	}
 	e.mu.Unlock()
 }
@@ -118,7 +114,9 @@ func (e *engine) park(ctx context.Context, rs []*Request) int {
 	}
 	w := e.newWaiter()
 	for _, r := range rs {
-		r.waiter = w
+		if r != nil {
+			r.waiter = w
+		}
 	}
 	e.parked.Add(1)
 	e.mu.Unlock()
@@ -132,7 +130,9 @@ func (e *engine) park(ctx context.Context, rs []*Request) int {
 	e.parked.Add(-1)
 	e.mu.Lock()
 	for _, r := range rs {
-		r.waiter = nil
+		if r != nil {
+			r.waiter = nil
+		}
 	}
 	e.freeWaiter(w)
 	i := firstDone(rs)

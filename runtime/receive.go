@@ -116,6 +116,13 @@ func (e *engine) beginEager(peer int, h *wire.Header) []byte {
 	}
 	if en := q.Deliver(peer, h.Tag); en != nil {
 		r := en.Value
+		if r.kind == opMatch {
+			m := e.incoming(peer, h)
+			m.buf = e.newBuffer(m.size)
+			p.cur.message = m
+			e.seize(r, m)
+			return m.buf
+		}
 		if !e.accept(r, peer, h.Tag, h.Elem, int(h.Length)) {
 			return nil
 		}
@@ -129,12 +136,19 @@ func (e *engine) beginEager(peer int, h *wire.Header) []byte {
 	return m.buf
 }
 
-// hold queues a message that no receive has met and tells who probes for it.
-func (e *engine) hold(q *queues, peer int, h *wire.Header) *message {
+// incoming makes the message that a frame brings or announces.
+func (e *engine) incoming(peer int, h *wire.Header) *message {
 	m := e.newMessage()
 	m.source, m.context, m.elem, m.id, m.size = peer, h.Context, h.Elem, h.ID, int(h.Length)
 	m.large = h.Kind == wire.Request
+	m.sync = !m.large && h.Flags&wire.Sync != 0
 	m.entry.Source, m.entry.Tag, m.entry.Value = peer, h.Tag, m
+	return m
+}
+
+// hold queues a message that no receive has met and tells who probes for it.
+func (e *engine) hold(q *queues, peer int, h *wire.Header) *message {
+	m := e.incoming(peer, h)
 	q.Hold(&m.entry)
 	for i := 0; i < len(q.probes); {
 		r := q.probes[i]
@@ -162,13 +176,13 @@ func (e *engine) accept(r *Request, source int, tag uint32, elem uint8, size int
 	var err error
 	switch {
 	case elem != r.elem:
-		err = errors.WithMessagef(ErrType, "message of %s for a receive of %s", elemName(elem), elemName(r.elem))
-	case r.limit > 0 && size <= r.limit:
+		err = &TypeError{Sent: elemName(elem), Want: elemName(r.elem)}
+	case size > r.limit:
+		err = &TruncationError{Bytes: size, Room: r.limit}
+	case r.alloc != nil:
+		r.buf = r.alloc(size)
+	case r.parts != nil:
 		r.buf = make([]byte, size)
-	case r.limit > 0:
-		err = errors.WithMessagef(ErrTruncated, "%d bytes, the limit is %d", size, r.limit)
-	case size > len(r.buf):
-		err = errors.WithMessagef(ErrTruncated, "%d bytes for %d", size, len(r.buf))
 	}
 	if err != nil {
 		e.received(r, err)
@@ -199,7 +213,12 @@ func (e *engine) post(r *Request) {
 		q.Post(&r.entry)
 		return
 	}
-	m := en.Value
+	e.take(r, en.Value)
+}
+
+// take gives a receive a message that is in no queue.
+func (e *engine) take(r *Request, m *message) {
+	m.taken = false
 	fits := e.accept(r, m.source, m.entry.Tag, m.elem, m.size)
 	switch {
 	case m.large:
@@ -215,8 +234,29 @@ func (e *engine) post(r *Request) {
 			copy(r.buf, m.buf)
 			e.received(r, nil)
 		}
-		e.consumed(m.source, windowOfSpace(m.context), m.size)
+		e.spent(m)
+	}
+}
+
+// spent frees a small message that a receive has met or that was thrown away.
+func (e *engine) spent(m *message) {
+	if m.sync {
+		e.clear(nil, m.source, m.id, false)
+	}
+	e.consumed(m.source, windowOfSpace(m.context), m.size)
+	e.freeMessage(m)
+}
+
+// drop throws away a message that is in no queue.
+func (e *engine) drop(m *message) {
+	m.taken = false
+	switch {
+	case m.large:
+		e.clear(nil, m.source, m.id, false)
+		e.consumed(m.source, windowOfSpace(m.context), 0)
 		e.freeMessage(m)
+	case m.whole:
+		e.spent(m)
 	}
 }
 
@@ -226,7 +266,8 @@ func (e *engine) clear(r *Request, peer int, id uint64, fits bool) {
 	e.out = wire.Header{Kind: wire.Clear, ID: id}
 	if fits {
 		r.phase, r.head.ID = cleared, id
-		e.peers[peer].inbound[id] = &arrival{request: r}
+		r.landing = arrival{request: r}
+		e.peers[peer].inbound[id] = &r.landing
 	} else {
 		e.out.Flags = wire.Refuse
 	}
@@ -250,7 +291,7 @@ func (e *engine) End(peer int, h *wire.Header) {
 		r := e.sends[h.ID]
 		switch {
 		case r == nil || r.peer != peer: // given up together with its communicator
-		case h.Flags&wire.Refuse != 0:
+		case h.Flags&wire.Refuse != 0 || r.phase == delivered:
 			delete(e.sends, h.ID)
 			delete(e.calls, h.ID)
 			var err error
@@ -307,10 +348,13 @@ func (e *engine) endEager(peer int, cur arrival, h *wire.Header) {
 		if cur.request != nil {
 			e.received(cur.request, nil)
 		}
+		if h.Flags&wire.Sync != 0 {
+			e.clear(nil, peer, h.ID, false)
+		}
 		return
 	}
 	m.whole = true
-	if m.entry.Queued() {
+	if m.entry.Queued() || m.taken {
 		return
 	}
 	// Claimed while it was arriving; the receive may have been cancelled.
@@ -318,8 +362,7 @@ func (e *engine) endEager(peer int, cur arrival, h *wire.Header) {
 		copy(r.buf, m.buf)
 		e.received(r, nil)
 	}
-	e.consumed(peer, window, size)
-	e.freeMessage(m)
+	e.spent(m)
 }
 
 // endRequest takes the announcement of a large message.
@@ -338,6 +381,10 @@ func (e *engine) endRequest(peer int, h *wire.Header) {
 	}
 	if en := q.Deliver(peer, h.Tag); en != nil {
 		r := en.Value
+		if r.kind == opMatch {
+			e.seize(r, e.incoming(peer, h))
+			return
+		}
 		e.clear(r, peer, h.ID, e.accept(r, peer, h.Tag, h.Elem, int(h.Length)))
 		e.consumed(peer, windowOf(h), 0)
 		return

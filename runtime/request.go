@@ -18,6 +18,11 @@ const (
 	AnySource     = match.AnySource
 )
 
+// NoRank is nobody: a send to it ends at once, a receive or a probe too, with a
+// Status of Source NoRank, Tag AnyTag and no elements. So a program with
+// neighbours needs no cases at its borders.
+const NoRank = -2
+
 // Status describes a message.
 type Status struct {
 	Source int // rank in the communicator
@@ -32,6 +37,7 @@ const (
 	opSend opKind = iota
 	opRecv
 	opProbe
+	opMatch
 	opPost
 	opCall
 	opLeave
@@ -45,6 +51,7 @@ const (
 	// Requests that send.
 	queued    // waits for credits in the peer's queue
 	announced // waits for the peer's Clear, in engine.sends
+	delivered // all of it has left; waits for the peer's Clear, in engine.sends
 	leaving   // the transport refers to the payload
 	calling   // a call that waits for its reply, in engine.calls
 	// Requests that receive.
@@ -54,12 +61,23 @@ const (
 	arriving // the payload is arriving in the request's buffer
 )
 
-// Request is a started operation. It is waited for once, by one goroutine at a
-// time.
+// room is where a receive wants its message.
+type room struct {
+	elem  uint8
+	buf   []byte
+	limit int                // the longest message in bytes
+	parts [][]byte           // when set, buf is made and its content spread over them by result
+	alloc func(n int) []byte // when set, makes buf
+}
+
+// Request is a started operation. It is waited for by one goroutine at a time;
+// to wait again for one that has ended repeats its status and error.
 type Request struct {
-	e     *engine
-	group *group
-	done  atomic.Bool // set last, under engine.mu
+	e         *engine
+	group     *group
+	prepared  bool        // may be started again
+	firstKind wire.Kind   // of the first frame of one that sends and is prepared
+	done      atomic.Bool // set last, under engine.mu
 
 	// All below is guarded by engine.mu until done.
 	waiter   *waiter
@@ -83,10 +101,9 @@ type Request struct {
 	// Receiving.
 	context uint32
 	entry   match.Entry[*Request]
-	elem    uint8
-	buf     []byte
-	limit   int // when positive, buf is allocated, up to this size
-	message *message
+	room
+	message *message // claimed, or what a Match got
+	landing arrival  // in peer.inbound while cleared
 }
 
 // waiter is what a goroutine parks on. It is signalled under engine.mu.
@@ -112,6 +129,8 @@ func (r *Request) String() string {
 		return "recv from " + peer + on
 	case opProbe:
 		return "probe " + peer + on
+	case opMatch:
+		return "match from " + peer + on
 	case opPost:
 		return "post to " + peer + on
 	case opCall:
@@ -122,12 +141,26 @@ func (r *Request) String() string {
 }
 
 // Wait waits until the operation has ended, and returns its status and error.
-// When ctx ends first the operation is cancelled and the context's cause
-// returned: a receive that no message has met is taken back, of one that has
-// been met the message is lost; a send may or may not arrive.
+// When ctx ends first the operation is cancelled and the error matches the
+// context's cause. A receive that no message has met is taken back, as if it
+// had not been; of one that has been met the message is lost: then the error
+// matches ErrDropped too, and the status describes the message. A send may or
+// may not arrive.
 func (r *Request) Wait(ctx context.Context) (Status, error) {
-	if r.e != nil {
+	if !r.done.Load() {
 		r.e.await(ctx, r)
+	}
+	return r.result()
+}
+
+// result is what a request that has ended has come to.
+func (r *Request) result() (Status, error) {
+	if r.parts != nil && r.buf != nil && r.err == nil {
+		rest := r.buf[:r.status.Bytes]
+		for _, p := range r.parts {
+			rest = rest[copy(p, rest):]
+		}
+		r.buf = nil
 	}
 	return r.status, r.err
 }
@@ -141,44 +174,8 @@ func (r *Request) Test() (Status, bool, error) {
 			return Status{}, false, nil
 		}
 	}
-	return r.status, true, r.err
-}
-
-// WaitAll waits for all requests and returns the first error, by position.
-// When ctx ends, those that have not ended are cancelled as in Wait.
-func WaitAll(ctx context.Context, rs ...*Request) error {
-	var first error
-	for _, r := range rs {
-		if _, err := r.Wait(ctx); err != nil && first == nil {
-			first = err
-		}
-	}
-	return first
-}
-
-// WaitAny waits until one of the requests has ended and returns its index,
-// status and error. The index is −1 when rs is empty or ctx ended first: then
-// none is cancelled and all may be waited for again.
-func WaitAny(ctx context.Context, rs ...*Request) (int, Status, error) {
-	if len(rs) == 0 {
-		return -1, Status{}, nil
-	}
-	i := firstDone(rs)
-	if i < 0 {
-		if i = rs[0].e.awaitAny(ctx, rs); i < 0 {
-			return -1, Status{}, context.Cause(ctx)
-		}
-	}
-	return i, rs[i].status, rs[i].err
-}
-
-func firstDone(rs []*Request) int {
-	for i, r := range rs {
-		if r.done.Load() {
-			return i
-		}
-	}
-	return -1
+	st, err := r.result()
+	return st, true, err
 }
 
 // failed returns a request that has ended with err.
@@ -188,3 +185,16 @@ func failed(kind opKind, g *group, peer int, err error) *Request {
 	r.done.Store(true)
 	return r
 }
+
+// nobody returns a request with NoRank, which has ended.
+func nobody(kind opKind) *Request {
+	r := &Request{kind: kind, peer: NoRank}
+	if kind != opSend {
+		r.status = noMessage
+	}
+	r.done.Store(true)
+	return r
+}
+
+// noMessage is what comes from NoRank.
+var noMessage = Status{Source: NoRank, Tag: AnyTag}

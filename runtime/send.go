@@ -133,15 +133,16 @@ func (e *engine) start(r *Request) {
 	}
 	window := windowOf(&r.head)
 	if e.tight(&r.head, p, window) {
-		r.head.Kind = wire.Request
+		r.head.Kind, r.head.Flags = wire.Request, 0
 	}
-	if r.head.Kind == wire.Request || r.kind == opCall {
+	answered := r.head.Kind == wire.Request || r.awaited()
+	if answered || r.kind == opCall {
 		e.lastOp++
 		r.head.ID = e.lastOp
 	}
 	cost := costOf(&r.head)
 	full := p.waiting[window].first != nil || p.credits[window] < cost
-	if p.left && r.kind == opSend && (full || r.head.Kind == wire.Request) {
+	if p.left && r.kind == opSend && (full || answered) {
 		e.complete(r, e.deserted(r.peer))
 		return
 	}
@@ -165,6 +166,10 @@ func (e *engine) launch(r *Request) {
 			e.calls[r.head.ID] = r
 		}
 		e.transmit(r.peer, nil, nil)
+	case r.awaited():
+		r.phase = delivered
+		e.sends[r.head.ID] = r
+		e.transmit(r.peer, r.payload, nil)
 	case r.kind == opCall:
 		r.phase = calling
 		e.calls[r.head.ID] = r
@@ -174,6 +179,10 @@ func (e *engine) launch(r *Request) {
 		e.complete(r, nil)
 	}
 }
+
+// awaited reports whether the request is a small message whose sender waits to
+// hear that a receive has met it.
+func (r *Request) awaited() bool { return r.head.Kind == wire.Eager && r.head.Flags&wire.Sync != 0 }
 
 // release sends the payload of a request that the peer is ready for.
 func (e *engine) release(r *Request) {

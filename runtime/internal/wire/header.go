@@ -17,7 +17,7 @@ type Kind uint8
 const (
 	Eager   Kind = iota + 1 // a whole message, sent against credits
 	Request                 // announces a large message (rendezvous); no payload; Total is its length
-	Clear                   // the receiver of a Request is ready; ID echoes the Request's
+	Clear                   // the receiver of a Request is ready, or has met an Eager with Sync; ID echoes theirs
 	Data                    // the payload of a cleared message; ID echoes the Request's
 	Credit                  // returns Credits to the sender; no payload
 	Post                    // one-sided message to a port, no answer
@@ -37,6 +37,7 @@ const (
 	ToPort       uint8 = 1 << 0 // Request: for a port; Context and Tag are its key
 	WantReply    uint8 = 1 << 1 // Request with ToPort: a Call, ID names the answer's slot
 	Refuse       uint8 = 1 << 0 // Clear: the payload is not wanted
+	Sync         uint8 = 1 << 0 // Eager: to be answered with a Clear of its ID when a receive has met it
 	PortClosed   uint8 = 1 << 0 // Reply: nobody serves the port any more
 )
 
