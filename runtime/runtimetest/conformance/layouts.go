@@ -1,0 +1,212 @@
+package conformance
+
+import (
+	"context"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime"
+)
+
+// layouts: messages that are not one slice, or not one of known length.
+var layouts = []program{
+	{"parts", []int{1, 2, 3}, parts},
+	{"transpose", []int{1, 2}, transpose},
+	{"parts given up", []int{1, 2}, partsGivenUp},
+	{"length unknown", []int{1, 2}, lengthUnknown},
+	{"every type", []int{1, 2}, everyType},
+}
+
+// cut cuts b into parts of the given lengths, again and again.
+func cut(b []int32, pieces ...int) (parts [][]int32) {
+	for i := 0; len(b) > 0; i++ {
+		n := min(pieces[i%len(pieces)], len(b))
+		parts = append(parts, b[:n])
+		b = b[n:]
+	}
+	return parts
+}
+
+// parts are sent cut in one way and received cut in another, or whole.
+func parts(ctx context.Context, c *runtime.Comm) error {
+	right, left := neighbours(c)
+	for i, n := range lengths {
+		for _, pieces := range [][]int{{1, 0, 3}, {300}, {5000, 1, 70_000}} {
+			out, in := filled(n, c.Rank(), i), make([]int32, n)
+			s := runtime.IsendParts(c, right, 0, cut(out, pieces...))
+			if _, err := runtime.Recv(ctx, c, left, 0, in); err != nil {
+				return err
+			}
+			if err := same(in, left, i); err != nil {
+				return err
+			}
+			clear(in)
+			r := runtime.IrecvParts(c, left, 1, cut(in, 7, 0, 400))
+			if err := runtime.SendParts(ctx, c, right, 1, cut(out, pieces...)); err != nil {
+				return err
+			}
+			st, err := r.Wait(ctx)
+			if err != nil {
+				return err
+			}
+			if err := expect(st, left, 1, n); err != nil {
+				return err
+			}
+			if err := same(in, left, i); err != nil {
+				return err
+			}
+			if _, err := s.Wait(ctx); err != nil {
+				return err
+			}
+			if n == 0 {
+				continue
+			}
+			s = runtime.Isend(c, right, 2, out)
+			var long *runtime.TruncationError
+			if _, err := runtime.RecvParts(ctx, c, left, 2, cut(in[:n-1], 40)); !errors.As(err, &long) || long.Bytes != 4*n || long.Room != 4*(n-1) {
+				return errors.Errorf("%d elements into parts of %d: %v", n, n-1, err)
+			}
+			if _, err := s.Wait(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// transpose sends the columns of a matrix and receives them as rows, and the
+// other way round.
+func transpose(ctx context.Context, c *runtime.Comm) error {
+	const rows, cols = 300, 200
+	right, left := neighbours(c)
+	m := filled(rows*cols, c.Rank(), 0)
+	got := make([]int32, cols*rows)
+	back := make([]int32, rows*cols)
+	var sends []*runtime.Request
+	for j := range cols {
+		sends = append(sends, runtime.IsendParts(c, right, 0, runtime.Strided(m[j:], 1, cols, rows)))
+	}
+	for j := range cols {
+		if _, err := runtime.Recv(ctx, c, left, 0, got[j*rows:(j+1)*rows]); err != nil {
+			return err
+		}
+	}
+	theirs := filled(rows*cols, left, 0)
+	for i, v := range got {
+		if want := theirs[i%rows*cols+i/rows]; v != want {
+			return errors.Errorf("element %d is %#x, want %#x", i, v, want)
+		}
+	}
+	for j := range cols {
+		sends = append(sends, runtime.Isend(c, right, 1, got[j*rows:(j+1)*rows]))
+	}
+	for j := range cols {
+		if _, err := runtime.RecvParts(ctx, c, left, 1, runtime.Strided(back[j:], 1, cols, rows)); err != nil {
+			return err
+		}
+	}
+	from := (left + c.Size() - 1) % c.Size() // whose matrix came to the left neighbour
+	if err := same(back, from, 0); err != nil {
+		return err
+	}
+	return runtime.WaitAll(ctx, sends...)
+}
+
+// partsGivenUp: what is cancelled leaves the parts alone, and the stream whole.
+func partsGivenUp(ctx context.Context, c *runtime.Comm) error {
+	right, left := neighbours(c)
+	in := filled(1000, c.Rank(), 1)
+	r := runtime.IrecvParts(c, left, 0, cut(in, 10))
+	if _, err := r.Wait(ended(ctx)); !errors.Is(err, errEnough) {
+		return errors.Errorf("given up: %v", err)
+	}
+	if err := same(in, c.Rank(), 1); err != nil {
+		return err
+	}
+	if err := meet(ctx, c); err != nil {
+		return err
+	}
+	r = runtime.IrecvParts(c, left, 0, cut(in, 10))
+	if err := runtime.SendParts(ctx, c, right, 0, cut(filled(1000, c.Rank(), 2), 999)); err != nil {
+		return err
+	}
+	if _, err := r.Wait(ctx); err != nil {
+		return err
+	}
+	return same(in, left, 2)
+}
+
+func lengthUnknown(ctx context.Context, c *runtime.Comm) error {
+	right, left := neighbours(c)
+	for i, n := range lengths {
+		for range 2 {
+			s := runtime.Isend(c, right, 0, filled(n, c.Rank(), i))
+			buf, st, err := runtime.RecvAlloc[int32](ctx, c, left, 0, max(n, 1))
+			if err != nil || len(buf) != n {
+				return errors.Errorf("%d elements: %d, %v", n, len(buf), err)
+			}
+			if err := expect(st, left, 0, n); err != nil {
+				return err
+			}
+			if err := same(buf, left, i); err != nil {
+				return err
+			}
+			if _, err := s.Wait(ctx); err != nil {
+				return err
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		s := runtime.Isend(c, right, 0, filled(n, c.Rank(), i))
+		buf, _, err := runtime.RecvAlloc[int32](ctx, c, left, 0, n-1)
+		var long *runtime.TruncationError
+		if !errors.As(err, &long) || long.Bytes != 4*n || long.Room != 4*(n-1) || buf != nil {
+			return errors.Errorf("%d elements, limit %d: %d, %v", n, n-1, len(buf), err)
+		}
+		if _, err := s.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func everyType(ctx context.Context, c *runtime.Comm) error {
+	type celsius float32
+	for _, exchange := range []func(context.Context, *runtime.Comm) error{
+		typed[int8], typed[int16], typed[int32], typed[int64], typed[uint8], typed[uint16], typed[uint32], typed[uint64],
+		typed[float32], typed[float64], typed[celsius],
+	} {
+		if err := exchange(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func typed[T interface {
+	runtime.Elem
+	~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~float32 | ~float64
+}](ctx context.Context, c *runtime.Comm) error {
+	right, left := neighbours(c)
+	for _, n := range []int{1, 3, 1001, 70_001} {
+		out := make([]T, n)
+		for i := range out {
+			out[i] = T((i + c.Rank()) % 100)
+		}
+		s := runtime.Isend(c, right, 0, out)
+		in, st, err := runtime.RecvAlloc[T](ctx, c, left, 0, n)
+		if err != nil || st.Count != n || len(in) != n {
+			return errors.Errorf("%T: %+v, %v", out, st, err)
+		}
+		for i := range in {
+			if in[i] != T((i+left)%100) {
+				return errors.Errorf("%T: element %d is %v", in, i, in[i])
+			}
+		}
+		if _, err := s.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
