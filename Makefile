@@ -16,7 +16,7 @@ APPS = $(shell $(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./ap
 # Tests of real processes: alone, since they measure how fast a job ends.
 PROCESS_TESTS = -alone ./launcher/sspurn -alone ./scripts/testbed/...
 
-.PHONY: help build testbed test race failures fuzz sim bench check experiments overhead demo clean
+.PHONY: help build testbed test race failures fuzz sim big bench check experiments overhead demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -48,6 +48,9 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 
 sim: ## seeded simulations with SIM (50) times as many seeds as the tests use
 	SSPURN_SIM=$(SIM) $(GO) test -count=1 -timeout 60m $$($(GO) list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | sed -n 's/ .*runtimetest\/seeds.*//p')
+
+big: ## messages of more than 2^31 elements; takes 11 GiB of memory
+	SSPURN_BIG=1 $(GO) test -count=1 -timeout 20m -run Big ./runtime
 
 bench: ## benchmarks that match BENCH (.), COUNT (1) times
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...

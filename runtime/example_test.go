@@ -97,3 +97,70 @@ func ExampleWaitAny() {
 	}
 	// Output: 3
 }
+
+// A message of unknown length, taken by the one who has asked for it.
+func ExampleMatch() {
+	err := runtime.RunLocal(context.Background(), 2, func(ctx context.Context, c *runtime.Comm) error {
+		if c.Rank() == 1 {
+			return runtime.Send(ctx, c, 0, 7, []float64{1, 2, 3})
+		}
+		m, err := runtime.Match(ctx, c, runtime.AnySource, runtime.AnyTag)
+		if err != nil {
+			return err
+		}
+		buf := make([]float64, m.Count)
+		_, err = runtime.RecvMatched(ctx, m, buf)
+		fmt.Println(m.Source, m.Tag, buf)
+		return err
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: 1 7 [1 2 3]
+}
+
+// A column of a matrix of 3 by 2 is one message.
+func ExampleStrided() {
+	err := runtime.RunLocal(context.Background(), 2, func(ctx context.Context, c *runtime.Comm) error {
+		if c.Rank() == 1 {
+			m := []int32{
+				1, 2,
+				3, 4,
+				5, 6,
+			}
+			return runtime.SendParts(ctx, c, 0, 0, runtime.Strided(m[1:], 1, 2, 3))
+		}
+		column := make([]int32, 3)
+		_, err := runtime.Recv(ctx, c, 1, 0, column)
+		fmt.Println(column)
+		return err
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: [2 4 6]
+}
+
+// The same exchange in every iteration.
+func ExamplePrepareSend() {
+	err := runtime.RunLocal(context.Background(), 2, func(ctx context.Context, c *runtime.Comm) error {
+		mine, theirs := []int64{int64(c.Rank())}, make([]int64, 1)
+		send, receive := runtime.PrepareSend(c, 1-c.Rank(), 0, mine), runtime.PrepareRecv(c, 1-c.Rank(), 0, theirs)
+		for range 3 {
+			receive.Start()
+			send.Start()
+			if err := runtime.WaitAll(ctx, send, receive); err != nil {
+				return err
+			}
+			mine[0] += theirs[0]
+		}
+		if c.Rank() == 0 {
+			fmt.Println(mine[0])
+		}
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: 4
+}

@@ -42,6 +42,8 @@ func FuzzFrames(f *testing.F) {
 			Irecv(c, AnySource, 1, make([]int8, 10)),
 			Isend(c, peer, 0, make([]int8, 100_000)),
 			Isend(c, peer, 0, make([]int8, 200_000)),
+			IsendSync(c, peer, 0, make([]int8, 100)),
+			IrecvParts(c, peer, 2, Strided(make([]int8, 300), 100, 150, 2)),
 		}
 		for _, n := range []int{5, 100_000} {
 			r := &Request{kind: opCall, group: c.group, peer: peer, head: wire.Header{Kind: wire.Call, Length: uint64(n)}, payload: [][]byte{make([]byte, n)}}
@@ -51,6 +53,13 @@ func FuzzFrames(f *testing.F) {
 			e.start(r)
 			rs = append(rs, r)
 		}
+		e.mu.Lock()
+		match := &Request{e: e, kind: opMatch, group: c.group, peer: AnySource, context: c.context(), phase: posted}
+		match.entry.Source, match.entry.Tag, match.entry.Value = AnySource, 3, match
+		c.group.link(match)
+		e.queuesOf(c.context()).Post(&match.entry)
+		e.mu.Unlock()
+		rs = append(rs, match)
 		d := e.doorOf(7) // of a port that is open, but whose handler does not come to it
 		d.port = &Port{c: c, door: d}
 		for script = script[:min(len(script), 400)]; len(script) >= 4; script = script[4:] {

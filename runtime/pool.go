@@ -10,8 +10,8 @@ type free struct {
 }
 
 const (
-	smallestClass = 8 // the smallest buffers have 1<<8 bytes
-	eagerClasses  = 9 // up to 1<<16
+	smallestClass = 6  // the smallest buffers have 1<<6 bytes
+	eagerClasses  = 11 // up to 1<<16
 	keep          = 64
 )
 
