@@ -82,7 +82,18 @@ type plan struct {
 type stateKey struct{}
 
 func stateOf(c *runtime.Comm) *state {
-	return c.Local(stateKey{}, func() any { return &state{c: c.Space(space)} }).(*state)
+	return c.Local(stateKey{}, func() any {
+		s := new(state)
+		s.c = c.Space(space).Naming(s.name)
+		return s
+	}).(*state)
+}
+
+// name is the call that this rank is in, or was last.
+func (s *state) name() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current.String()
 }
 
 // lock keeps others out for the time of a call.

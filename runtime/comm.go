@@ -17,6 +17,7 @@ type Comm struct {
 	e     *engine
 	group *group
 	space uint8
+	op    func() string // names calls of a library; may be nil
 }
 
 // NoColor as the color of Split makes a rank a member of no new communicator.
@@ -129,7 +130,7 @@ func (c *Comm) Space(id uint8) *Comm {
 	if id == ownSpace {
 		panic("runtime: space 255 is the runtime's own")
 	}
-	return &Comm{e: c.e, group: c.group, space: id}
+	return &Comm{e: c.e, group: c.group, space: id, op: c.op}
 }
 
 // context names the space of messages on the wire.

@@ -85,6 +85,8 @@ type engine struct {
 	closed  bool             // the transport is closed
 	woke    bool             // a goroutine has been made runnable
 	free    free
+	ended   uint64 // requests and small sends that have
+	parkers waitList
 
 	out wire.Header // the frame being sent
 	vec [][]byte    // its payload
@@ -196,6 +198,7 @@ func (e *engine) complete(r *Request, err error) {
 	}
 	r.phase = idle
 	r.message = nil
+	e.ended++
 	w := r.waiter
 	r.done.Store(true)
 	if w != nil {

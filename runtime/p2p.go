@@ -130,7 +130,7 @@ func (c *Comm) send(ctx context.Context, dst int, tag Tag, elem, flags uint8, pa
 		}
 	}
 	r := e.newRequest()
-	r.kind, r.group, r.peer, r.head = opSend, g, peer, h
+	r.kind, r.group, r.peer, r.head, r.op = opSend, g, peer, h, c.op
 	r.payload = append(r.payload[:0], parts...)
 	e.start(r)
 	if peer == e.rank && flags == 0 && !r.done.Load() {
@@ -174,7 +174,7 @@ func (c *Comm) recv(ctx context.Context, src int, tag Tag, to room) (Status, err
 
 func (c *Comm) prepare(r *Request, peer int, tag Tag, to room) {
 	r.e, r.kind, r.group, r.peer = c.e, opRecv, c.group, peer
-	r.context, r.room = c.context(), to
+	r.context, r.room, r.op = c.context(), to, c.op
 	r.entry.Tag = uint32(tag)
 }
 
@@ -204,7 +204,7 @@ func (c *Comm) sender(dst int, tag Tag, elem, flags uint8, parts [][]byte) *Requ
 		return failed(opSend, nil, dst, err)
 	}
 	return &Request{
-		e: c.e, kind: opSend, group: c.group, peer: peer,
+		e: c.e, kind: opSend, group: c.group, peer: peer, op: c.op,
 		head: c.header(tag, elem, flags, size(parts)), payload: append([][]byte(nil), parts...),
 	}
 }

@@ -117,6 +117,14 @@ func (c *Comm) OpenPort(ctx context.Context, name string, h Handler) (*Port, err
 	return p, nil
 }
 
+// Naming returns the same port for a library whose calls use it: where it is
+// reported what ranks wait for, they are named by op, as Comm.Naming says.
+func (p *Port) Naming(op func() string) *Port {
+	q := *p
+	q.c = p.c.Naming(op)
+	return &q
+}
+
 // portKey names a port on the wire. 64 bits of a hash keep names apart: with a
 // thousand ports, two meet once in 10¹³ programs.
 func portKey(context uint32, name string, opening int) uint64 {
@@ -168,7 +176,7 @@ func (p *Port) Post(ctx context.Context, dst int, payload ...[]byte) error {
 	if n > eagerLimit {
 		h.Kind, h.Flags = wire.Request, wire.ToPort
 	}
-	r.kind, r.group, r.peer, r.head = opPost, g, peer, h
+	r.kind, r.group, r.peer, r.head, r.port, r.op = opPost, g, peer, h, p.name, p.c.op
 	r.payload = append(r.payload[:0], payload...)
 	e.start(r)
 	e.mu.Unlock()
@@ -198,7 +206,7 @@ func (p *Port) Call(ctx context.Context, dst int, payload ...[]byte) ([]byte, er
 		return nil, during("call port "+p.name+" on "+g.name, err)
 	}
 	r := e.newRequest()
-	r.kind, r.group, r.peer, r.head = opCall, g, peer, h
+	r.kind, r.group, r.peer, r.head, r.port, r.op = opCall, g, peer, h, p.name, p.c.op
 	r.payload = append(r.payload[:0], payload...)
 	e.start(r)
 	e.mu.Unlock()

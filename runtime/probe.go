@@ -206,7 +206,7 @@ func (c *Comm) seek(kind opKind, src int, tag Tag) (*Request, error) {
 	}
 	e.mu.Lock()
 	r := e.newRequest()
-	r.e, r.kind, r.group, r.peer, r.context = e, kind, c.group, peer, c.context()
+	r.e, r.kind, r.group, r.peer, r.context, r.op = e, kind, c.group, peer, c.context(), c.op
 	r.entry.Tag = uint32(tag)
 	if err := e.broken(c.group); err != nil {
 		err = during(r.String(), err)

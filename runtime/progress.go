@@ -118,6 +118,7 @@ func (e *engine) park(ctx context.Context, rs []*Request) int {
 			r.waiter = w
 		}
 	}
+	e.parkers.add(w, rs)
 	e.parked.Add(1)
 	e.mu.Unlock()
 	if e.unarmed.Load() && e.pollers.Load() == 0 {
@@ -134,6 +135,7 @@ func (e *engine) park(ctx context.Context, rs []*Request) int {
 			r.waiter = nil
 		}
 	}
+	e.parkers.remove(w)
 	e.freeWaiter(w)
 	i := firstDone(rs)
 	e.mu.Unlock()

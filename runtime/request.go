@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/sspurn/sspurn/runtime/internal/match"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
@@ -83,7 +84,9 @@ type Request struct {
 	waiter   *waiter
 	kind     opKind
 	phase    phase
-	peer     int // place in the job; AnySource
+	peer     int           // place in the job; AnySource
+	op       func() string // names the call of a library that it belongs to; may be nil
+	port     string        // of one to a port
 	err      error
 	status   Status
 	prev     *Request // neighbours in group.pending
@@ -107,7 +110,14 @@ type Request struct {
 }
 
 // waiter is what a goroutine parks on. It is signalled under engine.mu.
-type waiter struct{ ch chan struct{} }
+type waiter struct {
+	ch chan struct{}
+
+	// Of a waitList, guarded by engine.mu.
+	since      time.Time
+	requests   []*Request
+	prev, next *waiter
+}
 
 // String says what the request does, for errors.
 func (r *Request) String() string {

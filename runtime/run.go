@@ -115,6 +115,11 @@ func (cfg Config) run(ctx context.Context, body func(context.Context, *Comm) err
 			}
 		}
 		watch.Go(func() { e.watch(cfg.Control.Losses()) })
+		if cfg.Stall > 0 {
+			e.parkers.on = true
+			to := telemetry.NewRecorder(cfg.Rank, time.Now(), cfg.Control.Record)
+			watch.Go(func() { e.reportStalls(cfg.Stall, to) })
+		}
 	}
 	t, err := cfg.join(ctx, e)
 	if err != nil {

@@ -117,6 +117,7 @@ func (e *engine) eager(h wire.Header, peer int, payload [][]byte) bool {
 		return false
 	}
 	p.credits[window] -= cost
+	e.ended++
 	e.out = h
 	e.transmit(peer, payload, nil)
 	return true

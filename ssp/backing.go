@@ -236,7 +236,7 @@ func (b *backing) send(ctx context.Context) error {
 // rest returns when all sets of the epoch are decided, and on their way before
 // anything that this rank sends from now on: all ranks have sent their batches.
 func (b *backing) rest(ctx context.Context) error {
-	if _, err := b.s.meet(ctx, meeting{mark: markRest}); err != nil {
+	if _, err := b.s.meet(ctx, meeting{mark: markRest, call: "the end of an epoch"}); err != nil {
 		return err
 	}
 	return b.send(ctx)

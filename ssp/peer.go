@@ -110,7 +110,7 @@ func (t *Table[T]) fetch(owner int, rows []int64, age int64) {
 		link.fetched(len(msg))
 		s.spawn(func(ctx context.Context) {
 			start := time.Now()
-			reply, err := s.data.Call(ctx, owner, msg)
+			reply, err := t.port.Call(ctx, owner, msg)
 			took := time.Since(start)
 			waited, head := binary.Uvarint(reply)
 			if err == nil && head <= 0 {

@@ -225,7 +225,7 @@ func (s *Store) Close(ctx context.Context) error {
 	s.stop()
 	s.wg.Wait()
 	if err == nil {
-		_, err = s.meet(ctx, meeting{mark: markClose})
+		_, err = s.meet(ctx, meeting{mark: markClose, call: "Close of the store"})
 	}
 	for _, p := range []*runtime.Port{s.data, s.news} {
 		if e := p.Close(ctx); err == nil {

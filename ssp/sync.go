@@ -22,7 +22,8 @@ var ErrMismatch = stderrors.New("the ranks disagree")
 type meeting struct {
 	at    Clock // the latest of the rank's workers
 	mark  uint64
-	reset bool // begin an epoch
+	reset bool   // begin an epoch
+	call  string // that it is a part of
 }
 
 // Marks of rounds that have no other.
@@ -119,6 +120,7 @@ func (s *Store) meet(ctx context.Context, m meeting) (Clock, error) {
 	if err != nil {
 		return 0, err
 	}
+	port := s.data.Naming(func() string { return m.call })
 	var calls sync.WaitGroup
 	for r := range s.size {
 		if r == s.rank {
@@ -126,7 +128,7 @@ func (s *Store) meet(ctx context.Context, m meeting) (Clock, error) {
 		}
 		calls.Go(func() {
 			s.links[r].control.Add(int64(len(msg)))
-			replies[r], errs[r] = s.data.Call(ctx, r, msg)
+			replies[r], errs[r] = port.Call(ctx, r, msg)
 		})
 	}
 	calls.Wait()
@@ -192,7 +194,7 @@ func (s *Store) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	at, err := s.meet(ctx, meeting{at: at, mark: markSync, reset: true})
+	at, err := s.meet(ctx, meeting{at: at, mark: markSync, reset: true, call: "Sync of the store"})
 	if err != nil {
 		return err
 	}

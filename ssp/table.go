@@ -8,6 +8,7 @@ import (
 
 	"github.com/pkg/errors"
 
+	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 	"github.com/sspurn/sspurn/ssp/internal/filter"
 	"github.com/sspurn/sspurn/ssp/internal/oplog"
@@ -67,7 +68,8 @@ type Table[T Elem] struct {
 	own   *shard.Rows[T] // guarded by s.mu
 	// spec.Policy for those who do not rest while SetPolicy changes it.
 	current atomic.Pointer[Policy]
-	peers   []peer[T] // by owner; none for the own rank
+	peers   []peer[T]     // by owner; none for the own rank
+	port    *runtime.Port // the store's, for requests of rows
 
 	pmu    sync.Mutex
 	sealed [][]*oplog.Entry[T] // by worker, clocks increasing: not sent yet; guarded by pmu
@@ -123,6 +125,7 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 		sum: slab.NewRows[T](wire, spec.Sparse), touched: make([]bool, s.size), peers: make([]peer[T], s.size),
 	}
 	t.sum.Grow(1)
+	t.port = s.data.Naming(func() string { return "fetch of rows of table " + spec.Name })
 	p := spec.Policy
 	t.current.Store(&p)
 	if t.rule, t.hold = spec.Filter.rule(p, t.plain); t.slack < unbounded {
@@ -162,7 +165,7 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 		s.packers = make([]codec.KeyWriter, s.size)
 	}
 	<-s.sending
-	if _, err := s.meet(ctx, meeting{mark: t.fingerprint()}); err != nil {
+	if _, err := s.meet(ctx, meeting{mark: t.fingerprint(), call: "CreateTable of " + spec.Name}); err != nil {
 		return nil, errors.WithMessagef(err, "table %s", spec.Name)
 	}
 	return t, nil

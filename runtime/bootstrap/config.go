@@ -23,6 +23,7 @@ type Config struct {
 	Straggle   string        // what ParseStraggle reads; empty means none
 	Record     Recording     // what ranks record
 	Join       time.Duration // limit for joining; 60 s when zero
+	Stall      time.Duration // after which a wait in one call is told to the launcher; never when zero
 	Control    Control       // channel to whoever started this rank; nil when alone
 	Logger     *slog.Logger  // discards when nil
 }

@@ -69,7 +69,7 @@ func Attach(conn net.Conn) (Config, error) {
 	return Config{
 		Job: w.Job, Rank: w.Rank, Size: w.Size, Host: w.Host, HostRanks: w.HostRanks,
 		Secret: w.Secret, Listen: w.Listen, Ports: w.Ports,
-		Emulate: w.Emulate, Straggle: w.Straggle, Record: w.Record, Join: w.Join,
+		Emulate: w.Emulate, Straggle: w.Straggle, Record: w.Record, Join: w.Join, Stall: w.Stall,
 		Control: newControl(conn, in, w.Rank, w.Size),
 	}, nil
 }

@@ -57,6 +57,7 @@ type Welcome struct {
 	Straggle  string        `json:"straggle,omitempty"`
 	Record    Recording     `json:"record,omitempty"`
 	Join      time.Duration `json:"join,omitempty"`
+	Stall     time.Duration `json:"stall,omitempty"`
 }
 
 // check reports why the message can not be what its kind says.

@@ -7,7 +7,7 @@ package telemetry
 // and seconds are totals since the rank started, so that a lost line loses
 // nothing but resolution.
 type Event struct {
-	Kind string  `json:"ev"`          // "start", "plan", "clock", "spans", "loss", "bytes", "process", "setting", "result", "note"
+	Kind string  `json:"ev"`          // "start", "plan", "clock", "spans", "loss", "bytes", "process", "setting", "result", "waits", "note"
 	Time float64 `json:"t"`           // seconds since the rank joined
 	Rank int     `json:"rank"`        // in the job
 	Text string  `json:"s,omitempty"` // note: free text; setting: the -sync that the program goes by, said by rank 0 at its start
@@ -65,6 +65,12 @@ type Event struct {
 	Heap       int64   `json:"heap,omitempty"`       // bytes of Go's heap in use now
 	Goroutines int64   `json:"goroutines,omitempty"` // now
 	GCPause    float64 `json:"gc_pause,omitempty"`   // seconds that the collector stopped the program
+
+	// waits: what goroutines of the rank have waited for longer than briefly; none:
+	// that is over. Such a line is for the launcher and not kept.
+	Waits []Wait  `json:"waits,omitempty"`
+	Ended uint64  `json:"ended,omitempty"` // calls that have ended so far
+	Idle  float64 `json:"idle,omitempty"`  // seconds in which none has
 
 	// result: the keys and values of the app's result line, in order.
 	Result [][2]string `json:"result,omitempty"`
