@@ -62,6 +62,7 @@ type Job struct {
 	Emulate  string   // what bootstrap.ParseEmulation reads
 	Straggle string   // what bootstrap.ParseStraggle reads
 	Timeout  time.Duration
+	Stall    time.Duration // after which it is told who waits for whom; 0: never
 	Grace    time.Duration // 0: GraceAsked and GraceFailed
 	RunDir   string        // directory of the run's record; "" means a temporary one that only a failed job leaves
 

@@ -143,7 +143,7 @@ func (r *recorder) started(info telemetry.JobInfo) error {
 
 // put takes over a record line; it does not wait.
 func (r *recorder) put(c chunk) {
-	if r.off {
+	if r.off && !isWaits(c) {
 		c.taken(len(c.data))
 		return
 	}
@@ -175,8 +175,10 @@ func (r *recorder) run() {
 		r.mu.Unlock()
 		for _, c := range queue {
 			r.tell(c)
-			r.lines[c.rank]++
-			r.keep(func() error { return r.write(c) })
+			if !isWaits(c) {
+				r.lines[c.rank]++
+				r.keep(func() error { return r.write(c) })
+			}
 			c.taken(len(c.data))
 		}
 		if closed && len(queue) == 0 {
@@ -240,6 +242,10 @@ func (r *recorder) tell(c chunk) {
 		o.event(c.rank, e)
 	}
 }
+
+// isWaits reports whether a line says what a rank waits for, which is for
+// observers only.
+func isWaits(c chunk) bool { return telemetry.IsKind(c.data, telemetry.WaitsKind) }
 
 // keep does what writes to the run directory, unless that has failed before. The
 // first failure is told at once, and nothing written from then on: what is

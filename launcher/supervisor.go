@@ -87,6 +87,9 @@ func newSupervisor(job *Job, plan *Layout, links []*link, std Streams, log *logg
 	if err != nil {
 		return nil, stderrors.Join(err, s.printer.close())
 	}
+	if job.Stall > 0 {
+		s.record.observe(newStallWatch(plan.hostNames(), job.Stall, s.printer.say), false)
+	}
 	return s, nil
 }
 
@@ -127,6 +130,7 @@ func (s *supervisor) start(paths []string) error {
 	welcome := bootstrap.Welcome{
 		Job: hex.EncodeToString(random(8)), Size: s.plan.Ranks, Secret: random(32),
 		Ports: s.job.Ports, Emulate: s.job.Emulate, Straggle: s.job.Straggle, Record: s.job.recording(),
+		Stall: s.job.Stall,
 	}
 	s.info.Job = welcome.Job
 	dir := s.job.Dir

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -46,6 +47,7 @@ func runFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "timestamp", Usage: "time before each line"},
 		&cli.StringFlag{Name: "output", Usage: "store output in DIR/rank-N.out and .err instead of showing it", DefaultText: "DIR"},
 		&cli.DurationFlag{Name: "timeout", Usage: "end the job after this time; exit status 124", DefaultText: "D"},
+		&cli.DurationFlag{Name: "stall", Value: time.Minute, Usage: "say which ranks are missing when a call of the runtime has lasted so long, and name a deadlock; default: 1m; 0: never", DefaultText: "D"},
 		&cli.DurationFlag{Name: "grace", Usage: "between asking ranks to end and killing them; default: 10s after an interrupt or timeout, 1s after a failure", DefaultText: "D"},
 		&cli.StringFlag{Name: "run-dir", Usage: "keep the record of the run here; default: a temporary directory that only a failed job leaves", DefaultText: "DIR"},
 		&cli.StringFlag{Name: "record", Usage: "off: ranks record nothing; default: what a report needs", DefaultText: "on|off"},
@@ -250,7 +252,10 @@ func jobOf(c *cli.Context) (launcher.Job, error) {
 			return job, fmt.Errorf("-%s %v: want more than nothing", d, c.Duration(d))
 		}
 	}
-	job.Timeout, job.Grace = c.Duration("timeout"), c.Duration("grace")
+	job.Timeout, job.Grace, job.Stall = c.Duration("timeout"), c.Duration("grace"), c.Duration("stall")
+	if job.Stall < 0 {
+		return job, fmt.Errorf("-stall %v: want a time, or 0", job.Stall)
+	}
 	job.Timestamp = c.Bool("timestamp")
 	if c.IsSet("tag-output") {
 		job.Tag = launcher.Off

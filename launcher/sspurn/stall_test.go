@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/runtime/bootstrap"
+)
+
+// waitMain is a program whose ranks 0 and 1 wait: for one another, or rank 0 for
+// rank 1 and that one for a signal.
+func waitMain(cfg bootstrap.Config, what string) int {
+	err := runtime.Config(cfg).Run(context.Background(), func(ctx context.Context, c *runtime.Comm) error {
+		if c.Rank() == 1 && what == "slow" {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		_, err := runtime.Recv(ctx, c, 1-c.Rank(), runtime.Tag(5+2*c.Rank()), make([]int8, 1))
+		return err
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// TestStall: what ranks wait for reaches the terminal, with and without a record,
+// and nothing is told when it is not wanted.
+func TestStall(t *testing.T) {
+	host := hostname(t)
+	for _, test := range []struct {
+		name string
+		args []string
+		text string
+	}{
+		{"deadlock", []string{"-stall", "200ms", "RANK", "wait", "dead"},
+			"sspurn: deadlock: rank 0 on " + host + " waits in recv from rank 1 on world, tag 5, rank 1 on " + host + " waits in recv from rank 0 on world, tag 7"},
+		{"slow", []string{"-stall", "200ms", "-record", "off", "RANK", "wait", "slow"},
+			"waits in recv from rank 1 on world, tag 5; missing: rank 1 on " + host + ", computing, or in calls that end soon"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := start(t, nil, append([]string{"-n", "2"}, test.args...)...)
+			l.until(&l.stderr, test.text)
+			if err := l.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			l.expect(143)
+			if strings.Contains(l.stderr.String(), "the record of the run is in") {
+				t.Errorf("what ranks wait for is recorded; stderr:\n%s", l.stderr.String())
+			}
+		})
+	}
+}
