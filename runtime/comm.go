@@ -112,6 +112,7 @@ func (c *Comm) Close() error {
 	delete(e.groups, g.id)
 	e.shut[g.id] = true
 	e.recentQ = nil
+	e.closeRegions(g)
 	for context, q := range e.queues {
 		if context>>8 == g.id {
 			delete(e.queues, context)

@@ -13,7 +13,8 @@
 // A communicator (Comm) is an ordered set of ranks with a message space of its
 // own. Messages are slices of numbers: between two ranks, on one communicator
 // and tag, they are received in the order sent. A port (OpenPort) takes
-// messages without a matching receive: a handler runs at the target.
+// messages without a matching receive: a handler runs at the target. A window
+// (NewWindow) is memory at every rank that all may use without its owner's help.
 //
 // # Slices
 //

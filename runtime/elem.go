@@ -56,3 +56,17 @@ func bytesOf[T Elem](s []T) []byte {
 	}
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(s[0])))
 }
+
+// elemsOf views bytes as elements, without copying. They come from a window or
+// from a frame, where operands are aligned to eight bytes, as much as any
+// element needs.
+func elemsOf[T Elem](b []byte) []T {
+	if len(b) == 0 {
+		return nil
+	}
+	var v T
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/int(unsafe.Sizeof(v)))
+}
+
+// one views a value as a slice of one.
+func one[T Elem](v *T) []T { return unsafe.Slice(v, 1) }

@@ -25,13 +25,14 @@ const (
 )
 
 // A window is the bytes that a peer may send before it gets credits back.
-// Messages of the program, those in private spaces, and ports have windows of
-// their own, so that messages that the program has yet to receive stop neither
+// Messages of the program, those in private spaces, ports and notifications of
+// one-sided memory have windows of their own, so that messages that the program has yet to receive stop neither
 // a collective operation nor the ports.
 const (
 	forMessages = iota
 	forSpaces
 	forPorts
+	forNotes // of notified puts
 	windows
 )
 
@@ -88,6 +89,14 @@ type engine struct {
 	ended   uint64 // requests and small sends that have
 	parkers waitList
 
+	regions      map[uint32]*region // of windows that are open here
+	recentRegion *region
+	nextRegion   uint32              // above all that are known here
+	locks        map[uint64]*Request // that wait for a lock of a window
+	lazy         []int               // peers with operations that have been collected
+	served       uint64              // frames of others for windows
+	scratch      []byte              // of answers
+
 	out wire.Header // the frame being sent
 	vec [][]byte    // its payload
 }
@@ -105,6 +114,7 @@ type peer struct {
 	cur     arrival
 	inbound map[uint64]*arrival // cleared large messages, by ID
 	sent    uint64              // bytes handed to the transport for it, headers included
+	stream  stream              // of one-sided access
 }
 
 // arrival is where a frame's payload goes: to a request, a message, or nowhere.
@@ -154,6 +164,8 @@ func newEngine(rank int, hosts []string, log *slog.Logger) *engine {
 		sends:   map[uint64]*Request{},
 		calls:   map[uint64]*Request{},
 		doors:   map[uint64]*door{},
+		regions: map[uint32]*region{},
+		locks:   map[uint64]*Request{},
 		nextID:  1,
 	}
 	for i := range e.peers {
@@ -256,6 +268,8 @@ func (e *engine) detach(r *Request, deliver bool) {
 			p.cur.request = nil
 			e.t.Discard(r.status.Source)
 		}
+	case accessing, locking, awaiting:
+		e.detachAccess(r)
 	}
 	r.phase = idle
 }
@@ -353,7 +367,7 @@ func (e *engine) desert(rank int) {
 		}
 		for r := g.pending; r != nil; {
 			next := r.next
-			receives := r.phase == posted
+			receives := r.phase == posted || r.phase == awaiting
 			sends := r.kind == opSend && (r.phase == queued || r.phase == announced || r.phase == delivered)
 			if r.peer == rank && (receives || sends) {
 				e.detach(r, false)

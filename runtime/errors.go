@@ -99,6 +99,21 @@ func (e *droppedError) Error() string        { return e.cause.Error() + ": " + E
 func (e *droppedError) Is(target error) bool { return target == ErrDropped }
 func (e *droppedError) Unwrap() error        { return e.cause }
 
+// RangeError says that an operation on a window goes beyond what the window
+// has at the rank.
+type RangeError struct {
+	Op     string // such as "put to "
+	Rank   int    // the target, in the window's communicator
+	Offset int    // all in elements
+	Count  int
+	Len    int // of the window there
+}
+
+// Error names the operation, the rank, the range, and what there is.
+func (e *RangeError) Error() string {
+	return fmt.Sprintf("%srank %d: %d elements from %d of a window of %d", e.Op, e.Rank, e.Count, e.Offset, e.Len)
+}
+
 // during returns err with the operation that it ended. A loss becomes a
 // *RankError of its own.
 func during(op string, err error) error {

@@ -45,6 +45,7 @@ func (e *engine) assemble(ctx context.Context, kind wire.Kind) error {
 		e.leaving = true
 		e.closeUnopened()
 	}
+	e.sendLazy()
 	for peer := range e.peers {
 		if peer != e.rank {
 			e.out = wire.Header{Kind: kind}

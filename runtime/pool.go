@@ -28,7 +28,9 @@ func (e *engine) freeRequest(r *Request) {
 	if len(e.free.requests) < keep {
 		vec := r.payload[:0]
 		clear(r.payload)
-		*r = Request{payload: vec}
+		into := r.into[:0]
+		clear(r.into)
+		*r = Request{payload: vec, into: into}
 		e.free.requests = append(e.free.requests, r)
 	}
 }

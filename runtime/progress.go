@@ -70,10 +70,15 @@ func (e *engine) drive(ctx context.Context, rs []*Request, hint int) int {
 	e.pollers.Add(1)
 	defer e.left()
 	var start time.Time
+	var served uint64
 	for turn := 1; ; turn++ {
 		woke := false
 		if e.mu.TryLock() {
+			e.sendLazy()
 			e.t.Poll(hint)
+			if e.served != served { // others use this rank's memory: they would wait for a thread to wake
+				served, start = e.served, time.Time{}
+			}
 			woke, e.woke = e.woke, false
 			e.mu.Unlock()
 		}
@@ -201,8 +206,12 @@ func (e *engine) service(quit <-chan struct{}) {
 		}
 		seen = visits
 		e.unarmed.Store(false)
+		e.mu.Lock()
+		e.sendLazy()
+		e.mu.Unlock()
 		e.t.Wait(-1)
 		e.mu.Lock()
+		e.sendLazy()
 		for turn := 0; turn < 64 && !e.woke && e.t.Poll(-1); turn++ {
 		}
 		woke := e.woke
@@ -217,7 +226,7 @@ func (e *engine) service(quit <-chan struct{}) {
 func (e *engine) pending() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.t.Pending()
+	return len(e.lazy) > 0 || e.t.Pending()
 }
 
 // retire returns the error of a request that has ended and takes it back.

@@ -16,14 +16,13 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 	p.cur = arrival{}
 	if h.Credits != 0 {
 		window := forMessages
-		switch h.Flags & (wire.CreditPorts | wire.CreditSpaces) {
-		case 0:
+		switch h.Flags & wire.CreditNotes {
 		case wire.CreditPorts:
 			window = forPorts
 		case wire.CreditSpaces:
 			window = forSpaces
-		default:
-			return nil, errors.New("protocol: credits of two windows")
+		case wire.CreditNotes:
+			window = forNotes
 		}
 		if p.credits[window]+int(h.Credits) > e.window {
 			return nil, errors.Errorf("protocol: %d credits too many", p.credits[window]+int(h.Credits)-e.window)
@@ -86,6 +85,12 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 		p.cur.request = r
 		r.reply = make([]byte, h.Length)
 		return r.reply, nil
+	case wire.Access:
+		return e.beginAccess(peer, h)
+	case wire.Put:
+		return e.beginPut(h)
+	case wire.Answer:
+		return e.beginAnswer(peer, h)
 	case wire.Goodbye:
 		if !e.leaving || h.Length > 0 {
 			return nil, errors.New("protocol: a goodbye before this rank has left")
@@ -321,6 +326,13 @@ func (e *engine) End(peer int, h *wire.Header) {
 				e.complete(r, nil)
 			}
 		}
+	case wire.Access:
+		e.endAccess(peer, h, cur.message.buf)
+		e.freeMessage(cur.message)
+	case wire.Put:
+		e.endPut(peer, h)
+	case wire.Answer:
+		e.endAnswer(peer, cur, h)
 	case wire.Leave:
 		p.left = true
 		e.desert(peer)

@@ -42,6 +42,7 @@ const (
 	opPost
 	opCall
 	opLeave
+	opAccess // to a window
 )
 
 // phase is what has hold of a request that has not ended.
@@ -60,6 +61,10 @@ const (
 	claimed  // got a message whose payload is still arriving in the message's buffer
 	cleared  // got a large message whose payload has not begun, in peer.inbound
 	arriving // the payload is arriving in the request's buffer
+	// Requests about windows.
+	accessing // waits for an answer, in stream.waiters
+	locking   // waits for a lock, in engine.locks
+	awaiting  // waits for a notification, in region.notes
 )
 
 // room is where a receive wants its message.
@@ -107,6 +112,15 @@ type Request struct {
 	room
 	message *message // claimed, or what a Match got
 	landing arrival  // in peer.inbound while cleared
+
+	// About windows.
+	verb    string // for errors
+	region  *region
+	until   uint64   // accessing: the frame to be answered; locking: the number of the request
+	results int      // bytes that the answer has for buf or into
+	into    [][]byte // several places of results; nil: buf
+	small   [16]byte // result of one element
+	note    Note
 }
 
 // waiter is what a goroutine parks on. It is signalled under engine.mu.
@@ -145,6 +159,8 @@ func (r *Request) String() string {
 		return "post to " + peer + on
 	case opCall:
 		return "call " + peer + on
+	case opAccess:
+		return r.verb + peer + on
 	default:
 		return "leave"
 	}

@@ -78,6 +78,8 @@ func (e *engine) repay(p *peer, window int) {
 		e.out.Flags |= wire.CreditSpaces
 	case forPorts:
 		e.out.Flags |= wire.CreditPorts
+	case forNotes:
+		e.out.Flags |= wire.CreditNotes
 	}
 }
 
@@ -85,6 +87,9 @@ func (e *engine) repay(p *peer, window int) {
 func windowOf(h *wire.Header) int {
 	if h.Kind == wire.Post || h.Kind == wire.Call || h.Kind == wire.Request && h.Flags&wire.ToPort != 0 {
 		return forPorts
+	}
+	if h.Kind == wire.Access {
+		return forNotes
 	}
 	return windowOfSpace(h.Context)
 }
@@ -160,6 +165,8 @@ func (e *engine) start(r *Request) {
 func (e *engine) launch(r *Request) {
 	e.out = r.head
 	switch {
+	case r.head.Kind == wire.Access: // the credits are all it wants
+		e.complete(r, nil)
 	case r.head.Kind == wire.Request:
 		r.phase = announced
 		e.sends[r.head.ID] = r

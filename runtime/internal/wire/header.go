@@ -26,11 +26,14 @@ const (
 	Leave                   // the peer's body has returned; it still serves ports
 	Goodbye                 // the last frame of a peer that leaves in good order
 	Revoke                  // a peer's job has failed; payload: rank of the culprit, cause
+	Access                  // operations on a window, see Op; Context is the window
+	Put                     // a long put: ID is the offset in bytes, the payload goes straight into the window
+	Answer                  // what an Access or Put wanted to know; ID counts the peer's frames of these kinds up to there
 	kindEnd
 )
 
-// Flags. CreditPorts and CreditSpaces go with any kind, one of them at most,
-// the others with the kind named.
+// Flags. CreditPorts and CreditSpaces go with any kind, both together for the
+// window of notifications, the others with the kind named.
 const (
 	CreditPorts  uint8 = 1 << 7 // Credits belong to the ports' window, not to that of the messages
 	CreditSpaces uint8 = 1 << 6 // Credits belong to the window of the private spaces
@@ -39,7 +42,13 @@ const (
 	Refuse       uint8 = 1 << 0 // Clear: the payload is not wanted
 	Sync         uint8 = 1 << 0 // Eager: to be answered with a Clear of its ID when a receive has met it
 	PortClosed   uint8 = 1 << 0 // Reply: nobody serves the port any more
+	WantAnswer   uint8 = 1 << 0 // Access, Put: an Answer is to say that it is done
+	WindowClosed uint8 = 1 << 0 // Answer: the window is not open any more
+	Granted      uint8 = 1 << 1 // Answer: to a request for a lock, whose number is the ID
 )
+
+// CreditNotes says that Credits belong to the window of notifications.
+const CreditNotes = CreditPorts | CreditSpaces
 
 // Header describes one frame. The layout is 32 bytes, little-endian:
 //

@@ -1,0 +1,68 @@
+package runtime_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/runtime/runtimetest"
+)
+
+// TestSpacesHaveCredits fills the windows of all peers with messages that are
+// received only after the ranks have met in a space of a library, as they do in
+// a barrier.
+func TestSpacesHaveCredits(t *testing.T) {
+	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
+		for _, n := range []int{2, 3} {
+			run(t, n, func(ctx context.Context, c *runtime.Comm) error {
+				const many = 33_000 // at 128 bytes each more than a window
+				right, left := (c.Rank()+1)%n, (c.Rank()+n-1)%n
+				var sends []*runtime.Request
+				for range many {
+					sends = append(sends, runtime.Isend(c, right, 0, nil8(0)))
+				}
+				library := c.Space(7)
+				for range 2 {
+					if _, err := runtime.SendRecv(ctx, library, right, nil8(3000), left, nil8(3000), 0); err != nil {
+						return err
+					}
+				}
+				for range many {
+					if _, err := runtime.Recv(ctx, c, left, 0, nil8(0)); err != nil {
+						return err
+					}
+				}
+				return runtime.WaitAll(ctx, sends...)
+			})
+		}
+	})
+}
+
+// TestLastFirst receives messages in the opposite order of their sending, more
+// than fit the window.
+func TestLastFirst(t *testing.T) {
+	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
+		for _, count := range []int{500, 4000, 16 << 10} { // of 4 bytes
+			run(t, 2, func(ctx context.Context, c *runtime.Comm) error {
+				many := 8 << 20 / (4 * count)
+				peer := 1 - c.Rank()
+				var sends []*runtime.Request
+				for i := range many {
+					sends = append(sends, runtime.Isend(c, peer, runtime.Tag(i), pattern(c.Rank(), i, count)))
+				}
+				in := make([]int32, count)
+				for i := many - 1; i >= 0; i-- {
+					if _, err := runtime.Recv(ctx, c, peer, runtime.Tag(i), in); err != nil {
+						return err
+					}
+					if !slices.Equal(in, pattern(peer, i, count)) {
+						return fmt.Errorf("message %d: another came", i)
+					}
+				}
+				return runtime.WaitAll(ctx, sends...)
+			})
+		}
+	})
+}

@@ -1,0 +1,338 @@
+package runtime
+
+import (
+	"context"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime/internal/wire"
+)
+
+const (
+	bundleLimit = 4 << 10 // longest put that is collected with others; longer ones go straight from slice to window
+	putPiece    = 1 << 20 // of a longer put, that is a frame
+)
+
+// view is a Window without its element type: offsets and lengths are in bytes.
+type view struct {
+	c      *Comm
+	region *region // the own part
+	lens   []int   // elements at each rank
+}
+
+// newView opens a window of n elements of that type on this rank. It is
+// collective.
+func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byte) (*view, error) {
+	const words = 3 // type, elements, identity
+	e, g, size := c.e, c.group, c.Size()
+	own := &Comm{e: e, group: g, space: ownSpace}
+	all := make([]int64, words*size)
+	e.mu.Lock()
+	copy(all[words*c.Rank():], []int64{int64(elem), int64(n), int64(e.nextRegion)})
+	e.mu.Unlock()
+	if err := own.exchange(ctx, all, words); err != nil {
+		return nil, err
+	}
+	w := &view{c: c, lens: make([]int, size)}
+	id := uint32(0)
+	for r := range size {
+		if all[words*r] != int64(elem) {
+			return nil, errors.WithMessagef(ErrType, "%s at rank %d, %s at rank %d", elemName(elem), c.Rank(), elemName(uint8(all[words*r])), r)
+		}
+		if w.lens[r] = int(all[words*r+1]); w.lens[r] < 0 {
+			return nil, errors.Errorf("%d elements at rank %d", w.lens[r], r)
+		}
+		id = max(id, uint32(all[words*r+2]))
+	}
+	if id >= 1<<26 {
+		return nil, errors.Errorf("more than %d windows", 1<<26)
+	}
+	w.region = newRegion(id, g, elem, alloc(), e.size)
+	e.mu.Lock()
+	e.nextRegion = max(e.nextRegion, id+1)
+	e.regions[id] = w.region
+	e.mu.Unlock()
+	// Nobody may come before the region is there.
+	if err := w.barrier(ctx); err != nil {
+		w.shut()
+		return nil, err
+	}
+	return w, nil
+}
+
+// barrier waits until all ranks have come to it, by dissemination: in round k
+// each rank hears from the one 2^k before it.
+func (w *view) barrier(ctx context.Context) error {
+	c := &Comm{e: w.c.e, group: w.c.group, space: ownSpace}
+	rank, size := c.Rank(), c.Size()
+	tag := Tag(2 + w.region.id<<5) // 0 and 1 are those of exchange
+	for d := 1; d < size; d, tag = 2*d, tag+1 {
+		if _, err := SendRecv[uint8](ctx, c, (rank+d)%size, nil, (rank+size-d)%size, nil, tag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *view) shut() {
+	e := w.c.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closeRegion(w.region)
+	e.flush()
+}
+
+// request is a new one that is named in errors by verb and the rank.
+func (w *view) request(verb string, peer int) *Request {
+	r := w.c.e.newRequest()
+	r.e, r.kind, r.verb, r.group, r.peer, r.region = w.c.e, opAccess, verb, w.c.group, peer, w.region
+	r.group.link(r)
+	return r
+}
+
+// usable returns why nothing can be done on the window.
+func (w *view) usable(verb string, peer int) error {
+	err := w.c.e.broken(w.c.group)
+	if err == nil && w.region.closed {
+		err = ErrClosed
+	}
+	if err != nil {
+		err = during((&Request{kind: opAccess, verb: verb, group: w.c.group, peer: peer}).String(), err)
+	}
+	return err
+}
+
+// span checks a range of n elements from off at a rank.
+func (w *view) span(verb string, rank, off, n int) error {
+	if rank < 0 || rank >= len(w.lens) {
+		_, err := w.c.target(rank)
+		return errors.WithMessage(err, verb+"a window")
+	}
+	if l := w.lens[rank]; off < 0 || off > l || n > l-off {
+		return &RangeError{Op: verb, Rank: rank, Offset: off, Count: n, Len: l}
+	}
+	return nil
+}
+
+// begin starts an operation at a rank that exists. Without an error the lock is
+// held when it returns.
+func (w *view) begin(ctx context.Context, verb string, rank int) (peer int, err error) {
+	peer = w.c.group.ranks[rank]
+	if ctx.Err() != nil {
+		return peer, errors.WithMessagef(context.Cause(ctx), "%srank %d on %s", verb, rank, w.c.group.name)
+	}
+	w.c.e.mu.Lock()
+	if err := w.usable(verb, peer); err != nil {
+		w.c.e.mu.Unlock()
+		return peer, err
+	}
+	return peer, nil
+}
+
+// finish lets go of the lock and waits for the request.
+func (w *view) finish(ctx context.Context, r *Request) error {
+	e := w.c.e
+	e.mu.Unlock()
+	e.await(ctx, r)
+	return e.retire(r)
+}
+
+func (w *view) put(ctx context.Context, rank, off int, src []byte) error {
+	const verb = "put to "
+	e := w.c.e
+	peer, err := w.begin(ctx, verb, rank)
+	if err != nil {
+		return err
+	}
+	if peer == e.rank {
+		copy(w.region.mem[off:], src)
+		e.mu.Unlock()
+		return nil
+	}
+	if len(src) <= bundleLimit {
+		op := wire.Op{Kind: wire.OpPut, Offset: uint64(off), Length: uint64(len(src))}
+		if err := w.reserve(ctx, verb, peer, op.Size()); err != nil {
+			return err
+		}
+		e.push(peer, w.region, &op, src)
+		e.mu.Unlock()
+		return nil
+	}
+	for {
+		n := min(len(src), putPiece)
+		if err := w.reserve(ctx, verb, peer, n); err != nil {
+			return err
+		}
+		r := w.request(verb, peer)
+		e.sendPut(peer, w.region, off, src[:n], r)
+		if err := w.finish(ctx, r); err != nil {
+			return err
+		}
+		if src, off = src[n:], off+n; len(src) == 0 {
+			return nil
+		}
+		if _, err := w.begin(ctx, verb, rank); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *view) get(ctx context.Context, rank, off int, dst []byte) error {
+	const verb = "get from "
+	e := w.c.e
+	peer, err := w.begin(ctx, verb, rank)
+	if err != nil {
+		return err
+	}
+	if len(dst) == 0 {
+		e.mu.Unlock()
+		return nil
+	}
+	if peer == e.rank {
+		copy(dst, w.region.mem[off:])
+		e.mu.Unlock()
+		return nil
+	}
+	op := wire.Op{Kind: wire.OpGet, Offset: uint64(off), Length: uint64(len(dst))}
+	if err := w.reserve(ctx, verb, peer, op.Size()+min(len(dst), accessLimit)); err != nil {
+		return err
+	}
+	if len(dst) > accessLimit {
+		e.dispatch(peer, w.region, nil) // the answer is lent, and has nothing beside it
+	}
+	r := w.request(verb, peer)
+	r.buf, r.results = dst, len(dst)
+	e.collect(peer, w.region, &op)
+	e.dispatch(peer, w.region, r)
+	return w.finish(ctx, r)
+}
+
+// atomic does an operation on one element, whose old value goes to old.
+func (w *view) atomic(ctx context.Context, verb string, rank int, op wire.Op, old, data []byte) error {
+	e := w.c.e
+	peer, err := w.begin(ctx, verb, rank)
+	if err != nil {
+		return err
+	}
+	if peer == e.rank {
+		e.scratch = w.region.apply(&op, data, e.scratch[:0])
+		copy(old, e.scratch)
+		e.mu.Unlock()
+		return nil
+	}
+	if err := w.reserve(ctx, verb, peer, op.Size()+len(old)); err != nil {
+		return err
+	}
+	r := w.request(verb, peer)
+	r.buf, r.results = r.small[:len(old)], len(old)
+	e.collect(peer, w.region, &op, data)
+	e.dispatch(peer, w.region, r)
+	e.mu.Unlock()
+	e.await(ctx, r)
+	copy(old, r.small[:])
+	return e.retire(r)
+}
+
+// accumulate combines src into the window, piece by piece.
+func (w *view) accumulate(ctx context.Context, rank, off int, src []byte, a Accumulator) error {
+	const verb = "accumulate at "
+	e := w.c.e
+	for len(src) > 0 {
+		peer, err := w.begin(ctx, verb, rank)
+		if err != nil {
+			return err
+		}
+		n := min(len(src), pieceLimit)
+		op := wire.Op{Kind: wire.OpAccumulate, How: uint8(a), Offset: uint64(off), Length: uint64(n)}
+		if peer == e.rank {
+			w.region.apply(&op, src[:n], nil)
+		} else {
+			if err := w.reserve(ctx, verb, peer, op.Size()); err != nil {
+				return err
+			}
+			e.push(peer, w.region, &op, src[:n])
+		}
+		e.mu.Unlock()
+		src, off = src[n:], off+n
+	}
+	return nil
+}
+
+// flush waits until all that this rank has done to windows at a rank is done.
+func (w *view) flush(ctx context.Context, rank int) error {
+	peer, err := w.begin(ctx, flushVerb, rank)
+	if err != nil {
+		return err
+	}
+	r := w.startFlush(peer)
+	if r == nil {
+		w.c.e.mu.Unlock()
+		return nil
+	}
+	return w.finish(ctx, r)
+}
+
+const flushVerb = "flush window at "
+
+// startFlush begins a flush, and returns nil when there is nothing to wait for.
+func (w *view) startFlush(peer int) *Request {
+	e := w.c.e
+	s := &e.peers[peer].stream
+	if len(s.pending) == 0 && s.done == s.sent {
+		return nil
+	}
+	r := w.request(flushVerb, peer)
+	if n := len(s.asks); len(s.pending) == 0 && n > 0 && s.asks[n-1].frame == s.sent {
+		e.awaitAnswer(r, s.sent)
+	} else {
+		e.dispatch(peer, w.region, r)
+	}
+	return r
+}
+
+// flushAll is flush for all ranks at once.
+func (w *view) flushAll(ctx context.Context) error {
+	if _, err := w.begin(ctx, flushVerb, w.c.Rank()); err != nil {
+		return err
+	}
+	e := w.c.e
+	var rs []*Request
+	for _, peer := range w.c.group.ranks {
+		if r := w.startFlush(peer); r != nil {
+			rs = append(rs, r)
+		}
+	}
+	e.mu.Unlock()
+	return e.awaitAll(ctx, rs)
+}
+
+// awaitAll waits for requests and takes them back. It returns the first error.
+func (e *engine) awaitAll(ctx context.Context, rs []*Request) error {
+	var first error
+	for _, r := range rs {
+		e.await(ctx, r)
+		if err := e.retire(r); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func (w *view) fence(ctx context.Context) error {
+	if err := w.flushAll(ctx); err != nil {
+		return err
+	}
+	return errors.WithMessage(w.barrier(ctx), "fence")
+}
+
+func (w *view) close(ctx context.Context) error {
+	e := w.c.e
+	e.mu.Lock()
+	closed := w.region.closed
+	e.mu.Unlock()
+	if closed {
+		return nil
+	}
+	defer w.shut()
+	return errors.WithMessage(w.fence(ctx), "close window")
+}
