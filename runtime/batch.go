@@ -152,7 +152,7 @@ func (b *batch) apply(ctx context.Context, op *wire.Op, data, dst []byte) error 
 		e.scratch = g.apply(op, data, e.scratch[:0])
 		copy(dst, e.scratch)
 	}
-	e.mu.Unlock()
+	b.w.changed()
 	return nil
 }
 

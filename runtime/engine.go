@@ -96,6 +96,7 @@ type engine struct {
 	lazy         []int               // peers with operations that have been collected
 	served       uint64              // frames of others for windows
 	scratch      []byte              // of answers
+	ownOps       uint64              // on this rank's own memory
 
 	out wire.Header // the frame being sent
 	vec [][]byte    // its payload
@@ -268,7 +269,7 @@ func (e *engine) detach(r *Request, deliver bool) {
 			p.cur.request = nil
 			e.t.Discard(r.status.Source)
 		}
-	case accessing, locking, awaiting:
+	case accessing, locking, awaiting, watching:
 		e.detachAccess(r)
 	}
 	r.phase = idle

@@ -164,3 +164,53 @@ func ExamplePrepareSend() {
 	}
 	// Output: 4
 }
+
+// All ranks add to the memory of rank 0, which does nothing for it.
+func ExampleNewWindow() {
+	err := runtime.RunLocal(context.Background(), 4, func(ctx context.Context, c *runtime.Comm) error {
+		w, err := runtime.NewWindow[int64](ctx, c, 2)
+		if err != nil {
+			return err
+		}
+		if err := w.Accumulate(ctx, 0, 0, []int64{1, int64(c.Rank())}, runtime.Add); err != nil {
+			return err
+		}
+		if err := w.Fence(ctx); err != nil {
+			return err
+		}
+		if c.Rank() == 0 {
+			fmt.Println(w.Local())
+		}
+		return w.Close(ctx)
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: [4 6]
+}
+
+// A rank hands over a block of numbers and tells the other that it is there.
+func ExampleWindow_PutNotify() {
+	err := runtime.RunLocal(context.Background(), 2, func(ctx context.Context, c *runtime.Comm) error {
+		w, err := runtime.NewWindow[float64](ctx, c, 10)
+		if err != nil {
+			return err
+		}
+		if c.Rank() == 0 {
+			err = w.PutNotify(ctx, 1, 4, []float64{1, 2, 3}, 7)
+		} else {
+			var n runtime.Note
+			if n, err = w.WaitNotify(ctx, 0, 7); err == nil {
+				fmt.Println(w.Local()[n.Offset : n.Offset+n.Count])
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return w.Close(ctx)
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: [1 2 3]
+}

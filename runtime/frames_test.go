@@ -31,6 +31,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 8, 2, 0, 0, 9, 4, 0, 1, 100, 9, 0, 1, 3})
 	f.Add([]byte{2, 1, 0, 255, 2, 3, 7, 255, 4, 0, 0, 255, 3, 0, 1, 0, 3, 1, 2, 0})
 	f.Add([]byte{6, 0, 7, 10, 7, 0, 7, 10, 8, 0, 3, 20, 8, 1, 4, 0, 11, 0, 0, 20, 9, 0, 0, 0, 10, 0, 0, 0})
+	f.Add([]byte{11, 1, 1, 60, 12, 1, 0, 8, 13, 0, 1, 8, 13, 0, 2, 0, 11, 0, 3, 255, 13, 2, 5, 0})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		const peer = 1
 		e := newEngine(0, []string{"a", "b", "c"}, slog.New(slog.DiscardHandler))
@@ -60,11 +61,30 @@ func FuzzFrames(f *testing.F) {
 		e.queuesOf(c.context()).Post(&match.entry)
 		e.mu.Unlock()
 		rs = append(rs, match)
+		w := &view{c: c, lens: []int{16, 1 << 20, 0}, region: newRegion(3, c.group, elemOf[int64](), make([]byte, 128), 3)}
+		e.regions[3] = w.region
+		e.mu.Lock()
+		for i, dst := range []int{8, 100_000} {
+			r := w.request("get from ", peer)
+			r.buf, r.results = make([]byte, dst), dst
+			e.collect(peer, w.region, &wire.Op{Kind: wire.OpGet, Length: uint64(dst)})
+			e.dispatch(peer, w.region, r)
+			rs = append(rs, r)
+			r = w.request("lock ", peer)
+			r.phase, r.until = locking, uint64(5+i)
+			e.locks[r.until] = r
+			rs = append(rs, r)
+		}
+		r := w.request("wait for a notification by ", peer)
+		r.entry.Source, r.entry.Tag, r.entry.Value, r.phase = peer, uint32(AnyTag), r, awaiting
+		w.region.notes.Post(&r.entry)
+		rs = append(rs, r)
+		e.mu.Unlock()
 		d := e.doorOf(7) // of a port that is open, but whose handler does not come to it
 		d.port = &Port{c: c, door: d}
 		for script = script[:min(len(script), 400)]; len(script) >= 4; script = script[4:] {
 			h := wire.Header{
-				Kind: wire.Kind(script[0]%11 + 1), Flags: script[1] & 3, Elem: elemOf[int8](),
+				Kind: wire.Kind(script[0]%14 + 1), Flags: script[1] & 3, Elem: elemOf[int8](),
 				Tag: uint32(script[2] % 8), ID: uint64(script[2] % 8), Length: uint64(script[3]),
 			}
 			if script[1]&4 != 0 {
@@ -86,12 +106,19 @@ func FuzzFrames(f *testing.F) {
 			if h.Length > 1<<20 && h.Kind != wire.Eager { // too much to make up
 				h.Length = 1 << 20
 			}
+			if h.Kind == wire.Access || h.Kind == wire.Put {
+				h.Context = uint32(script[2] & 3)
+				h.Length &^= uint64(script[2]&4) * 2
+			}
 			buf, err := e.Begin(peer, &h)
 			if err != nil {
 				break
 			}
 			if buf != nil && len(buf) != h.Payload() {
 				t.Fatalf("%d bytes of memory for %d", len(buf), h.Payload())
+			}
+			if h.Kind == wire.Access {
+				operations(buf, script)
 			}
 			e.End(peer, &h)
 			for w, held := range e.peers[peer].held {
@@ -113,6 +140,23 @@ func FuzzFrames(f *testing.F) {
 			t.Fatalf("%v is still linked", c.group.pending)
 		}
 	})
+}
+
+// operations fills the payload of an Access with operations that are mostly
+// whole.
+func operations(b, script []byte) {
+	for len(b) >= wire.OpSize && len(script) >= 4 {
+		op := wire.Op{
+			Kind: wire.OpKind(script[0]%9 + 1), How: script[1] % 12, Tag: uint32(script[2] % 8),
+			Offset: uint64(script[2]) &^ uint64(script[1]>>4&7), Length: uint64(script[3]) &^ uint64(script[1]&15),
+		}
+		if script[1] == 255 {
+			op.Length = 1 << script[3] % 64
+		}
+		data := make([]byte, min(op.Data(), 1<<16))
+		n := copy(b, wire.AppendOp(nil, &op, data))
+		b, script = b[n:], script[4:]
+	}
 }
 
 func FuzzCause(f *testing.F) {

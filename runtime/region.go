@@ -2,6 +2,7 @@ package runtime
 
 import (
 	stderrors "errors"
+	"slices"
 
 	"github.com/pkg/errors"
 
@@ -25,6 +26,7 @@ type region struct {
 	closed bool
 	lock   lock
 	notes  *match.Queues[*Request, *note]
+	watch  []*Request         // that wait for a change
 	loans  map[*loan]struct{} // parts of mem that the transport refers to
 }
 
@@ -127,6 +129,9 @@ func (e *engine) beginPut(h *wire.Header) ([]byte, error) {
 func (e *engine) endPut(peer int, h *wire.Header) {
 	e.peers[peer].stream.taken++
 	e.served++
+	if g := e.regionOf(h.Context); g != nil {
+		e.look(g)
+	}
 	if h.Flags&wire.WantAnswer != 0 {
 		e.answer(peer, nil, nil, 0)
 	}
@@ -168,7 +173,9 @@ func (e *engine) endAccess(peer int, h *wire.Header, b []byte) {
 		}
 	}
 	e.scratch = answer[:0]
-	if g == nil {
+	if g != nil {
+		e.look(g)
+	} else {
 		e.denyLocks(peer, b)
 	}
 	if h.Flags&wire.WantAnswer != 0 {
@@ -212,6 +219,22 @@ func (e *engine) detachAccess(r *Request) {
 		e.tellLock(r.peer, r.region, wire.Op{Kind: wire.OpUnlock, Offset: r.until})
 	case awaiting:
 		r.region.notes.Cancel(&r.entry)
+	case watching:
+		g := r.region
+		g.watch = slices.DeleteFunc(g.watch, func(w *Request) bool { return w == r })
+	}
+}
+
+// look ends the waits for changes that have happened.
+func (e *engine) look(g *region) {
+	for i := 0; i < len(g.watch); {
+		r := g.watch[i]
+		if !r.test() {
+			i++
+			continue
+		}
+		g.watch = slices.Delete(g.watch, i, i+1)
+		e.complete(r, nil)
 	}
 }
 
@@ -232,6 +255,14 @@ func (e *engine) closeRegion(g *region) {
 	g.closed = true
 	delete(e.regions, g.id)
 	e.recentRegion = nil
+	for r := g.group.pending; r != nil; {
+		next := r.next
+		if r.region == g {
+			e.detach(r, false)
+			e.complete(r, ErrClosed)
+		}
+		r = next
+	}
 	for l := range g.loans {
 		e.t.Detach(l.peer, l)
 	}

@@ -65,6 +65,7 @@ const (
 	accessing // waits for an answer, in stream.waiters
 	locking   // waits for a lock, in engine.locks
 	awaiting  // waits for a notification, in region.notes
+	watching  // waits for a change of the own memory, in region.watch
 )
 
 // room is where a receive wants its message.
@@ -121,6 +122,7 @@ type Request struct {
 	into    [][]byte // several places of results; nil: buf
 	small   [16]byte // result of one element
 	note    Note
+	test    func() bool // watching
 }
 
 // waiter is what a goroutine parks on. It is signalled under engine.mu.

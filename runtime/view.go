@@ -11,6 +11,7 @@ import (
 const (
 	bundleLimit = 4 << 10 // longest put that is collected with others; longer ones go straight from slice to window
 	putPiece    = 1 << 20 // of a longer put, that is a frame
+	visitEvery  = 16      // operations on the own memory between looks at what others want
 )
 
 // view is a Window without its element type: offsets and lengths are in bytes.
@@ -137,6 +138,20 @@ func (w *view) finish(ctx context.Context, r *Request) error {
 	return e.retire(r)
 }
 
+// changed ends an operation on this rank's own memory. Now and then it lets the
+// others' operations in: a program may do nothing but look whether they came.
+func (w *view) changed() {
+	e := w.c.e
+	e.look(w.region)
+	e.ownOps++
+	visit := e.ownOps%visitEvery == 0
+	e.mu.Unlock()
+	if visit {
+		e.visit(AnySource)
+		yield()
+	}
+}
+
 func (w *view) put(ctx context.Context, rank, off int, src []byte) error {
 	const verb = "put to "
 	e := w.c.e
@@ -146,7 +161,7 @@ func (w *view) put(ctx context.Context, rank, off int, src []byte) error {
 	}
 	if peer == e.rank {
 		copy(w.region.mem[off:], src)
-		e.mu.Unlock()
+		w.changed()
 		return nil
 	}
 	if len(src) <= bundleLimit {
@@ -190,7 +205,7 @@ func (w *view) get(ctx context.Context, rank, off int, dst []byte) error {
 	}
 	if peer == e.rank {
 		copy(dst, w.region.mem[off:])
-		e.mu.Unlock()
+		w.changed()
 		return nil
 	}
 	op := wire.Op{Kind: wire.OpGet, Offset: uint64(off), Length: uint64(len(dst))}
@@ -217,7 +232,7 @@ func (w *view) atomic(ctx context.Context, verb string, rank int, op wire.Op, ol
 	if peer == e.rank {
 		e.scratch = w.region.apply(&op, data, e.scratch[:0])
 		copy(old, e.scratch)
-		e.mu.Unlock()
+		w.changed()
 		return nil
 	}
 	if err := w.reserve(ctx, verb, peer, op.Size()+len(old)); err != nil {
@@ -246,13 +261,14 @@ func (w *view) accumulate(ctx context.Context, rank, off int, src []byte, a Accu
 		op := wire.Op{Kind: wire.OpAccumulate, How: uint8(a), Offset: uint64(off), Length: uint64(n)}
 		if peer == e.rank {
 			w.region.apply(&op, src[:n], nil)
+			w.changed()
 		} else {
 			if err := w.reserve(ctx, verb, peer, op.Size()); err != nil {
 				return err
 			}
 			e.push(peer, w.region, &op, src[:n])
+			e.mu.Unlock()
 		}
-		e.mu.Unlock()
 		src, off = src[n:], off+n
 	}
 	return nil
@@ -335,4 +351,21 @@ func (w *view) close(ctx context.Context) error {
 	}
 	defer w.shut()
 	return errors.WithMessage(w.fence(ctx), "close window")
+}
+
+const waitVerb = "wait for a change by "
+
+// waitFor waits until test is true, which is called with the lock held.
+func (w *view) waitFor(ctx context.Context, test func() bool) error {
+	if _, err := w.begin(ctx, waitVerb, w.c.Rank()); err != nil {
+		return err
+	}
+	if test() {
+		w.c.e.mu.Unlock()
+		return nil
+	}
+	r := w.request(waitVerb, AnySource)
+	r.test, r.phase = test, watching
+	w.region.watch = append(w.region.watch, r)
+	return w.finish(ctx, r)
 }

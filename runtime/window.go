@@ -39,7 +39,8 @@ import (
 // written, or to write what others are to read, order the two: by Fence; by
 // Exclusive or Shared at the own rank, against those who hold the lock; by
 // WaitNotify, after which all is there that the sender of the notification did
-// before; or by any message that the other rank sends after a Flush, or
+// before; by WaitFor, after which all is there that the rank whose change it
+// saw did before; or by any message that the other rank sends after a Flush, or
 // receives before its access. A rank that must not wait uses Get and Put on
 // itself, or the atomic operations.
 type Window[T Elem] struct {
@@ -161,6 +162,22 @@ func (w *Window[T]) PutNotify(ctx context.Context, rank, off int, src []T, tag T
 // sender has done to this rank's memory before is there.
 func (w *Window[T]) WaitNotify(ctx context.Context, src int, tag Tag) (Note, error) {
 	return w.view.waitNote(ctx, src, tag)
+}
+
+// WaitFor waits until an element of this rank's own memory is as ok wants it,
+// and returns it. Others change it by any of their operations, this rank by
+// calls and not by writing to Local. ok is called with each value it may have
+// to judge, on any goroutine, and must not call the runtime.
+func (w *Window[T]) WaitFor(ctx context.Context, off int, ok func(T) bool) (T, error) {
+	var v T
+	if err := w.view.span(waitVerb, w.view.c.Rank(), off, 1); err != nil {
+		return v, err
+	}
+	err := w.view.waitFor(ctx, func() bool {
+		v = w.local[off]
+		return ok(v)
+	})
+	return v, err
 }
 
 // Flush waits until all that this rank has done to windows at rank so far is

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/pkg/errors"
+
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
 )
@@ -27,32 +29,35 @@ func TestWindowModel(t *testing.T) {
 		for _, n := range []int{1, 2, 3, 5, 8} {
 			for _, each := range []int{7, 300, 40_000} {
 				t.Run(fmt.Sprintf("ranks=%d/each=%d", n, each), func(t *testing.T) {
-					run(t, n, func(ctx context.Context, c *runtime.Comm) error {
-						w, err := runtime.NewWindow[int32](ctx, c, n*each+1)
-						if err != nil {
-							return err
-						}
-						m := &cells{each: each, sums: make([]int32, n)}
-						for range n {
-							m.model = append(m.model, make([]int32, each))
-						}
-						rnd := rand.New(rand.NewPCG(uint64(each), uint64(c.Rank())))
-						for round := range 3 {
-							for i := range 60 {
-								if err := m.operate(ctx, c, w, rnd); err != nil {
-									return fmt.Errorf("round %d, operation %d: %w", round, i, err)
-								}
-							}
-							if err := m.compare(ctx, c, w); err != nil {
-								return fmt.Errorf("round %d: %w", round, err)
-							}
-						}
-						return w.Close(ctx)
-					})
+					run(t, n, func(ctx context.Context, c *runtime.Comm) error { return model(ctx, c, each, 0) })
 				})
 			}
 		}
 	})
+}
+
+func model(ctx context.Context, c *runtime.Comm, each int, seed uint64) error {
+	n := c.Size()
+	w, err := runtime.NewWindow[int32](ctx, c, n*each+1)
+	if err != nil {
+		return err
+	}
+	m := &cells{each: each, sums: make([]int32, n)}
+	for range n {
+		m.model = append(m.model, make([]int32, each))
+	}
+	rnd := rand.New(rand.NewPCG(seed, uint64(each+c.Rank())))
+	for round := range 3 {
+		for i := range 60 {
+			if err := m.operate(ctx, c, w, rnd); err != nil {
+				return errors.WithMessagef(err, "round %d, operation %d", round, i)
+			}
+		}
+		if err := m.compare(ctx, c, w); err != nil {
+			return errors.WithMessagef(err, "round %d", round)
+		}
+	}
+	return w.Close(ctx)
 }
 
 // operate does one random operation, or a batch of them.

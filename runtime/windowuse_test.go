@@ -82,17 +82,6 @@ func TestWindowMutex(t *testing.T) {
 		}
 		me := int32(c.Rank() + 1) // 0 is nobody
 		rank := func(who int32) int { return int(who) - 1 }
-		read := func(rank, at int) (int32, error) { return w.Fetch(ctx, rank, at, 0, runtime.Keep) }
-		wait := func(at int, free func(int32) bool) (int32, error) {
-			for {
-				if v, err := read(c.Rank(), at); err != nil || free(v) {
-					return v, err
-				}
-				if err := ctx.Err(); err != nil {
-					return 0, err
-				}
-			}
-		}
 		set := func(rank, at int, v int32) error { return w.Accumulate(ctx, rank, at, []int32{v}, runtime.Replace) }
 		for range each {
 			err := stderrors.Join(set(c.Rank(), next, 0), set(c.Rank(), blocked, 1))
@@ -104,7 +93,7 @@ func TestWindowMutex(t *testing.T) {
 				if err := stderrors.Join(set(rank(before), next, me), w.Flush(ctx, rank(before))); err != nil {
 					return err
 				}
-				if _, err := wait(blocked, func(v int32) bool { return v == 0 }); err != nil {
+				if _, err := w.WaitFor(ctx, blocked, func(v int32) bool { return v == 0 }); err != nil {
 					return err
 				}
 			}
@@ -119,7 +108,7 @@ func TestWindowMutex(t *testing.T) {
 			if was, err := w.CompareAndSwap(ctx, 0, tail, me, 0); err != nil {
 				return err
 			} else if was != me {
-				after, err := wait(next, func(v int32) bool { return v != 0 })
+				after, err := w.WaitFor(ctx, next, func(v int32) bool { return v != 0 })
 				if err != nil {
 					return err
 				}
