@@ -2,53 +2,100 @@ package collectives
 
 import (
 	"context"
-	"fmt"
-	"time"
 
 	"github.com/sspurn/sspurn/collectives/schedule"
 	"github.com/sspurn/sspurn/runtime"
-	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
-// noRoot in a fingerprint stands for calls without one.
-const noRoot = -1
+// block makes a blocking call.
+func block(ctx context.Context, c *runtime.Comm, a args) error {
+	s := stateOf(c)
+	s.lock()
+	defer s.busy.Unlock()
+	s.prepare(&s.call, &a)
+	err := s.run(ctx, &s.call)
+	s.call.dst, s.call.src, s.call.k = nil, nil, nil
+	return err
+}
+
+// begin starts a call.
+func begin(c *runtime.Comm, a args) *Request {
+	r := &Request{s: stateOf(c)}
+	r.s.prepare(&r.task, &a)
+	r.s.start(r)
+	return r
+}
+
+// ready prepares a call.
+func ready(c *runtime.Comm, a args) (*Plan, error) {
+	p := &Plan{Request{s: stateOf(c)}}
+	p.r.s.prepare(&p.r.task, &a)
+	if bad := p.r.task.bad; bad != "" {
+		return nil, &callError{ErrMismatch, bad + " in a prepared " + a.verb.String()}
+	}
+	return p, nil
+}
 
 // Barrier returns on a rank when all ranks have entered it.
 func Barrier(ctx context.Context, c *runtime.Comm) error {
-	f := newFingerprint[uint8](barrier, 0, noRoot, options{})
-	return call[uint8](ctx, c, &f, options{}, nil, nil, Kernel[uint8]{}, "")
+	return block(ctx, c, vectorArgs[uint8](schedule.Barrier, noRoot, nil, nil, 0, nil))
+}
+
+// StartBarrier starts a [Barrier], which ends when all ranks have started it.
+func StartBarrier(c *runtime.Comm, opts ...Option) *Request {
+	return begin(c, vectorArgs[uint8](schedule.Barrier, noRoot, nil, nil, 0, opts))
+}
+
+// PrepareBarrier prepares a [Barrier].
+func PrepareBarrier(c *runtime.Comm, opts ...Option) (*Plan, error) {
+	return ready(c, vectorArgs[uint8](schedule.Barrier, noRoot, nil, nil, 0, opts))
 }
 
 // Bcast copies root's buf into every other rank's buf, which is as long.
-func Bcast[T runtime.Elem](ctx context.Context, c *runtime.Comm, buf []T, root int) error {
-	f := newFingerprint[T](bcast, len(buf), root, options{})
-	return call(ctx, c, &f, options{}, buf, nil, Kernel[T]{}, "")
+func Bcast[T runtime.Elem](ctx context.Context, c *runtime.Comm, buf []T, root int, opts ...Option) error {
+	return block(ctx, c, vectorArgs(schedule.Bcast, root, buf, nil, len(buf), opts))
+}
+
+// StartBcast starts a [Bcast].
+func StartBcast[T runtime.Elem](c *runtime.Comm, buf []T, root int, opts ...Option) *Request {
+	return begin(c, vectorArgs(schedule.Bcast, root, buf, nil, len(buf), opts))
+}
+
+// PrepareBcast prepares a [Bcast].
+func PrepareBcast[T runtime.Elem](c *runtime.Comm, buf []T, root int, opts ...Option) (*Plan, error) {
+	return ready(c, vectorArgs(schedule.Bcast, root, buf, nil, len(buf), opts))
 }
 
 // Reduce combines the src of all ranks into root's dst, which is as long; dst
-// is ignored elsewhere.
+// is ignored elsewhere. dst may be src.
 func Reduce[T runtime.Elem](ctx context.Context, c *runtime.Comm, dst, src []T, op Op[T], root int, opts ...Option) error {
-	o, k := optionsOf(opts), op()
-	f := newFingerprint[T](reduce, len(src), root, o)
-	copy(f.op[:], k.name)
-	bad := ""
-	if c.Rank() == root && len(dst) != len(src) {
-		bad = fmt.Sprintf("dst has %d elements and src %d", len(dst), len(src))
-	}
-	return call(ctx, c, &f, o, dst, src, k, bad)
+	return block(ctx, c, reduceArgs(schedule.ReduceTo, root, dst, src, op, c.Rank() == root, opts))
+}
+
+// StartReduce starts a [Reduce].
+func StartReduce[T runtime.Elem](c *runtime.Comm, dst, src []T, op Op[T], root int, opts ...Option) *Request {
+	return begin(c, reduceArgs(schedule.ReduceTo, root, dst, src, op, c.Rank() == root, opts))
+}
+
+// PrepareReduce prepares a [Reduce].
+func PrepareReduce[T runtime.Elem](c *runtime.Comm, dst, src []T, op Op[T], root int, opts ...Option) (*Plan, error) {
+	return ready(c, reduceArgs(schedule.ReduceTo, root, dst, src, op, c.Rank() == root, opts))
 }
 
 // Allreduce combines the src of all ranks into the dst of all ranks, which is
-// as long. All ranks get bit-equal results.
+// as long. All ranks get bit-equal results. dst may be src.
 func Allreduce[T runtime.Elem](ctx context.Context, c *runtime.Comm, dst, src []T, op Op[T], opts ...Option) error {
-	o, k := optionsOf(opts), op()
-	f := newFingerprint[T](allreduce, len(src), noRoot, o)
-	copy(f.op[:], k.name)
-	bad := ""
-	if len(dst) != len(src) {
-		bad = fmt.Sprintf("dst has %d elements and src %d", len(dst), len(src))
-	}
-	return call(ctx, c, &f, o, dst, src, k, bad)
+	return block(ctx, c, reduceArgs(schedule.Allreduce, noRoot, dst, src, op, true, opts))
+}
+
+// StartAllreduce starts an [Allreduce].
+func StartAllreduce[T runtime.Elem](c *runtime.Comm, dst, src []T, op Op[T], opts ...Option) *Request {
+	return begin(c, reduceArgs(schedule.Allreduce, noRoot, dst, src, op, true, opts))
+}
+
+// PrepareAllreduce prepares an [Allreduce].
+func PrepareAllreduce[T runtime.Elem](c *runtime.Comm, dst, src []T, op Op[T], opts ...Option) (*Plan, error) {
+	return ready(c, reduceArgs(schedule.Allreduce, noRoot, dst, src, op, true, opts))
 }
 
 // AllreduceValue is Allreduce of one element, for losses and counters.
@@ -58,136 +105,135 @@ func AllreduceValue[T runtime.Elem](ctx context.Context, c *runtime.Comm, v T, o
 	return x[0], err
 }
 
-// Gather concatenates the src of all ranks, in rank order, into root's dst; dst
-// is ignored elsewhere. All src are equally long, or [Counts] says how long.
-func Gather[T runtime.Elem](ctx context.Context, c *runtime.Comm, dst, src []T, root int, opts ...Option) error {
-	whole := dst
-	if c.Rank() != root {
-		whole = nil
-	}
-	return blocks(ctx, c, gather, dst, src, whole, src, c.Rank() == root, root, opts)
+// ReduceScatter combines the src of all ranks, of which rank r gets block r in
+// dst. All dst are equally long, or [Counts] says how long. dst may be the own
+// block of src.
+func ReduceScatter[T runtime.Elem](ctx context.Context, c *runtime.Comm, dst, src []T, op Op[T], opts ...Option) error {
+	return block(ctx, c, reduceScatterArgs(c, dst, src, op, opts))
 }
 
-// Allgather is Gather whose result every rank receives.
+// StartReduceScatter starts a [ReduceScatter].
+func StartReduceScatter[T runtime.Elem](c *runtime.Comm, dst, src []T, op Op[T], opts ...Option) *Request {
+	return begin(c, reduceScatterArgs(c, dst, src, op, opts))
+}
+
+// PrepareReduceScatter prepares a [ReduceScatter].
+func PrepareReduceScatter[T runtime.Elem](c *runtime.Comm, dst, src []T, op Op[T], opts ...Option) (*Plan, error) {
+	return ready(c, reduceScatterArgs(c, dst, src, op, opts))
+}
+
+func reduceScatterArgs[T runtime.Elem](c *runtime.Comm, dst, src []T, op Op[T], opts []Option) args {
+	a := blockArgs(c, schedule.ReduceScatter, dst, src, src, dst, true, noRoot, opts)
+	setOp(&a, op())
+	return a
+}
+
+// Gather concatenates the src of all ranks, in rank order, into root's dst; dst
+// is ignored elsewhere. All src are equally long, or [Counts] says how long. The
+// root's src may be its own block of dst.
+func Gather[T runtime.Elem](ctx context.Context, c *runtime.Comm, dst, src []T, root int, opts ...Option) error {
+	return block(ctx, c, gatherArgs(c, dst, src, root, opts))
+}
+
+// StartGather starts a [Gather].
+func StartGather[T runtime.Elem](c *runtime.Comm, dst, src []T, root int, opts ...Option) *Request {
+	return begin(c, gatherArgs(c, dst, src, root, opts))
+}
+
+// PrepareGather prepares a [Gather].
+func PrepareGather[T runtime.Elem](c *runtime.Comm, dst, src []T, root int, opts ...Option) (*Plan, error) {
+	return ready(c, gatherArgs(c, dst, src, root, opts))
+}
+
+func gatherArgs[T runtime.Elem](c *runtime.Comm, dst, src []T, root int, opts []Option) args {
+	if c.Rank() != root {
+		dst = nil
+	}
+	return blockArgs(c, schedule.Gather, dst, src, dst, src, c.Rank() == root, root, opts)
+}
+
+// Allgather is Gather whose result every rank receives. src may be the own block
+// of dst.
 func Allgather[T runtime.Elem](ctx context.Context, c *runtime.Comm, dst, src []T, opts ...Option) error {
-	return blocks(ctx, c, allgather, dst, src, dst, src, true, noRoot, opts)
+	return block(ctx, c, blockArgs(c, schedule.Allgather, dst, src, dst, src, true, noRoot, opts))
+}
+
+// StartAllgather starts an [Allgather].
+func StartAllgather[T runtime.Elem](c *runtime.Comm, dst, src []T, opts ...Option) *Request {
+	return begin(c, blockArgs(c, schedule.Allgather, dst, src, dst, src, true, noRoot, opts))
+}
+
+// PrepareAllgather prepares an [Allgather].
+func PrepareAllgather[T runtime.Elem](c *runtime.Comm, dst, src []T, opts ...Option) (*Plan, error) {
+	return ready(c, blockArgs(c, schedule.Allgather, dst, src, dst, src, true, noRoot, opts))
 }
 
 // Scatter sends block r of root's src to rank r's dst; src is ignored
-// elsewhere. All dst are equally long, or [Counts] says how long.
+// elsewhere. All dst are equally long, or [Counts] says how long. The root's dst
+// may be its own block of src.
 func Scatter[T runtime.Elem](ctx context.Context, c *runtime.Comm, dst, src []T, root int, opts ...Option) error {
-	return blocks(ctx, c, scatter, dst, src, src, dst, c.Rank() == root, root, opts)
+	return block(ctx, c, scatterArgs(c, dst, src, root, opts))
 }
 
-// blocks is the common part of the verbs over blocks: whole is the slice of all
-// blocks, where this rank has it, and part that of its own.
-func blocks[T runtime.Elem](ctx context.Context, c *runtime.Comm, v verb, dst, src, whole, part []T, has bool, root int, opts []Option) error {
-	o := optionsOf(opts)
-	count, total, bad := len(part), c.Size()*len(part), ""
-	if o.counts != nil {
-		total = 0
-		for r, n := range o.counts {
-			if n < 0 {
-				bad = fmt.Sprintf("count %d of rank %d is negative", n, r)
-			}
-			total += n
-		}
-		count = total
-		if len(o.counts) != c.Size() {
-			bad = fmt.Sprintf("%d counts for %d ranks", len(o.counts), c.Size())
-		} else if bad == "" && len(part) != o.counts[c.Rank()] {
-			bad = fmt.Sprintf("a block of %d elements where the counts say %d", len(part), o.counts[c.Rank()])
-		}
-	}
-	if bad == "" && has && len(whole) != total {
-		bad = fmt.Sprintf("%d elements where the blocks have %d in total", len(whole), total)
-	}
-	f := newFingerprint[T](v, count, root, o)
-	return call(ctx, c, &f, o, dst, src, Kernel[T]{}, bad)
+// StartScatter starts a [Scatter].
+func StartScatter[T runtime.Elem](c *runtime.Comm, dst, src []T, root int, opts ...Option) *Request {
+	return begin(c, scatterArgs(c, dst, src, root, opts))
 }
 
-// call makes a collective call with arguments that are known to be good unless
-// bad says otherwise.
-func call[T runtime.Elem](ctx context.Context, c *runtime.Comm, f *fingerprint, o options, dst, src []T, k Kernel[T], bad string) error {
-	s := stateOf(c)
-	s.lock()
-	defer s.busy.Unlock()
-	if err := s.enter(f); err != nil {
-		return err
-	}
-	if f.root != noRoot && (f.root < 0 || int(f.root) >= c.Size()) {
-		bad = fmt.Sprintf("root %d of %d ranks", f.root, c.Size())
-	}
-	if bad != "" {
-		return s.fail(ErrMismatch, f.seq, fmt.Sprintf("on %s, rank %d in %v: %s", c.Name(), c.Rank(), f, bad))
-	}
-	if ctx.Err() != nil {
-		return s.broken(ctx, context.Cause(ctx))
-	}
-	p := s.plan(f, sizeOf[T](), o)
-	rec := c.Recorder()
-	if !rec.Tracing() {
-		return execute(ctx, s, f, p, dst, src, k)
-	}
-	start := time.Now()
-	err := execute(ctx, s, f, p, dst, src, k)
-	rec.Trace(telemetry.Span{
-		Kind: telemetry.Collective, Lane: telemetry.LaneRank, On: telemetry.NoRank, Name: f.verb.String() + " " + p.Name,
-		Start: rec.At(start), End: rec.At(time.Now()), Bytes: int64(p.Sends() * sizeOf[T]()),
-	})
-	return err
+// PrepareScatter prepares a [Scatter].
+func PrepareScatter[T runtime.Elem](c *runtime.Comm, dst, src []T, root int, opts ...Option) (*Plan, error) {
+	return ready(c, scatterArgs(c, dst, src, root, opts))
 }
 
-// The machine that algorithms are chosen for, in nanoseconds a message and a
-// byte: loopback, or the network of a data centre.
-const (
-	alpha = 15_000
-	beta  = 0.4
-	gamma = 0.15
-)
-
-// plan returns this rank's part of a call, a remembered one if there is.
-func (s *state) plan(f *fingerprint, elemSize int, o options) *schedule.Schedule {
-	key := plan{f.verb, int(f.root), int(f.count), elemSize, f.inOrder}
-	if o.counts == nil {
-		if p := s.plans[key]; p != nil {
-			return p
-		}
-	}
-	p := newPlan(s.c.Rank(), s.c.Size(), key, o.counts)
-	if o.counts == nil {
-		if s.plans == nil || len(s.plans) >= maxPlans {
-			s.plans = map[plan]*schedule.Schedule{}
-		}
-		s.plans[key] = &p
-	}
-	return &p
+func scatterArgs[T runtime.Elem](c *runtime.Comm, dst, src []T, root int, opts []Option) args {
+	return blockArgs(c, schedule.Scatter, dst, src, src, dst, c.Rank() == root, root, opts)
 }
 
-func newPlan(rank, size int, key plan, counts []int) schedule.Schedule {
-	m := schedule.Model{Alpha: alpha, Beta: beta * float64(key.size), Gamma: gamma * float64(key.size)}
-	total := key.count
-	if key.verb >= gather && counts == nil {
-		counts = make([]int, size)
-		for r := range counts {
-			counts[r] = key.count
-		}
-		total *= size
-	}
-	switch key.verb {
-	case barrier:
-		return schedule.BarrierDissemination(rank, size, 0, 0)
-	case bcast:
-		return m.ChooseBcast(size, total)(rank, size, key.root, total)
-	case reduce:
-		return schedule.ReduceBinomial(rank, size, key.root, total)
-	case allreduce:
-		return m.ChooseAllreduce(size, total, key.inOrder)(rank, size, 0, total)
-	case gather:
-		return m.ChooseGather(size, total)(rank, size, key.root, counts)
-	case allgather:
-		return m.ChooseAllgather(size, total)(rank, size, 0, counts)
-	default:
-		return m.ChooseScatter(size, total)(rank, size, key.root, counts)
-	}
+// Alltoall sends block q of the src of rank r to rank q, which has it as block r
+// of its dst. All blocks are equally long, or [Counts] and [RecvCounts] say how
+// long each is: what r sends to q is what q receives from r. dst may be src.
+func Alltoall[T runtime.Elem](ctx context.Context, c *runtime.Comm, dst, src []T, opts ...Option) error {
+	return block(ctx, c, alltoallArgs(c, dst, src, opts))
+}
+
+// StartAlltoall starts an [Alltoall].
+func StartAlltoall[T runtime.Elem](c *runtime.Comm, dst, src []T, opts ...Option) *Request {
+	return begin(c, alltoallArgs(c, dst, src, opts))
+}
+
+// PrepareAlltoall prepares an [Alltoall].
+func PrepareAlltoall[T runtime.Elem](c *runtime.Comm, dst, src []T, opts ...Option) (*Plan, error) {
+	return ready(c, alltoallArgs(c, dst, src, opts))
+}
+
+// Scan combines, in every rank's dst, the src of the ranks up to it, in their
+// order. dst is as long as src and may be src.
+func Scan[T runtime.Elem](ctx context.Context, c *runtime.Comm, dst, src []T, op Op[T], opts ...Option) error {
+	return block(ctx, c, reduceArgs(schedule.Scan, noRoot, dst, src, op, true, opts))
+}
+
+// StartScan starts a [Scan].
+func StartScan[T runtime.Elem](c *runtime.Comm, dst, src []T, op Op[T], opts ...Option) *Request {
+	return begin(c, reduceArgs(schedule.Scan, noRoot, dst, src, op, true, opts))
+}
+
+// PrepareScan prepares a [Scan].
+func PrepareScan[T runtime.Elem](c *runtime.Comm, dst, src []T, op Op[T], opts ...Option) (*Plan, error) {
+	return ready(c, reduceArgs(schedule.Scan, noRoot, dst, src, op, true, opts))
+}
+
+// Exscan is Scan without the own src: rank 0 gets nothing, and its dst is left
+// alone.
+func Exscan[T runtime.Elem](ctx context.Context, c *runtime.Comm, dst, src []T, op Op[T], opts ...Option) error {
+	return block(ctx, c, reduceArgs(schedule.Exscan, noRoot, dst, src, op, true, opts))
+}
+
+// StartExscan starts an [Exscan].
+func StartExscan[T runtime.Elem](c *runtime.Comm, dst, src []T, op Op[T], opts ...Option) *Request {
+	return begin(c, reduceArgs(schedule.Exscan, noRoot, dst, src, op, true, opts))
+}
+
+// PrepareExscan prepares an [Exscan].
+func PrepareExscan[T runtime.Elem](c *runtime.Comm, dst, src []T, op Op[T], opts ...Option) (*Plan, error) {
+	return ready(c, reduceArgs(schedule.Exscan, noRoot, dst, src, op, true, opts))
 }

@@ -262,7 +262,7 @@ func TestOps(t *testing.T) {
 			// Affine maps x -> a*x+b compose, and do not commute.
 			const mod = 1_000_003
 			type affine = [2]int64
-			compose := collectives.Func("compose", func(dst, src []int64) {
+			compose := collectives.FuncOf("compose", 2, func(dst, src []int64) {
 				for i := 0; i+1 < len(dst); i += 2 {
 					a, b := affine{dst[i], dst[i+1]}, affine{src[i], src[i+1]}
 					dst[i], dst[i+1] = a[0]*b[0]%mod, (b[0]*a[1]+b[1])%mod

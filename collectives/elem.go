@@ -16,17 +16,12 @@ func bytesOf[T runtime.Elem](s []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*sizeOf[T]())
 }
 
-// viewAs views words as n elements, which must fit. Words are aligned for every
-// element type.
-func viewAs[T runtime.Elem](words []uint64, n int) []T {
-	if n == 0 {
-		return nil
-	}
-	_ = words[(n*sizeOf[T]()+7)/8-1]
-	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(words))), n)
-}
-
 func sizeOf[T runtime.Elem]() int {
 	var v T
 	return int(unsafe.Sizeof(v))
+}
+
+// same reports whether two slices begin at the same place.
+func same(a, b []byte) bool {
+	return len(a) > 0 && len(b) > 0 && unsafe.SliceData(a) == unsafe.SliceData(b)
 }

@@ -7,7 +7,7 @@ import (
 	"hash/fnv"
 	"reflect"
 
-	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/collectives/schedule"
 )
 
 // ErrMismatch matches the errors of calls that differ between ranks.
@@ -25,67 +25,42 @@ type callError struct {
 func (e *callError) Error() string { return e.kind.Error() + ": " + e.text }
 func (e *callError) Unwrap() error { return e.kind }
 
-type verb uint8
-
-const (
-	barrier verb = iota + 1
-	bcast
-	reduce
-	allreduce
-	gather
-	allgather
-	scatter
-)
-
-func (v verb) String() string {
-	switch v {
-	case barrier:
-		return "barrier"
-	case bcast:
-		return "bcast"
-	case reduce:
-		return "reduce"
-	case allreduce:
-		return "allreduce"
-	case gather:
-		return "gather"
-	case allgather:
-		return "allgather"
-	case scatter:
-		return "scatter"
-	}
-	return "unknown call"
-}
-
 // fingerprint is what must be the same on all ranks. It is compared with ==.
 type fingerprint struct {
-	seq     uint64 // calls before this one on the communicator
-	verb    verb
-	elem    reflect.Kind
-	inOrder bool
-	root    int32
-	count   int64  // elements of the vector, or of a block; with counts, of all blocks
-	counts  uint32 // hash of counts that differ by rank; 0 without
-	op      [opName]byte
+	seq       uint64 // calls before this one on the communicator
+	verb      schedule.Verb
+	elem      reflect.Kind
+	inOrder   bool
+	started   bool
+	algorithm uint8
+	root      int32
+	count     int64  // elements of the vector, or of a block; with counts, of all blocks
+	counts    uint32 // hash of counts that differ by rank; 0 without
+	op        [opName]byte
 }
 
 const (
 	opName    = 20
 	printSize = 48
+	// A head is a fingerprint and the length of the data that it announces.
+	headSize = printSize + 8
 )
 
-func newFingerprint[T runtime.Elem](v verb, count, root int, o options) fingerprint {
-	f := fingerprint{verb: v, elem: reflect.TypeFor[T]().Kind(), inOrder: o.inOrder, root: int32(root), count: int64(count)}
-	if o.counts != nil {
-		h := fnv.New32a()
-		var b [8]byte
-		for _, n := range o.counts {
-			binary.LittleEndian.PutUint64(b[:], uint64(n))
-			_, _ = h.Write(b[:])
-		}
-		f.counts = h.Sum32() | 1
+// The bits of the flags of a fingerprint.
+const (
+	flagInOrder = 1 << iota
+	flagStarted
+)
+
+// hashCounts is the fingerprint of counts.
+func hashCounts(counts []int) uint32 {
+	h := fnv.New32a()
+	var b [8]byte
+	for _, n := range counts {
+		binary.LittleEndian.PutUint64(b[:], uint64(n))
+		_, _ = h.Write(b[:])
 	}
-	return f
+	return h.Sum32() | 1
 }
 
 func (f *fingerprint) encode(b []byte) {
@@ -94,9 +69,12 @@ func (f *fingerprint) encode(b []byte) {
 	binary.LittleEndian.PutUint64(b[8:], uint64(f.count))
 	binary.LittleEndian.PutUint32(b[16:], uint32(f.root))
 	binary.LittleEndian.PutUint32(b[20:], f.counts)
-	b[24], b[25], b[26], b[27] = byte(f.verb), byte(f.elem), 0, 0
+	b[24], b[25], b[26], b[27] = byte(f.verb), byte(f.elem), 0, f.algorithm
 	if f.inOrder {
-		b[26] = 1
+		b[26] |= flagInOrder
+	}
+	if f.started {
+		b[26] |= flagStarted
 	}
 	copy(b[28:], f.op[:])
 }
@@ -107,15 +85,20 @@ func (f *fingerprint) decode(b []byte) {
 	f.count = int64(binary.LittleEndian.Uint64(b[8:]))
 	f.root = int32(binary.LittleEndian.Uint32(b[16:]))
 	f.counts = binary.LittleEndian.Uint32(b[20:])
-	f.verb, f.elem, f.inOrder = verb(b[24]), reflect.Kind(b[25]), b[26] != 0
+	f.verb, f.elem, f.algorithm = schedule.Verb(b[24]), reflect.Kind(b[25]), b[27]
+	f.inOrder, f.started = b[26]&flagInOrder != 0, b[26]&flagStarted != 0
 	copy(f.op[:], b[28:])
 }
 
 // String says which call it is, as in "call 7, allreduce of 3 float64 by sum".
 func (f *fingerprint) String() string {
-	s := fmt.Sprintf("call %d, %v", f.seq+1, f.verb)
+	s := fmt.Sprintf("call %d, ", f.seq+1)
+	if f.started {
+		s += "started "
+	}
+	s += f.verb.String()
 	switch {
-	case f.verb == barrier:
+	case f.verb == schedule.Barrier:
 		return s
 	case f.counts != 0:
 		s += fmt.Sprintf(" of %d %v in counted blocks (%08x)", f.count, f.elem, f.counts)
@@ -136,4 +119,14 @@ func (f *fingerprint) String() string {
 		s += fmt.Sprintf(", root %d", f.root)
 	}
 	return s
+}
+
+// pair says what two calls are that differ.
+func pair(a, b *fingerprint) (string, string) {
+	x, y := a.String(), b.String()
+	if x == y {
+		x += ", algorithm " + schedule.Name(a.verb, int(a.algorithm))
+		y += ", algorithm " + schedule.Name(b.verb, int(b.algorithm))
+	}
+	return x, y
 }

@@ -2,19 +2,23 @@ package collectives
 
 import (
 	"cmp"
+	"reflect"
+	"unsafe"
 
 	"github.com/sspurn/sspurn/runtime"
 )
 
 // Op names an operation for vectors of T: Sum, Prod, Max, Min, BitAnd, BitOr,
-// BitXor, or what [Func] returns. They are functions so that the element type
-// need not be written where they are passed.
+// BitXor, MaxLoc, MinLoc, or what [Func] or [FuncOf] returns. They are functions
+// so that the element type need not be written where they are passed.
 type Op[T runtime.Elem] func() Kernel[T]
 
 // Kernel is an operation at work.
 type Kernel[T runtime.Elem] struct {
 	name    string
-	combine func(dst, src []T)
+	unit    int // elements that belong together
+	builtin opcode
+	combine func(dst, src []T) // of the program; nil for those of this package
 }
 
 // Integer is the set of elements that have bits.
@@ -29,114 +33,80 @@ type Ordered interface {
 }
 
 // Sum adds.
-func Sum[T runtime.Elem]() Kernel[T] {
-	return Kernel[T]{"sum", func(dst, src []T) {
-		src = src[:len(dst)]
-		for len(dst) >= 4 && len(src) >= 4 {
-			dst[0] += src[0]
-			dst[1] += src[1]
-			dst[2] += src[2]
-			dst[3] += src[3]
-			dst, src = dst[4:], src[4:]
-		}
-		for i := range dst {
-			dst[i] += src[i]
-		}
-	}}
-}
+func Sum[T runtime.Elem]() Kernel[T] { return Kernel[T]{name: "sum", unit: 1, builtin: opSum} }
 
 // Prod multiplies.
-func Prod[T runtime.Elem]() Kernel[T] {
-	return Kernel[T]{"prod", func(dst, src []T) {
-		src = src[:len(dst)]
-		for i := range dst {
-			dst[i] *= src[i]
-		}
-	}}
-}
+func Prod[T runtime.Elem]() Kernel[T] { return Kernel[T]{name: "prod", unit: 1, builtin: opProd} }
 
 // Max keeps the greater; a NaN wins.
-func Max[T Ordered]() Kernel[T] {
-	return Kernel[T]{"max", func(dst, src []T) {
-		src = src[:len(dst)]
-		for i := range dst {
-			dst[i] = max(dst[i], src[i])
-		}
-	}}
-}
+func Max[T Ordered]() Kernel[T] { return Kernel[T]{name: "max", unit: 1, builtin: opMax} }
 
 // Min keeps the lesser; a NaN wins.
-func Min[T Ordered]() Kernel[T] {
-	return Kernel[T]{"min", func(dst, src []T) {
-		src = src[:len(dst)]
-		for i := range dst {
-			dst[i] = min(dst[i], src[i])
-		}
-	}}
-}
+func Min[T Ordered]() Kernel[T] { return Kernel[T]{name: "min", unit: 1, builtin: opMin} }
 
 // BitAnd keeps the bits that are set in both.
-func BitAnd[T Integer]() Kernel[T] {
-	return Kernel[T]{"bitand", func(dst, src []T) {
-		src = src[:len(dst)]
-		for i := range dst {
-			dst[i] &= src[i]
-		}
-	}}
-}
+func BitAnd[T Integer]() Kernel[T] { return Kernel[T]{name: "bitand", unit: 1, builtin: opAnd} }
 
 // BitOr keeps the bits that are set in either.
-func BitOr[T Integer]() Kernel[T] {
-	return Kernel[T]{"bitor", func(dst, src []T) {
-		src = src[:len(dst)]
-		for i := range dst {
-			dst[i] |= src[i]
-		}
-	}}
-}
+func BitOr[T Integer]() Kernel[T] { return Kernel[T]{name: "bitor", unit: 1, builtin: opOr} }
 
 // BitXor keeps the bits that are set in one only.
-func BitXor[T Integer]() Kernel[T] {
-	return Kernel[T]{"bitxor", func(dst, src []T) {
-		src = src[:len(dst)]
-		for i := range dst {
-			dst[i] ^= src[i]
-		}
-	}}
-}
+func BitXor[T Integer]() Kernel[T] { return Kernel[T]{name: "bitxor", unit: 1, builtin: opXor} }
+
+// MaxLoc is for vectors of pairs, of a value and where it was found, one behind
+// the other: it keeps the pair of the greater value, and of equal values that
+// of the lesser place; a NaN wins.
+func MaxLoc[T Ordered]() Kernel[T] { return Kernel[T]{name: "maxloc", unit: 2, builtin: opMaxLoc} }
+
+// MinLoc is MaxLoc for the lesser value.
+func MinLoc[T Ordered]() Kernel[T] { return Kernel[T]{name: "minloc", unit: 2, builtin: opMinLoc} }
 
 // Func makes an operation of combine, which sets dst[i] to dst[i] op src[i] for
-// slices of equal length, and must be associative; one that does not commute
-// needs [InOrder]. Ranks compare names, of which the first 20 bytes count.
+// slices of equal length that do not overlap, and must be associative; one that
+// does not commute needs [InOrder]. combine is called for parts of the vectors,
+// and may write to src. Ranks compare names, of which the first 20 bytes count.
 func Func[T runtime.Elem](name string, combine func(dst, src []T)) Op[T] {
-	return func() Kernel[T] { return Kernel[T]{name, combine} }
+	return FuncOf(name, 1, combine)
 }
 
-// Option tunes one call.
-type Option func(*options)
-
-type options struct {
-	inOrder bool
-	counts  []int
+// FuncOf is Func for elements of the operation, such as matrices, that take unit
+// elements of the vector each: parts of vectors have whole ones.
+func FuncOf[T runtime.Elem](name string, unit int, combine func(dst, src []T)) Op[T] {
+	return func() Kernel[T] { return Kernel[T]{name: name, unit: unit, combine: combine} }
 }
 
-// InOrder makes Reduce and Allreduce combine neighbouring runs of ranks only,
-// the lower one first: for operations that do not commute, and for sums that
-// must not depend on the length of the vector. What is combined with what then
-// depends on the number of ranks alone.
-func InOrder(o *options) { o.inOrder = true }
-
-// Counts gives the block of every rank its own length, in Gather, Allgather and
-// Scatter; without it all blocks are equally long. All ranks pass equal counts,
-// one for each rank, none negative.
-func Counts(counts []int) Option {
-	return func(o *options) { o.counts = counts }
+// combiner is a kernel without its type: it sets dst to left op right, slices of
+// the same length, of which dst may be either. If it is right, left is lost.
+type combiner interface {
+	combine(dst, left, right []byte)
 }
 
-func optionsOf(opts []Option) options {
-	var o options
-	for _, set := range opts {
-		set(&o)
+// combinerOf returns what a kernel does with bytes.
+func combinerOf[T runtime.Elem](k Kernel[T]) combiner {
+	if k.combine != nil {
+		return userFunc[T]{k.combine}
 	}
-	return o
+	return builtins[k.builtin][reflect.TypeFor[T]().Kind()]
+}
+
+// userFunc is an operation of the program.
+type userFunc[T runtime.Elem] struct{ f func(dst, src []T) }
+
+func (u userFunc[T]) combine(dst, left, right []byte) {
+	d, l, r := elemsOf[T](dst), elemsOf[T](left), elemsOf[T](right)
+	switch {
+	case &d[0] == &r[0]:
+		u.f(l, r)
+		copy(d, l)
+	case &d[0] == &l[0]:
+		u.f(d, r)
+	default:
+		copy(d, l)
+		u.f(d, r)
+	}
+}
+
+// elemsOf views bytes, at the address of an element and not none, as elements.
+func elemsOf[T runtime.Elem](b []byte) []T {
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/sizeOf[T]())
 }

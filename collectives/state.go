@@ -3,38 +3,29 @@ package collectives
 import (
 	"context"
 	"encoding/binary"
+	stderrors "errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pkg/errors"
 
-	"github.com/sspurn/sspurn/collectives/schedule"
 	"github.com/sspurn/sspurn/runtime"
 )
 
 // space is that of this package on every communicator.
 const space = 1
 
-// The tags within the space.
 const (
-	tagHead    runtime.Tag = iota // fingerprints, with small data behind
-	tagData                       // large data, announced by a head
-	tagControl                    // what ranks tell each other about trouble
-)
-
-const (
-	// inline is how many bytes of data travel with the fingerprint.
-	inline      = 4096
 	controlSize = 512
 	// patience is how long a rank waits before it tells the awaited ranks
 	// what for. Only calls that disagree need it.
 	patience = 50 * time.Millisecond
 	// remembered calls can still be compared with what others say.
 	remembered = 64
-	// keepWords is the scratch memory kept between calls.
-	keepWords = 1 << 20
-	maxPlans  = 128
+	// started is how many started calls run at once; more wait for their turn.
+	started = 8
 )
 
 // Control messages: a kind byte, and what follows it.
@@ -46,112 +37,218 @@ const (
 
 // state is what a rank keeps for collectives on a communicator.
 type state struct {
-	c    *runtime.Comm
-	busy sync.Mutex // held during a call, to catch two at a time
+	c     *runtime.Comm
+	lanes [1 + started]lane // the first is that of blocking calls
 
-	// Owned by the call.
-	seq     uint64
-	err     error // of call number errAt and all after
+	busy    sync.Mutex   // held during a blocking call, to catch two at a time
+	running atomic.Int32 // calls
+	ticking atomic.Bool  // the timer is set
+
+	mu      sync.Mutex // guards all below
+	seq     uint64     // calls so far
+	begun   uint64     // started calls so far
+	err     error      // of call number errAt and all after
 	errAt   uint64
 	past    [remembered]fingerprint
 	control *runtime.Request // always posted, at any rank
 	ctlBuf  [controlSize]byte
-	early   map[int]fingerprint // calls that others wait in and this rank has yet to make
-	plans   map[plan]*schedule.Schedule
-	scratch []uint64
-	slots   [][]byte
-	reqs    []*runtime.Request // reqs[0] is control
-	ops     []operation        // what reqs are, by the same index
+	early   []earlyCall
+	timer   *time.Timer
+	call    task                    // the blocking one; busy guards it
+	queues  [1 + started][]*Request // started calls that wait for their lane
+	working [1 + started]bool       // a goroutine runs the calls of the lane
 
-	timer *time.Timer // runs announce
-
-	mu      sync.Mutex
-	armed   bool        // guarded by mu
-	current fingerprint // guarded by mu
-	awaited []int       // guarded by mu
+	model Model
+	hosts []int // of all ranks; nil: one
+	plans map[planKey]*plan
 }
 
-type plan struct {
-	verb    verb
-	root    int
-	count   int
-	size    int // of an element
-	inOrder bool
+// earlyCall is a call that another rank waits in and this one has yet to make.
+type earlyCall struct {
+	rank int
+	f    fingerprint
 }
 
 type stateKey struct{}
 
 func stateOf(c *runtime.Comm) *state {
 	return c.Local(stateKey{}, func() any {
-		s := new(state)
-		s.c = c.Space(space).Naming(s.name)
+		s := &state{c: c.Space(space), hosts: hostsOf(c)}
+		s.model = DefaultModel()
+		for i := range s.lanes {
+			l := &s.lanes[i]
+			l.s, l.id, l.loop = s, i, l.work
+			l.c = s.c.Naming(l.name)
+		}
 		return s
 	}).(*state)
 }
 
-// name is the call that this rank is in, or was last.
-func (s *state) name() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.current.String()
+// name is the call that the lane runs, or ran last.
+func (l *lane) name() string {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	return l.s.past[l.now.Load()%remembered].String()
 }
 
-// lock keeps others out for the time of a call.
+// hostsOf numbers the hosts of all ranks, unless there is but one.
+func hostsOf(c *runtime.Comm) []int {
+	hosts := make([]int, c.Size())
+	number := map[string]int{}
+	for r := range hosts {
+		name := c.Host(r)
+		if _, ok := number[name]; !ok {
+			number[name] = len(number)
+		}
+		hosts[r] = number[name]
+	}
+	if len(number) == 1 {
+		return nil
+	}
+	return hosts
+}
+
+// lock keeps others out for the time of a blocking call.
 func (s *state) lock() {
 	if !s.busy.TryLock() {
-		panic("collectives: two calls at a time on communicator " + s.c.Name())
+		panic("collectives: two blocking calls at a time on communicator " + s.c.Name())
 	}
 }
 
-// enter begins a call.
-func (s *state) enter(f *fingerprint) error {
+// enter begins a call: it gives it its number.
+func (s *state) enter(t *task) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &t.f
 	f.seq = s.seq
 	if s.err != nil && f.seq >= s.errAt {
 		return s.err
 	}
 	s.seq++
 	s.past[f.seq%remembered] = *f
+	if t.bad != "" {
+		return s.failing(f.seq, ErrMismatch, fmt.Sprintf("on %s, rank %d in %v: %s", s.c.Name(), s.c.Rank(), f, t.bad))
+	}
 	if s.c.Size() == 1 {
 		return nil
 	}
 	if s.control == nil {
 		s.listen()
 	}
+	for i := 0; i < len(s.early); i++ {
+		e := s.early[i]
+		if e.f.seq > f.seq {
+			continue
+		}
+		s.early = append(s.early[:i], s.early[i+1:]...)
+		i--
+		if e.f.seq == f.seq && e.f != *f {
+			return s.differs(e.rank, e.f)
+		}
+	}
+	s.drain()
+	return s.errOf(f.seq)
+}
+
+// run makes a blocking call. The caller has locked the state.
+func (s *state) run(ctx context.Context, t *task) error {
+	t.f.started = false
+	if err := s.enter(t); err != nil {
+		return err
+	}
+	l := &s.lanes[0]
+	if ctx.Err() != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.abandoned(&t.f, context.Cause(ctx))
+	}
+	s.join()
+	err := l.perform(ctx, t)
+	s.running.Add(-1)
+	return err
+}
+
+// join has the timer run while there are calls.
+func (s *state) join() {
+	s.running.Add(1)
+	if s.c.Size() > 1 && !s.ticking.Load() && !s.ticking.Swap(true) {
+		s.mu.Lock()
+		if s.timer == nil {
+			s.timer = time.AfterFunc(patience, s.tick)
+		} else {
+			s.timer.Reset(patience)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// tick comes while calls run: it hears what other ranks have to say, and has
+// calls that wait for long say so.
+func (s *state) tick() {
+	s.ticking.Store(false)
+	if s.running.Load() == 0 {
+		return
+	}
 	s.mu.Lock()
-	s.current = *f
+	s.drain()
+	failed := s.err != nil
+	if !s.ticking.Swap(true) {
+		s.timer.Reset(patience)
+	}
 	s.mu.Unlock()
-	for rank, e := range s.early {
-		if e.seq <= f.seq {
-			delete(s.early, rank)
+	for i := range s.lanes {
+		l := &s.lanes[i]
+		if !l.waiting.Load() {
+			l.seen = 0
+			continue
 		}
-		if e.seq == f.seq && e != *f {
-			return s.disagree(rank, e)
-		}
-	}
-	for {
-		st, done, err := s.control.Test()
-		if !done {
-			return nil
-		}
-		if err := s.hear(st, err); err != nil {
-			return err
+		p := l.progress.Load() + 1
+		if p != l.seen {
+			l.seen = p
+			l.announce.Store(true)
+			l.wake()
+		} else if failed {
+			l.wake()
 		}
 	}
+}
+
+// errOf is the error of a call, if it is known to fail. mu is held.
+func (s *state) errOf(seq uint64) error {
+	if s.err != nil && seq >= s.errAt {
+		return s.err
+	}
+	return nil
+}
+
+// ended is errOf after all news.
+func (s *state) ended(seq uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drain()
+	return s.errOf(seq)
 }
 
 func (s *state) listen() {
 	s.control = runtime.Irecv(s.c, runtime.AnySource, tagControl, s.ctlBuf[:])
 }
 
-// hear takes a control message that has come and listens for the next.
-func (s *state) hear(st runtime.Status, err error) error {
-	if err != nil {
-		err = s.during(err)
-		s.end(s.seq-1, err)
-		return err
+// drain hears the control messages that have come. mu is held.
+func (s *state) drain() {
+	for s.control != nil && s.control.Ended() {
+		st, _, err := s.control.Test()
+		if err != nil {
+			s.control = nil // the communicator is broken: calls will see
+			return
+		}
+		msg := append([]byte(nil), s.ctlBuf[:st.Bytes]...)
+		s.listen()
+		s.hear(st.Source, msg)
 	}
-	msg := append([]byte(nil), s.ctlBuf[:st.Count]...)
-	s.listen()
+}
+
+// hear takes a control message. mu is held.
+func (s *state) hear(from int, msg []byte) {
 	kind := byte(0)
 	if len(msg) > 0 {
 		kind = msg[0]
@@ -165,42 +262,44 @@ func (s *state) hear(st runtime.Status, err error) error {
 			err.kind = ErrAbandoned
 		}
 		s.end(binary.LittleEndian.Uint64(msg[1:]), err)
-		if s.errAt >= s.seq {
-			return nil
-		}
-		return s.err
+		return
 	case kind != ctlWaiting || len(msg) != 1+printSize:
-		return s.fail(ErrMismatch, s.seq-1, fmt.Sprintf("rank %d sent a control message of kind %d and %d bytes", st.Source, kind, len(msg)))
+		_ = s.failing(s.seq-1, ErrMismatch, fmt.Sprintf("rank %d sent a control message of kind %d and %d bytes", from, kind, len(msg)))
+		return
 	}
 	var f fingerprint
 	f.decode(msg[1:])
 	switch {
 	case f.seq >= s.seq:
-		if s.early == nil {
-			s.early = map[int]fingerprint{}
-		}
-		s.early[st.Source] = f
+		s.early = append(s.early, earlyCall{from, f})
 	case s.seq-f.seq <= remembered && s.past[f.seq%remembered] != f:
-		return s.disagree(st.Source, f)
+		_ = s.differs(from, f)
 	}
-	return nil
 }
 
 // disagree is the end of collectives here: a rank is in another call.
 func (s *state) disagree(rank int, theirs fingerprint) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.differs(rank, theirs)
+}
+
+// differs is disagree with mu held.
+func (s *state) differs(rank int, theirs fingerprint) error {
 	ours := s.past[(s.seq-1)%remembered]
 	if theirs.seq < s.seq && s.seq-theirs.seq <= remembered {
 		ours = s.past[theirs.seq%remembered]
 	}
-	a, b, x, y := s.c.Rank(), rank, &ours, &theirs
+	x, y := pair(&ours, &theirs)
+	a, b := s.c.Rank(), rank
 	if a > b {
 		a, b, x, y = b, a, y, x
 	}
-	return s.fail(ErrMismatch, min(ours.seq, theirs.seq), fmt.Sprintf("on %s, rank %d is in %v, rank %d in %v", s.c.Name(), a, x, b, y))
+	return s.failing(min(ours.seq, theirs.seq), ErrMismatch, fmt.Sprintf("on %s, rank %d is in %s, rank %d in %s", s.c.Name(), a, x, b, y))
 }
 
 // end has the call number at and all after it fail, unless an earlier one is
-// known to.
+// known to. mu is held.
 func (s *state) end(at uint64, err error) {
 	if s.err == nil || at < s.errAt {
 		s.err, s.errAt = err, at
@@ -208,8 +307,15 @@ func (s *state) end(at uint64, err error) {
 }
 
 // fail ends collectives on the communicator, from a call on, and tells all
-// other ranks. It returns the error of the present call.
-func (s *state) fail(kind error, at uint64, text string) error {
+// other ranks. It returns the error of that call.
+func (s *state) fail(at uint64, kind error, text string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failing(at, kind, text)
+}
+
+// failing is fail with mu held.
+func (s *state) failing(at uint64, kind error, text string) error {
 	s.end(at, &callError{kind, text})
 	msg := make([]byte, 9, controlSize)
 	msg[0] = ctlMismatch
@@ -230,26 +336,44 @@ func (s *state) fail(kind error, at uint64, text string) error {
 // soon as there is credit, and its buffer is not used for anything else.
 func (s *state) tell(rank int, msg []byte) { _ = runtime.Isend(s.c, rank, tagControl, msg) }
 
-// broken ends collectives here for a reason that is not a disagreement. When
-// this rank gives up, the others are told.
-func (s *state) broken(ctx context.Context, err error) error {
-	at := s.seq - 1
-	if s.err != nil && at >= s.errAt {
-		return s.err
+// broken ends collectives here for a reason that is not a disagreement.
+func (s *state) broken(l *lane, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drain()
+	if known := s.errOf(l.f.seq); known != nil {
+		return known
 	}
-	f := s.past[at%remembered]
-	if ctx.Err() != nil && s.c.Err() == nil {
-		_ = s.fail(ErrAbandoned, at, fmt.Sprintf("on %s, rank %d left %v: %v", s.c.Name(), s.c.Rank(), &f, err))
-	}
-	s.err, s.errAt = s.during(err), at
+	s.end(l.f.seq, s.during(l.f, err))
 	return s.err
 }
 
-// during returns err with the present call. A loss names it instead of the
-// message that was awaited, which may be a control message of any rank.
-func (s *state) during(err error) error {
-	op := s.past[(s.seq-1)%remembered].String() + " on " + s.c.Name()
-	if lost, ok := err.(*runtime.RankError); ok {
+// abandon is broken by the own caller, whose context has ended: the others are
+// told.
+func (s *state) abandon(l *lane, cause error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.abandoned(l.f, cause)
+}
+
+// abandoned is abandon with mu held.
+func (s *state) abandoned(f *fingerprint, cause error) error {
+	s.drain()
+	if known := s.errOf(f.seq); known != nil {
+		return known
+	}
+	if s.c.Err() == nil {
+		_ = s.failing(f.seq, ErrAbandoned, fmt.Sprintf("on %s, rank %d left %v: %v", s.c.Name(), s.c.Rank(), f, cause))
+	}
+	s.err, s.errAt = s.during(f, cause), f.seq
+	return s.err
+}
+
+// during returns err with the call. A loss names it instead of the message that
+// was awaited, which may be a control message of any rank.
+func (s *state) during(f *fingerprint, err error) error {
+	op := f.String() + " on " + s.c.Name()
+	if lost, ok := stderrors.AsType[*runtime.RankError](err); ok {
 		return &runtime.RankError{Rank: lost.Rank, Host: lost.Host, Op: op, Cause: lost.Cause}
 	}
 	return errors.WithMessage(err, op)
@@ -258,59 +382,22 @@ func (s *state) during(err error) error {
 // deserted is the end of collectives here because a rank that is waited for has
 // left. It may have done so knowing of a disagreement that another rank is
 // about to tell this one.
-func (s *state) deserted(ctx context.Context, left error) error {
-	f := s.past[(s.seq-1)%remembered]
-	patient, cancel := context.WithTimeout(ctx, patience)
+func (s *state) deserted(l *lane, left error) error {
+	patient, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
-		i, st, err := runtime.WaitAny(patient, s.control)
+		s.mu.Lock()
+		s.drain()
+		err, news := s.errOf(l.f.seq), s.control
+		s.mu.Unlock()
 		switch {
-		case i < 0 && ctx.Err() != nil:
-			return s.broken(ctx, context.Cause(ctx))
-		case i < 0:
-			return s.fail(ErrMismatch, f.seq, fmt.Sprintf("on %s, rank %d is in %v: %v", s.c.Name(), s.c.Rank(), &f, left))
-		}
-		if err := s.hear(st, err); err != nil {
+		case err != nil:
 			return err
+		case news == nil:
+			return s.broken(l, left)
 		}
-	}
-}
-
-// arm has announce called if the wait takes long.
-func (s *state) arm() {
-	s.mu.Lock()
-	s.armed = true
-	s.awaited = s.awaited[:0]
-	for _, op := range s.ops[1:] {
-		s.awaited = append(s.awaited, op.step.Peer)
-	}
-	s.mu.Unlock()
-	if s.timer == nil {
-		s.timer = time.AfterFunc(patience, s.announce)
-	} else {
-		s.timer.Reset(patience)
-	}
-}
-
-func (s *state) disarm() {
-	s.timer.Stop()
-	s.mu.Lock()
-	s.armed = false
-	s.mu.Unlock()
-}
-
-// announce tells the ranks that are waited for in which call.
-func (s *state) announce() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.armed {
-		return
-	}
-	s.armed = false
-	msg := make([]byte, 1+printSize)
-	msg[0] = ctlWaiting
-	s.current.encode(msg[1:])
-	for _, r := range s.awaited {
-		s.tell(r, msg)
+		if i, _, _ := runtime.WaitAny(patient, news); i < 0 {
+			return s.fail(l.f.seq, ErrMismatch, fmt.Sprintf("on %s, rank %d is in %v: %v", s.c.Name(), s.c.Rank(), l.f, left))
+		}
 	}
 }

@@ -81,7 +81,7 @@ func TestTrace(t *testing.T) {
 				}
 				calls += k
 			}
-			if calls != 3*2*rounds+1 || names["allreduce doubling"] != 2*rounds || names["allreduce ring"] != rounds ||
+			if calls != 3*2*rounds+1 || names["allreduce direct"] != 2*rounds || names["allreduce ring"] != rounds ||
 				names["bcast binomial"] != 3*rounds || names["barrier dissemination"] != 1 {
 				t.Errorf("rank %d: %v", rank, names)
 			}

@@ -132,47 +132,6 @@ func ScatterLinear(rank, size, root int, counts []int) Schedule {
 	return s
 }
 
-// AllgatherBruck brings Input of all ranks to Output of all in as few rounds as
-// there can be, doubling what a rank holds (Bruck et al. 1997).
-func AllgatherBruck(rank, size, _ int, counts []int) Schedule {
-	s := Schedule{Name: "bruck"}
-	to := offsets(counts)
-	in := Range{Input, 0, counts[rank]}
-	if size == 1 {
-		s.local(copyStep(Range{Output, 0, in.Len}, in))
-		return s
-	}
-	off := treeOffsets(size, rank, counts) // blocks from the own one upwards
-	s.Scratch = off[size]
-	span := func(a, b int) Range { return Range{Scratch, off[a], off[b] - off[a]} }
-	s.local(copyStep(span(0, 1), in))
-	for d := 1; d < size; d *= 2 {
-		n := min(d, size-d)
-		s.net(send((rank-d+size)%size, span(0, n)), recv((rank+d)%size, span(d, d+n)))
-	}
-	for u := range size {
-		r := (u + rank) % size
-		s.local(copyStep(Range{Output, to[r], counts[r]}, span(u, u+1)))
-	}
-	return s
-}
-
-// AllgatherRing brings Input of all ranks to Output of all, each block once
-// around the ring.
-func AllgatherRing(rank, size, _ int, counts []int) Schedule {
-	s := Schedule{Name: "ring"}
-	off := offsets(counts)
-	block := func(r int) Range {
-		r = (r%size + size) % size
-		return Range{Output, off[r], counts[r]}
-	}
-	s.local(copyStep(block(rank), Range{Input, 0, counts[rank]}))
-	for k := range size - 1 {
-		s.net(send((rank+1)%size, block(rank-k)), recv((rank-1+size)%size, block(rank-k-1)))
-	}
-	return s
-}
-
 // treeOffsets returns where the blocks begin when they lie in the order first,
 // first+1, ... around, and the end.
 func treeOffsets(size, first int, counts []int) []int {

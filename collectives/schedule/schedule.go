@@ -1,7 +1,8 @@
 // Package schedule expresses collective algorithms as data: what each rank
 // sends, receives, combines and copies, in rounds. An [Algorithm] is a pure
-// function; [Check] proves it symbolically and [Measure] costs it, without a
-// network.
+// function; [Check] proves it symbolically and [Model.Measure] costs it,
+// without a network. [Model.Choose] picks one for a [Call] and [Build] makes
+// its parts.
 package schedule
 
 // Kind is what a step does.
@@ -11,7 +12,7 @@ type Kind uint8
 const (
 	Send   Kind = iota + 1 // send Src to Peer
 	Recv                   // receive Dst from Peer
-	Reduce                 // Dst = Dst op Src, both local, in this order
+	Reduce                 // Dst = Left op Src, all local, in this order
 	Copy                   // Dst = Src, both local
 )
 
@@ -31,22 +32,31 @@ type Range struct {
 	Off, Len int
 }
 
-// Step is one action of one rank.
+// part is n elements of a range from off on.
+func (r Range) part(off, n int) Range { return Range{r.Buf, r.Off + off, n} }
+
+// Step is one action of one rank. Dst of a Reduce may be Left, or Src: then Left
+// lies in Scratch, and what it holds is lost.
 type Step struct {
 	Kind Kind
 	Peer int   // of Send and Recv
 	Dst  Range // of Recv, Reduce, Copy
 	Src  Range // of Send, Reduce, Copy
+	Left Range // of Reduce
 }
 
-// Round is a set of steps. The sends and receives of a round run at once and
-// touch disjoint memory (two sends may share what they read); when all are done
-// its local steps run in the order given. The k-th send of one rank to another
-// meets the k-th receive there, whatever the rounds; a round has at most one
-// send to and one receive from any peer.
+// Round is a set of steps. The sends and receives of all open rounds run at
+// once and touch disjoint memory (sends may share what they read). A round is
+// opened, then waits until all rounds but the last Lag are closed (that is, what
+// they send has left and what they receive is there), then runs its local steps
+// in the order given, which touch nothing that an open round writes and write
+// nothing that it reads. The k-th send of one rank to another meets the k-th
+// receive there, whatever the rounds; a round has at most one send to and one
+// receive from any peer. The last round has no Lag.
 type Round struct {
 	Net   []Step // Send and Recv
 	Local []Step // Reduce and Copy
+	Lag   int
 }
 
 // Schedule is the whole part of one rank.
@@ -96,6 +106,26 @@ func offsets(counts []int) []int {
 	return off
 }
 
+// largest is the greatest of counts.
+func largest(counts []int) int {
+	most := 0
+	for _, n := range counts {
+		most = max(most, n)
+	}
+	return most
+}
+
+// segments is into how many parts of about segment elements n are cut.
+func segments(n, segment int) int {
+	return max(1, (n+segment-1)/max(segment, 1))
+}
+
+// cut is segment s of k of a range, cut as evenly as possible.
+func (r Range) cut(s, k int) Range {
+	from, to := s*r.Len/k, (s+1)*r.Len/k
+	return r.part(from, to-from)
+}
+
 func (s *Schedule) net(steps ...Step)   { s.Rounds = append(s.Rounds, Round{Net: steps}) }
 func (s *Schedule) local(steps ...Step) { s.then(Round{Local: steps}) }
 
@@ -108,7 +138,42 @@ func (s *Schedule) then(r Round) {
 	s.Rounds = append(s.Rounds, r)
 }
 
+// need makes scratch memory of at least n elements.
+func (s *Schedule) need(n int) { s.Scratch = max(s.Scratch, n) }
+
+// pipeline appends total rounds that overlap: net says what round t sends and
+// receives; it may use what local has done for the rounds before t-lag. local
+// says what is done with what round t has received, and may be nil.
+func (s *Schedule) pipeline(total, lag int, net, local func(t int) []Step) {
+	if total == 0 {
+		return
+	}
+	lag = min(lag, total-1)
+	for t := range total + lag {
+		r := Round{Lag: lag}
+		if t < total {
+			r.Net = net(t)
+		}
+		if local != nil && t >= lag {
+			r.Local = local(t - lag)
+		}
+		s.Rounds = append(s.Rounds, r)
+	}
+	s.Rounds[len(s.Rounds)-1].Lag = 0
+}
+
+// pipelineLag is how many rounds of a pipeline overlap: the next message is
+// announced and its receive posted while one is under way and one is worked on.
+const pipelineLag = 2
+
 func send(peer int, src Range) Step { return Step{Kind: Send, Peer: peer, Src: src} }
 func recv(peer int, dst Range) Step { return Step{Kind: Recv, Peer: peer, Dst: dst} }
-func reduce(dst, src Range) Step    { return Step{Kind: Reduce, Dst: dst, Src: src} }
 func copyStep(dst, src Range) Step  { return Step{Kind: Copy, Dst: dst, Src: src} }
+
+// reduce is dst = dst op src.
+func reduce(dst, src Range) Step { return merge(dst, dst, src) }
+
+// merge is dst = left op right.
+func merge(dst, left, right Range) Step {
+	return Step{Kind: Reduce, Dst: dst, Left: left, Src: right}
+}

@@ -1,16 +1,16 @@
 package schedule
 
 import (
-	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
 
-var counts = []int{0, 1, 2, 3, 7, 16, 33}
+var counts = []int{0, 1, 2, 7, 16, 33}
 
-// vector is the goal of an operation over whole vectors.
-func vector(size, count int, holds func(rank int) bool, inPlace, ordered bool) Goal {
+// reducing is the goal of an operation over whole vectors.
+func reducing(size, count int, holds func(rank int) bool, inPlace, ordered bool) Goal {
 	n := func(int) int { return count }
 	return Goal{Input: n, Output: n, InPlace: inPlace, Ordered: ordered, Want: func(rank, i int) []Term {
 		if !holds(rank) {
@@ -26,34 +26,105 @@ func vector(size, count int, holds func(rank int) bool, inPlace, ordered bool) G
 
 // roots are those worth trying.
 func roots(size int) []int {
-	if size <= 9 {
+	if size <= 6 {
 		all := make([]int, size)
 		for i := range all {
 			all[i] = i
 		}
 		return all
 	}
-	return []int{0, 1, size / 2, size - 1}
+	if size <= 20 {
+		return []int{0, 1, size - 1}
+	}
+	return []int{0, size * 2 / 3}
+}
+
+// reductions are the algorithms whose result is made of what all ranks have.
+type reduction struct {
+	a       Algorithm
+	ordered bool // combines in rank order
+	rooted  bool
+}
+
+const testSegment = 3 // elements, so that vectors have several parts
+
+// hostsOf spreads ranks over hosts in some ways: runs of equal length (the last
+// one may be shorter), around, and a host of its own for rank 0.
+func hostsOf(size int) map[string][]int {
+	ways := map[string][]int{"runs": nil, "around": nil, "alone": nil}
+	for name := range ways {
+		h := make([]int, size)
+		for r := range h {
+			switch name {
+			case "runs":
+				h[r] = 4 - r/3
+			case "around":
+				h[r] = r % 3
+			case "alone":
+				h[r] = min(r, 1)
+			}
+		}
+		ways[name] = h
+	}
+	return ways
+}
+
+func reductions(size int) map[string]reduction {
+	all := map[string]reduction{
+		"doubling":            {a: AllreduceDoubling, ordered: true},
+		"rabenseifner":        {a: AllreduceHalving, ordered: true},
+		"ring":                {a: AllreduceRing(testSegment)},
+		"ring, whole blocks":  {a: AllreduceRing(1 << 20)},
+		"pairwise":            {a: AllreducePairwise(testSegment)},
+		"ordered":             {a: AllreduceOrdered, ordered: true},
+		"tree":                {a: AllreduceTree, ordered: true},
+		"direct":              {a: AllreduceDirect, ordered: true},
+		"reduce":              {a: ReduceBinomial, ordered: true, rooted: true},
+		"reduce rotated":      {a: ReduceRotated, rooted: true},
+		"reduce chain":        {a: ReduceChain(testSegment), rooted: true},
+		"reduce scatter":      {a: ReduceScatterGather(testSegment), rooted: true},
+		"reduce scatter tree": {a: ReduceScatterTree, ordered: true, rooted: true},
+	}
+	for way, hosts := range hostsOf(size) {
+		runs := way != "around"
+		all["two-level "+way] = reduction{a: AllreduceTwoLevel(hosts, AllreduceDoubling), ordered: runs && way != "runs"}
+		all["two-level ring "+way] = reduction{a: AllreduceTwoLevel(hosts, AllreduceRing(testSegment))}
+		all["reduce two-level "+way] = reduction{a: ReduceTwoLevel(hosts, ReduceRotated), rooted: true}
+		if _, even := Even(hosts); even {
+			all["sliced "+way] = reduction{a: AllreduceSliced(hosts, testSegment, AllreduceHalving)}
+		}
+	}
+	return all
+}
+
+// few are element counts that a test of size ranks can afford.
+func few(size int) []int {
+	switch {
+	case size <= 6:
+		return counts
+	case size <= 20:
+		return []int{1, 33}
+	default:
+		return []int{3}
+	}
 }
 
 func TestReductions(t *testing.T) {
 	for size := 1; size <= 64; size++ {
-		for _, count := range counts {
-			if size > 20 && count > 3 {
-				continue
-			}
-			for _, inPlace := range []bool{false, true} {
-				everyone := func(int) bool { return true }
-				if err := Check(All(AllreduceDoubling, size, 0, count), vector(size, count, everyone, inPlace, true)); err != nil {
-					t.Fatalf("doubling size %d count %d in place %v: %v", size, count, inPlace, err)
-				}
-				if err := Check(All(AllreduceRing, size, 0, count), vector(size, count, everyone, inPlace, false)); err != nil {
-					t.Fatalf("ring size %d count %d in place %v: %v", size, count, inPlace, err)
-				}
+		for name, x := range reductions(size) {
+			for i, count := range few(size) {
 				for _, root := range roots(size) {
-					only := func(r int) bool { return r == root }
-					if err := Check(All(ReduceBinomial, size, root, count), vector(size, count, only, inPlace, true)); err != nil {
-						t.Fatalf("reduce size %d root %d count %d in place %v: %v", size, root, count, inPlace, err)
+					if !x.rooted && root > 0 {
+						continue
+					}
+					holds := func(r int) bool { return !x.rooted || r == root }
+					for _, inPlace := range []bool{false, true} {
+						if size > 9 && inPlace != ((size+i)%2 == 0) {
+							continue
+						}
+						if err := Check(All(x.a, size, root, count), reducing(size, count, holds, inPlace, x.ordered)); err != nil {
+							t.Fatalf("%s size %d root %d count %d in place %v: %v", name, size, root, count, inPlace, err)
+						}
 					}
 				}
 			}
@@ -61,19 +132,59 @@ func TestReductions(t *testing.T) {
 	}
 }
 
-// TestRingAgrees: whoever holds an element holds it combined in the same order,
-// which is what makes results bit-equal.
-func TestRingAgrees(t *testing.T) {
+// treeOf is element i combined over the ranks from lo on, below hi, in tree order.
+func treeOf(lo, hi, i int) value {
+	if hi-lo == 1 {
+		return &node{Term: Term{lo, i}}
+	}
+	half := 1
+	for 2*half < hi-lo {
+		half *= 2
+	}
+	return &node{left: treeOf(lo, lo+half, i), right: treeOf(lo+half, hi, i)}
+}
+
+// TestAgree: whoever holds an element holds it combined alike, which is what
+// makes results bit-equal, and in tree order where the algorithm says so.
+func TestAgree(t *testing.T) {
+	inTree := map[string]bool{"ordered": true, "tree": true, "direct": true, "reduce": true, "reduce scatter tree": true}
 	for size := 2; size <= 17; size++ {
-		g := vector(size, 40, func(int) bool { return true }, false, false)
-		m := newMachine(All(AllreduceRing, size, 0, 40), g)
-		if err := m.run(); err != nil {
-			t.Fatal(err)
+		for name, x := range reductions(size) {
+			const count = 40
+			root := size - 1
+			g := reducing(size, count, func(int) bool { return true }, false, false)
+			m := newMachine(All(x.a, size, root, count), g)
+			if err := m.run(); err != nil {
+				t.Fatal(err)
+			}
+			pow := size&(size-1) == 0 && (name == "doubling" || name == "rabenseifner")
+			for r := range size {
+				for i := range count {
+					got := m.mem[r][Output][i]
+					if x.rooted && r != root {
+						continue
+					}
+					if want := m.mem[root][Output][i]; !alike(got, want) {
+						t.Fatalf("%s size %d element %d: rank %d has %v, rank %d %v", name, size, i, r, got.terms(nil), root, want.terms(nil))
+					}
+					if (inTree[name] || pow) && !alike(got, treeOf(0, size, i)) {
+						t.Fatalf("%s size %d element %d: not in tree order", name, size, i)
+					}
+				}
+			}
 		}
-		for r := range size {
-			for i := range 40 {
-				if got, want := fmt.Sprint(m.mem[r][Output][i]), fmt.Sprint(m.mem[0][Output][i]); got != want {
-					t.Fatalf("size %d element %d: rank %d has %s, rank 0 %s", size, i, r, got, want)
+		for shape, c := range blockCounts(size) {
+			off := offsets(c)
+			n := func(int) int { return off[size] }
+			m := newMachine(AllBlocks(ReduceScatterOrdered, size, 0, c), Goal{Input: n, Output: func(r int) int { return c[r] }})
+			if err := m.run(); err != nil {
+				t.Fatal(err)
+			}
+			for r := range size {
+				for i, got := range m.mem[r][Output] {
+					if !alike(got, treeOf(0, size, off[r]+i)) {
+						t.Fatalf("reduce-scatter size %d counts %s rank %d element %d: not in tree order", size, shape, r, i)
+					}
 				}
 			}
 		}
@@ -81,9 +192,16 @@ func TestRingAgrees(t *testing.T) {
 }
 
 func TestBcast(t *testing.T) {
-	for name, a := range map[string]Algorithm{"binomial": BcastBinomial, "scatter-allgather": BcastScatterAllgather} {
-		for size := 1; size <= 64; size++ {
-			for _, count := range counts {
+	for size := 1; size <= 64; size++ {
+		algorithms := map[string]Algorithm{
+			"binomial": BcastBinomial, "knomial3": BcastKnomial(3), "knomial4": BcastKnomial(4), "knomial8": BcastKnomial(8),
+			"scatter-allgather": BcastScatterAllgather, "chain": BcastChain(testSegment), "chain, whole": BcastChain(1 << 20),
+		}
+		for way, hosts := range hostsOf(size) {
+			algorithms["two-level "+way] = BcastTwoLevel(hosts, BcastChain(testSegment))
+		}
+		for name, a := range algorithms {
+			for _, count := range few(size) {
 				for _, root := range roots(size) {
 					// Output of the root is where the vector comes from.
 					n := func(int) int { return count }
@@ -99,40 +217,78 @@ func TestBcast(t *testing.T) {
 
 func TestBarrier(t *testing.T) {
 	for size := 1; size <= 64; size++ {
-		parts := All(BarrierDissemination, size, 0, 0)
-		none := func(int) int { return 0 }
-		if err := Check(parts, Goal{Input: none, Output: none}); err != nil {
-			t.Fatalf("size %d: %v", size, err)
+		algorithms := map[string]Algorithm{"dissemination": BarrierDissemination, "dissemination3": Dissemination(3), "dissemination4": Dissemination(4)}
+		for way, hosts := range hostsOf(size) {
+			algorithms["two-level "+way] = AllreduceTwoLevel(hosts, BarrierDissemination)
 		}
-		// Who has heard, directly or not, from whom: everybody from everybody.
-		heard := make([]map[int]bool, size)
-		for r := range heard {
-			heard[r] = map[int]bool{r: true}
-		}
-		for k := range parts[0].Rounds {
-			before := make([]map[int]bool, size)
-			for r := range heard {
-				before[r] = map[int]bool{}
-				for q := range heard[r] {
-					before[r][q] = true
-				}
+		for name, a := range algorithms {
+			parts := All(a, size, 0, 0)
+			none := func(int) int { return 0 }
+			if err := Check(parts, Goal{Input: none, Output: none}); err != nil {
+				t.Fatalf("%s size %d: %v", name, size, err)
 			}
-			for r := range parts {
-				for _, s := range parts[r].Rounds[k].Net {
-					if s.Kind == Recv {
-						for q := range before[s.Peer] {
-							heard[r][q] = true
-						}
-					}
+			for r, n := range heard(parts) {
+				if n != size {
+					t.Fatalf("%s size %d: rank %d leaves having heard from %d", name, size, r, n)
 				}
-			}
-		}
-		for r := range heard {
-			if len(heard[r]) != size {
-				t.Fatalf("size %d: rank %d leaves having heard from %d", size, r, len(heard[r]))
 			}
 		}
 	}
+}
+
+// heard returns from how many ranks each has heard in the end, directly or not.
+// The parts have no lag.
+func heard(parts []Schedule) []int {
+	size := len(parts)
+	know := make([][]bool, size)
+	round := make([]int, size)
+	sent := make([]bool, size)
+	line := map[[2]int][][]bool{}
+	for r := range know {
+		know[r] = make([]bool, size)
+		know[r][r] = true
+	}
+	for moved := true; moved; {
+		moved = false
+		for r := range parts {
+			if round[r] == len(parts[r].Rounds) {
+				continue
+			}
+			step := parts[r].Rounds[round[r]]
+			ready := true
+			for _, s := range step.Net {
+				key := [2]int{r, s.Peer}
+				if s.Kind == Send && !sent[r] {
+					line[key] = append(line[key], slices.Clone(know[r]))
+				}
+				ready = ready && (s.Kind == Send || len(line[[2]int{s.Peer, r}]) > 0)
+			}
+			sent[r] = true
+			if !ready {
+				continue
+			}
+			for _, s := range step.Net {
+				if s.Kind == Recv {
+					key := [2]int{s.Peer, r}
+					for q, k := range line[key][0] {
+						know[r][q] = know[r][q] || k
+					}
+					line[key] = line[key][1:]
+				}
+			}
+			sent[r], moved = false, true
+			round[r]++
+		}
+	}
+	n := make([]int, size)
+	for r := range know {
+		for _, k := range know[r] {
+			if k {
+				n[r]++
+			}
+		}
+	}
+	return n
 }
 
 // blockCounts are the shapes of per-rank counts.
@@ -167,15 +323,23 @@ func TestBlocks(t *testing.T) {
 		all     bool
 	}
 	for name, k := range map[string]kind{
-		"gather binomial":  {GatherBinomial, false, false},
-		"gather linear":    {GatherLinear, false, false},
-		"allgather bruck":  {AllgatherBruck, false, true},
-		"allgather ring":   {AllgatherRing, false, true},
-		"scatter binomial": {ScatterBinomial, true, false},
-		"scatter linear":   {ScatterLinear, true, false},
+		"gather binomial":    {GatherBinomial, false, false},
+		"gather linear":      {GatherLinear, false, false},
+		"allgather bruck":    {AllgatherBruck, false, true},
+		"allgather ring":     {AllgatherRing, false, true},
+		"allgather pairwise": {AllgatherPairwise, false, true},
+		"allgather doubling": {AllgatherDoubling, false, true},
+		"scatter binomial":   {ScatterBinomial, true, false},
+		"scatter linear":     {ScatterLinear, true, false},
 	} {
 		for size := 1; size <= 64; size++ {
+			if name == "allgather doubling" && size&(size-1) != 0 {
+				continue
+			}
 			for shape, c := range blockCounts(size) {
+				if size > 20 && (shape == "three" || shape == "one") || size > 32 && k.all && shape != "odd ranks" {
+					continue
+				}
 				off := offsets(c)
 				var owner []Term // of each element of the whole
 				for r, n := range c {
@@ -191,16 +355,153 @@ func TestBlocks(t *testing.T) {
 						return 0
 					}
 					part := func(r int) int { return c[r] }
-					g := Goal{Input: part, Output: whole, Ordered: true, Want: func(_, i int) []Term { return owner[i : i+1] }}
-					if k.scatter {
-						g.Input, g.Output = whole, part
-						g.Want = func(r, i int) []Term { return []Term{{root, off[r] + i}} }
-					}
-					if err := Check(AllBlocks(k.a, size, root, c), g); err != nil {
-						t.Fatalf("%s size %d root %d counts %s: %v", name, size, root, shape, err)
+					for _, inPlace := range []bool{false, true} {
+						if size > 20 && inPlace != (size%2 == 0) {
+							continue
+						}
+						// The own block of the whole may be the part itself.
+						g := Goal{Input: part, Output: whole, Ordered: true, Want: func(_, i int) []Term { return owner[i : i+1] }}
+						g.InPlace, g.Shift = inPlace, func(r int) int { return off[r] }
+						if k.scatter {
+							g.Input, g.Output = whole, part
+							g.Want = func(r, i int) []Term { return []Term{{root, off[r] + i}} }
+							g.Shift = func(r int) int { return -off[r] }
+						}
+						if err := Check(AllBlocks(k.a, size, root, c), g); err != nil {
+							t.Fatalf("%s size %d root %d counts %s in place %v: %v", name, size, root, shape, inPlace, err)
+						}
 					}
 					if k.all {
 						break
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestReduceScatter(t *testing.T) {
+	for name, k := range map[string]struct {
+		a       BlockAlgorithm
+		ordered bool
+	}{
+		"ring":     {ReduceScatterRing(testSegment), false},
+		"pairwise": {ReduceScatterPairwise(testSegment), false},
+		"halving":  {ReduceScatterHalving, false},
+		"ordered":  {ReduceScatterOrdered, true},
+	} {
+		for size := 1; size <= 64; size++ {
+			for shape, c := range blockCounts(size) {
+				off := offsets(c)
+				if size > 9 && shape != "rising" && shape != "last" || size > 20 && shape == "rising" {
+					continue
+				}
+				for _, inPlace := range []bool{false, true} {
+					g := Goal{
+						Input: func(int) int { return off[size] }, Output: func(r int) int { return c[r] },
+						Ordered: k.ordered, InPlace: inPlace, Shift: func(r int) int { return -off[r] },
+						Want: func(rank, i int) (want []Term) {
+							for r := range size {
+								want = append(want, Term{r, off[rank] + i})
+							}
+							return want
+						},
+					}
+					if err := Check(AllBlocks(k.a, size, 0, c), g); err != nil {
+						t.Fatalf("%s size %d counts %s in place %v: %v", name, size, shape, inPlace, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// transfers are what the ranks exchange when rank r has n(r, q) for q.
+func transfers(size int, inPlace bool, n func(r, q int) int) []Transfer {
+	x := make([]Transfer, size)
+	for r := range x {
+		x[r].InPlace = inPlace
+		for q := range size {
+			x[r].Send = append(x[r].Send, n(r, q))
+			x[r].Recv = append(x[r].Recv, n(q, r))
+		}
+	}
+	return x
+}
+
+func TestAlltoall(t *testing.T) {
+	shapes := map[string]func(r, q int) int{
+		"none":      func(r, q int) int { return 0 },
+		"one":       func(r, q int) int { return 1 },
+		"three":     func(r, q int) int { return 3 },
+		"different": func(r, q int) int { return (r + 2*q) % 4 },
+	}
+	for size := 1; size <= 64; size++ {
+		for shape, n := range shapes {
+			if size > 16 && shape == "three" || size > 32 && (size+len(shape))%4 != 0 {
+				continue
+			}
+			x := transfers(size, false, n)
+			goal := func(inPlace bool) Goal {
+				return Goal{
+					Input:  func(r int) int { return offsets(x[r].Send)[size] },
+					Output: func(r int) int { return offsets(x[r].Recv)[size] }, Ordered: true, InPlace: inPlace,
+					Want: func(rank, i int) []Term {
+						q := 0
+						for ; i >= x[rank].Recv[q]; q++ {
+							i -= x[rank].Recv[q]
+						}
+						return []Term{{q, offsets(x[q].Send)[rank] + i}}
+					},
+				}
+			}
+			for name, a := range map[string]func(rank, size int, x Transfer) Schedule{"pairwise": AlltoallPairwise, "linear": AlltoallLinear} {
+				for _, inPlace := range []bool{false, true} {
+					if size > 20 && inPlace != (size%2 == 0) {
+						continue
+					}
+					parts := make([]Schedule, size)
+					for r := range parts {
+						x[r].InPlace = inPlace
+						parts[r] = a(r, size, x[r])
+					}
+					if err := Check(parts, goal(inPlace)); err != nil {
+						t.Fatalf("%s size %d %s in place %v: %v", name, size, shape, inPlace, err)
+					}
+				}
+			}
+			if shape == "different" {
+				continue
+			}
+			for _, inPlace := range []bool{false, true} {
+				if err := Check(All(AlltoallBruck, size, 0, n(0, 0)), goal(inPlace)); err != nil {
+					t.Fatalf("bruck size %d %s in place %v: %v", size, shape, inPlace, err)
+				}
+			}
+		}
+	}
+}
+
+func TestScan(t *testing.T) {
+	for name, a := range map[string]func(exclusive bool) Algorithm{
+		"doubling": ScanDoubling,
+		"chain":    func(exclusive bool) Algorithm { return ScanChain(exclusive, testSegment) },
+	} {
+		for size := 1; size <= 64; size++ {
+			for _, count := range few(size) {
+				for _, exclusive := range []bool{false, true} {
+					n := func(int) int { return count }
+					want := func(rank, i int) (want []Term) {
+						for r := 0; r < rank || r == rank && !exclusive; r++ {
+							want = append(want, Term{r, i})
+						}
+						return want
+					}
+					for _, inPlace := range []bool{false, true} {
+						g := Goal{Input: n, Output: n, Want: want, Ordered: true, InPlace: inPlace}
+						if err := Check(All(a(exclusive), size, 0, count), g); err != nil {
+							t.Fatalf("%s size %d count %d exclusive %v in place %v: %v", name, size, count, exclusive, inPlace, err)
+						}
 					}
 				}
 			}
@@ -265,7 +566,7 @@ func TestCost(t *testing.T) {
 			"bcast":        {m.Measure(All(BcastBinomial, size, 0, n)), log * (m.Alpha + n)},
 			"reduce":       {m.Measure(All(ReduceBinomial, size, 0, n)), log * (m.Alpha + n*1.25)},
 			"doubling":     {m.Measure(All(AllreduceDoubling, size, 0, n)), log * (m.Alpha + n*1.25)},
-			"ring":         {m.Measure(All(AllreduceRing, size, 0, n)), 2*(p-1)*m.Alpha + (p-1)/p*n*2.25},
+			"ring":         {m.Measure(All(AllreduceRing(1<<20), size, 0, n)), 2*(p-1)*m.Alpha + (p-1)/p*n*2.25},
 			"allgather":    {m.Measure(AllBlocks(AllgatherRing, size, 0, Blocks(size, n))), (p - 1) * (m.Alpha + n/p)},
 			"bruck":        {m.Measure(AllBlocks(AllgatherBruck, size, 0, Blocks(size, n))), log*m.Alpha + n*(p-1)/p},
 			"linear":       {m.Measure(AllBlocks(ScatterLinear, size, 0, Blocks(size, n))), (p - 1) * (m.Alpha + n/p)},
@@ -290,9 +591,9 @@ func FuzzSchedules(f *testing.F) {
 		}
 		everyone, only := func(int) bool { return true }, func(q int) bool { return q == root }
 		for _, err := range []error{
-			Check(All(AllreduceDoubling, size, root, count), vector(size, count, everyone, true, true)),
-			Check(All(AllreduceRing, size, root, count), vector(size, count, everyone, false, false)),
-			Check(All(ReduceBinomial, size, root, count), vector(size, count, only, false, true)),
+			Check(All(AllreduceDoubling, size, root, count), reducing(size, count, everyone, true, true)),
+			Check(All(AllreduceRing(testSegment), size, root, count), reducing(size, count, everyone, false, false)),
+			Check(All(ReduceBinomial, size, root, count), reducing(size, count, only, false, true)),
 		} {
 			if err != nil {
 				t.Fatalf("size %d root %d count %d: %v", size, root, count, err)

@@ -1,0 +1,426 @@
+package collectives
+
+import (
+	"context"
+	"encoding/binary"
+	stderrors "errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/sspurn/sspurn/collectives/schedule"
+	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/runtime/telemetry"
+)
+
+// inline is how many bytes of data travel with the fingerprint. A lane's buffers
+// for heads are as long.
+const inline = 16 << 10
+
+// The tags of a lane; those of lane l have 4·l added.
+const (
+	tagHead runtime.Tag = iota // the first message of a call to a rank: the fingerprint, with small data behind
+	tagData                    // large data behind a head, and all later messages of the call
+	tagPoke                    // from this rank to itself: look at the state
+	tagControl
+)
+
+// lane runs calls one after the other. The calls of a communicator that run at
+// the same time have lanes of their own, the same on all ranks.
+type lane struct {
+	s    *state
+	id   int
+	loop func()        // work
+	c    *runtime.Comm // names the call that runs
+
+	poke    runtime.Request // posted while a call runs
+	pokeBuf [1]byte
+	listens bool        // poke is posted
+	poked   atomic.Bool // a poke is under way
+
+	// What a poke is about.
+	announce atomic.Bool           // the ranks that are waited for shall be told so
+	gaveUp   atomic.Pointer[error] // the caller has; why
+
+	// For the state's timer.
+	waiting  atomic.Bool
+	progress atomic.Uint64
+	seen     uint64 // progress at the last tick; the timer's own
+
+	now atomic.Uint64 // number of the running call
+
+	// Owned by the running call.
+	run     uint64 // calls so far
+	f       *fingerprint
+	elem    int
+	mem     [3][]byte
+	met     []contact // by rank
+	flights []*flight // under way, oldest first
+	spare   []*flight
+	reqs    []*runtime.Request // scratch of wait
+	scratch []uint64
+}
+
+// contact is in which run of a lane the last message of a call went to and came
+// from a rank.
+type contact struct{ sent, received uint64 }
+
+// flight is a message under way.
+type flight struct {
+	req   runtime.Request
+	step  *schedule.Step
+	kind  flightKind
+	round int
+	slot  []byte // of heads
+}
+
+type flightKind uint8
+
+const (
+	sending flightKind = iota
+	headComing
+	dataComing
+)
+
+// keepWords is the scratch memory kept between calls: that of vectors of this
+// many bytes is reused, longer ones do not notice the allocation.
+const keepWords = 8 << 20
+
+// at is the memory of a range.
+func (l *lane) at(r schedule.Range) []byte {
+	if r.Len == 0 {
+		return nil
+	}
+	return l.mem[r.Buf][r.Off*l.elem : (r.Off+r.Len)*l.elem]
+}
+
+// task is a call that is ready to run.
+type task struct {
+	f        fingerprint
+	p        *schedule.Schedule
+	elem     int // bytes of an element of the schedule
+	dst, src []byte
+	k        combiner
+	bad      string // what is wrong with the arguments
+}
+
+// perform is execute with a span in the trace.
+func (l *lane) perform(ctx context.Context, t *task) error {
+	rec := l.s.c.Recorder()
+	if !rec.Tracing() {
+		return l.execute(ctx, t)
+	}
+	start := time.Now()
+	err := l.execute(ctx, t)
+	rec.Trace(telemetry.Span{
+		Kind: telemetry.Collective, Lane: telemetry.LaneRank, On: telemetry.NoRank, Name: t.f.verb.String() + " " + t.p.Name,
+		Start: rec.At(start), End: rec.At(time.Now()), Bytes: int64(t.p.Sends() * t.elem),
+	})
+	return err
+}
+
+// execute runs this rank's part of a call. After it no message is under way.
+func (l *lane) execute(ctx context.Context, t *task) error {
+	l.run++
+	l.f, l.elem = &t.f, t.elem
+	l.now.Store(t.f.seq)
+	words := (t.p.Scratch*t.elem + 7) / 8
+	if len(l.scratch) < words {
+		l.scratch = make([]uint64, words)
+	}
+	l.mem = [3][]byte{t.src, t.dst, bytesOf(l.scratch)}
+	if l.s.c.Size() > 1 {
+		if l.met == nil {
+			l.met = make([]contact, l.s.c.Size())
+		}
+		if !l.listens {
+			l.listen()
+		}
+	}
+	err := l.rounds(ctx, t)
+	if err != nil {
+		l.cancel(err)
+	}
+	l.f, l.mem = nil, [3][]byte{}
+	if len(l.scratch) > keepWords {
+		l.scratch = nil
+	}
+	return err
+}
+
+func (l *lane) rounds(ctx context.Context, t *task) error {
+	for i := range t.p.Rounds {
+		round := &t.p.Rounds[i]
+		// Receives first: what comes finds its place.
+		for j := range round.Net {
+			if step := &round.Net[j]; step.Kind == schedule.Recv {
+				l.receive(step, i)
+			}
+		}
+		for j := range round.Net {
+			if step := &round.Net[j]; step.Kind == schedule.Send {
+				l.send(step, i)
+			}
+		}
+		if err := l.wait(ctx, i-round.Lag); err != nil {
+			return err
+		}
+		for j := range round.Local {
+			step := &round.Local[j]
+			switch {
+			case step.Dst.Len == 0:
+			case step.Kind == schedule.Reduce:
+				t.k.combine(l.at(step.Dst), l.at(step.Left), l.at(step.Src))
+			default:
+				copy(l.at(step.Dst), l.at(step.Src))
+			}
+		}
+	}
+	return nil
+}
+
+func (l *lane) tag(t runtime.Tag) runtime.Tag { return runtime.Tag(4*l.id) + t }
+
+func (l *lane) receive(step *schedule.Step, round int) {
+	into := l.at(step.Dst)
+	c := l.c
+	if met := &l.met[step.Peer]; met.received != l.run {
+		met.received = l.run
+		f := l.flight(headComing, step, round)
+		runtime.StartRecv(&f.req, c, step.Peer, l.tag(tagHead), f.buffer())
+		if len(into) <= inline {
+			return
+		}
+	}
+	f := l.flight(dataComing, step, round)
+	runtime.StartRecv(&f.req, c, step.Peer, l.tag(tagData), into)
+}
+
+func (l *lane) send(step *schedule.Step, round int) {
+	from := l.at(step.Src)
+	c := l.c
+	if met := &l.met[step.Peer]; met.sent != l.run {
+		met.sent = l.run
+		f := l.flight(sending, step, round)
+		b := f.buffer()
+		l.f.encode(b)
+		binary.LittleEndian.PutUint64(b[printSize:], uint64(len(from)))
+		n := headSize
+		if len(from) <= inline {
+			n += copy(b[headSize:], from)
+		}
+		runtime.StartSend(&f.req, c, step.Peer, l.tag(tagHead), b[:n])
+		l.sent(f)
+		if len(from) <= inline {
+			return
+		}
+	}
+	f := l.flight(sending, step, round)
+	runtime.StartSend(&f.req, c, step.Peer, l.tag(tagData), from)
+	l.sent(f)
+}
+
+// flight makes one.
+func (l *lane) flight(kind flightKind, step *schedule.Step, round int) *flight {
+	var f *flight
+	if n := len(l.spare); n > 0 {
+		f = l.spare[n-1]
+		l.spare = l.spare[:n-1]
+	} else {
+		f = new(flight)
+	}
+	f.kind, f.step, f.round = kind, step, round
+	l.flights = append(l.flights, f)
+	return f
+}
+
+// buffer is that of a head.
+func (f *flight) buffer() []byte {
+	if f.slot == nil {
+		f.slot = make([]byte, headSize+inline)
+	}
+	return f.slot
+}
+
+// sent forgets the flight made last if it has ended well, as small ones do at
+// once.
+func (l *lane) sent(f *flight) {
+	if f.req.Ended() {
+		if _, _, err := f.req.Test(); err == nil {
+			l.flights = l.flights[:len(l.flights)-1]
+			l.spare = append(l.spare, f)
+		}
+	}
+}
+
+// wait waits until nothing of the rounds up to limit is under way.
+func (l *lane) wait(ctx context.Context, limit int) error {
+	for len(l.flights) > 0 && l.flights[0].round <= limit {
+		moved, err := l.collect()
+		if err != nil {
+			return err
+		}
+		if moved {
+			continue
+		}
+		l.reqs = append(l.reqs[:0], &l.poke)
+		peer := l.flights[0].step.Peer
+		for _, f := range l.flights {
+			l.reqs = append(l.reqs, &f.req)
+			if f.step.Peer != peer {
+				peer = runtime.AnySource
+			}
+		}
+		l.waiting.Store(true)
+		i, _, _ := runtime.WaitAnyFrom(ctx, l.s.c, peer, l.reqs...)
+		l.waiting.Store(false)
+		switch {
+		case i < 0:
+			return l.s.abandon(l, context.Cause(ctx))
+		case i == 0:
+			if err := l.look(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// collect ends the flights whose requests have ended, and reports whether there
+// were any.
+func (l *lane) collect() (bool, error) {
+	kept := l.flights[:0]
+	for i, f := range l.flights {
+		if !f.req.Ended() {
+			kept = append(kept, f)
+			continue
+		}
+		if err := l.end(f); err != nil {
+			l.flights = append(kept, l.flights[i:]...)
+			return true, err
+		}
+		l.spare = append(l.spare, f)
+	}
+	moved := len(kept) < len(l.flights)
+	l.flights = kept
+	if moved {
+		l.progress.Add(1)
+	}
+	return moved, nil
+}
+
+// end takes what a flight has brought.
+func (l *lane) end(f *flight) error {
+	st, _, err := f.req.Test()
+	if err != nil {
+		return l.failed(f, err)
+	}
+	switch f.kind {
+	case headComing:
+		return l.head(f, st)
+	case dataComing:
+		if want := len(l.at(f.step.Dst)); st.Bytes != want {
+			return l.differ(f.step.Peer, fmt.Sprintf("rank %d sent %d bytes where", f.step.Peer, st.Bytes), want)
+		}
+	}
+	return nil
+}
+
+// head takes a head with what is behind it.
+func (l *lane) head(f *flight, st runtime.Status) error {
+	peer := f.step.Peer
+	if st.Bytes < headSize {
+		return l.s.fail(l.f.seq, ErrMismatch, fmt.Sprintf("rank %d sent a head of %d bytes", peer, st.Bytes))
+	}
+	var theirs fingerprint
+	theirs.decode(f.slot)
+	if theirs != *l.f {
+		return l.s.disagree(peer, theirs)
+	}
+	into := l.at(f.step.Dst)
+	if n := binary.LittleEndian.Uint64(f.slot[printSize:]); n != uint64(len(into)) {
+		return l.differ(peer, fmt.Sprintf("rank %d sends %d bytes where", peer, n), len(into))
+	}
+	if len(into) <= inline {
+		copy(into, f.slot[headSize:st.Bytes])
+	}
+	return nil
+}
+
+// differ is the end of a call in which two ranks have counts for one another
+// that differ.
+func (l *lane) differ(peer int, what string, want int) error {
+	return l.s.fail(l.f.seq, ErrMismatch, fmt.Sprintf("on %s, %s rank %d expects %d, in %v", l.s.c.Name(), what, l.s.c.Rank(), want, l.f))
+}
+
+// failed is the end of a call one of whose requests has failed.
+func (l *lane) failed(f *flight, err error) error {
+	// A message that does not fit may be that of another call: its head, which
+	// came before it, knows.
+	for _, g := range l.flights {
+		if g != f && g.kind == headComing && g.step.Peer == f.step.Peer && g.req.Ended() {
+			if st, _, bad := g.req.Test(); bad == nil {
+				if bad := l.head(g, st); bad != nil {
+					return bad
+				}
+			}
+		}
+	}
+	switch {
+	case stderrors.Is(err, runtime.ErrTruncated):
+		return l.differ(f.step.Peer, fmt.Sprintf("rank %d sent more bytes than", f.step.Peer), len(l.at(f.step.Dst)))
+	case stderrors.Is(err, runtime.ErrLeft):
+		return l.s.deserted(l, err)
+	}
+	return l.s.broken(l, err)
+}
+
+// cancel takes back the requests of a call that failed, so that their buffers
+// are free.
+func (l *lane) cancel(cause error) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(cause)
+	for _, f := range l.flights {
+		_, _ = f.req.Wait(ctx)
+	}
+	l.spare = append(l.spare, l.flights...)
+	l.flights = l.flights[:0]
+}
+
+// listen posts the receive that pokes end.
+func (l *lane) listen() {
+	l.listens = true
+	// From anywhere, so that nobody is told that this rank waits for itself.
+	runtime.StartRecv(&l.poke, l.c, runtime.AnySource, l.tag(tagPoke), l.pokeBuf[:])
+}
+
+// wake has the lane look at the state, soon. Any goroutine may call it.
+func (l *lane) wake() {
+	if !l.poked.Swap(true) {
+		_ = runtime.Isend(l.s.c, l.s.c.Rank(), l.tag(tagPoke), []byte{1})
+	}
+}
+
+// look is told by a poke.
+func (l *lane) look(ctx context.Context) error {
+	if _, _, err := l.poke.Test(); err != nil {
+		return l.s.broken(l, err)
+	}
+	l.poked.Store(false)
+	l.listen()
+	if err := l.s.ended(l.f.seq); err != nil {
+		return err
+	}
+	if cause := l.gaveUp.Load(); cause != nil {
+		return l.s.abandon(l, *cause)
+	}
+	if l.announce.Swap(false) {
+		msg := make([]byte, 1+printSize)
+		msg[0] = ctlWaiting
+		l.f.encode(msg[1:])
+		for _, f := range l.flights {
+			l.s.tell(f.step.Peer, msg)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,283 @@
+package schedule
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+)
+
+// Verb is a collective operation.
+type Verb uint8
+
+// The verbs.
+const (
+	Barrier Verb = iota + 1
+	Bcast
+	ReduceTo
+	Allreduce
+	ReduceScatter
+	Gather
+	Allgather
+	Scatter
+	Alltoall
+	Scan
+	Exscan
+	NeighborAllgather
+	NeighborAlltoall
+)
+
+var verbs = [...]string{
+	"unknown call", "barrier", "bcast", "reduce", "allreduce", "reduce-scatter", "gather", "allgather", "scatter", "alltoall", "scan",
+	"exscan", "neighbor-allgather", "neighbor-alltoall",
+}
+
+// String is the name of the operation: "allreduce".
+func (v Verb) String() string {
+	if int(v) >= len(verbs) {
+		return verbs[0]
+	}
+	return verbs[v]
+}
+
+// Call is what algorithms are chosen by. All ranks of a call have equal ones,
+// but for InPlace and Transfer.
+type Call struct {
+	Verb    Verb
+	Size    int // ranks
+	Root    int
+	Count   int   // elements of the vector; of all blocks of the verbs over blocks, and of those a rank sends in an Alltoall
+	Counts  []int // of the blocks; not of Alltoall
+	Elem    int   // bytes of an element
+	InOrder bool  // results may not depend on the algorithm
+	Hosts   []int // of each rank, in any numbers; nil: one host
+	Uneven  bool  // an Alltoall of blocks of different lengths
+
+	Transfer Transfer // of Alltoall
+}
+
+// Link is what a message and each byte of it cost, in nanoseconds.
+type Link struct {
+	Alpha float64 `json:"alpha_ns"`
+	Beta  float64 `json:"beta_ns_per_byte"`
+}
+
+// Machine is what algorithms are chosen for.
+type Machine struct {
+	Link            // between hosts, or everywhere
+	Gamma   float64 `json:"gamma_ns_per_byte"` // to combine or copy a byte
+	Local   *Link   `json:"local,omitempty"`   // within a host; nil: as everywhere
+	Segment int     `json:"segment_bytes"`     // what pipelines move at a time
+	Rules   []Rule  `json:"rules,omitempty"`   // the first that covers a call decides, if its algorithm fits
+}
+
+// Rule names the algorithm of some calls.
+type Rule struct {
+	Verb      string `json:"verb"`
+	Ranks     int    `json:"ranks,omitempty"`       // 0: any number
+	UpToBytes int64  `json:"up_to_bytes,omitempty"` // of Call.Count elements; 0: any
+	Algorithm string `json:"algorithm"`
+}
+
+func (r *Rule) covers(c *Call) bool {
+	return r.Verb == c.Verb.String() && (r.Ranks == 0 || r.Ranks == c.Size) && (r.UpToBytes == 0 || int64(c.Count)*int64(c.Elem) <= r.UpToBytes)
+}
+
+// candidate is an algorithm of a verb.
+type candidate struct {
+	name  string
+	fits  func(c *Call) bool        // nil: always
+	tree  func(c *Call) bool        // whether it combines in tree order; nil: never
+	cost  func(e *estimate) float64 // by the formulas of the literature, for what Measure counts
+	build func(c *Call, rank, segment int) Schedule
+}
+
+// Choose returns the algorithm of least cost for a call: an index for
+// [Build], and for [Name].
+func (m *Machine) Choose(c *Call) int {
+	list := candidates(c.Verb)
+	for i := range m.Rules {
+		if r := &m.Rules[i]; r.covers(c) {
+			if k := find(list, r.Algorithm); k >= 0 && list[k].allowed(c) {
+				return k
+			}
+		}
+	}
+	e := m.estimate(c)
+	best, least := -1, 0.0
+	for i := range list {
+		if !list[i].allowed(c) {
+			continue
+		}
+		if cost := list[i].cost(e); best < 0 || cost < least {
+			best, least = i, cost
+		}
+	}
+	return best
+}
+
+// Find returns the algorithm of that name, for [Build], or an error that says
+// which there are.
+func Find(c *Call, name string) (int, error) {
+	list := candidates(c.Verb)
+	i := find(list, name)
+	if i >= 0 && list[i].allowed(c) {
+		return i, nil
+	}
+	var names []string
+	for i := range list {
+		if list[i].allowed(c) {
+			names = append(names, list[i].name)
+		}
+	}
+	if i >= 0 {
+		return -1, fmt.Errorf("algorithm %s does not fit; those that do: %v", name, names)
+	}
+	return -1, fmt.Errorf("no algorithm %q; there are %v", name, names)
+}
+
+// Name is the name of algorithm i of a verb.
+func Name(v Verb, i int) string {
+	if list := candidates(v); i >= 0 && i < len(list) {
+		return list[i].name
+	}
+	return "unknown"
+}
+
+// Names are those of all algorithms of a verb.
+func Names(v Verb) []string {
+	var names []string
+	for _, k := range candidates(v) {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// Build makes a rank's part of a call by algorithm i.
+func (m *Machine) Build(c *Call, i, rank int) Schedule {
+	k := candidates(c.Verb)[i]
+	s := k.build(c, rank, max(1, m.Segment/max(c.Elem, 1)))
+	s.Name = k.name
+	return s
+}
+
+func find(list []candidate, name string) int {
+	return slices.IndexFunc(list, func(k candidate) bool { return k.name == name })
+}
+
+func (k *candidate) allowed(c *Call) bool {
+	return (k.fits == nil || k.fits(c)) && (!c.InOrder || !combines(c.Verb) || k.tree != nil && k.tree(c))
+}
+
+// combines reports whether a verb has an operation.
+func combines(v Verb) bool {
+	switch v {
+	case ReduceTo, Allreduce, ReduceScatter, Scan, Exscan:
+		return true
+	}
+	return false
+}
+
+// estimate is a call in numbers: times for an element, rounds, parts.
+type estimate struct {
+	a, b, g float64 // message, element sent, element combined or copied
+	n, p    float64 // elements, ranks
+	log     float64 // rounds of doubling
+	fold    float64 // 1 when the number of ranks is no power of two
+	segment float64 // elements
+	root    float64 // 1 when the root is not rank 0
+
+	la, lb      float64 // message and element within a host
+	hosts, mine float64 // hosts, and most ranks of one
+}
+
+func (m *Machine) estimate(c *Call) *estimate {
+	size := float64(c.Elem)
+	e := &estimate{
+		a: m.Alpha, b: m.Beta * size, g: m.Gamma * size, n: float64(c.Count), p: float64(c.Size), log: log2(c.Size),
+		segment: max(1, float64(m.Segment/max(c.Elem, 1))), hosts: 1, mine: float64(c.Size),
+	}
+	if c.Size&(c.Size-1) != 0 {
+		e.fold = 1
+	}
+	if c.Root > 0 {
+		e.root = 1
+	}
+	e.la, e.lb = e.a, e.b
+	if m.Local != nil {
+		e.la, e.lb = m.Local.Alpha, m.Local.Beta*size
+	}
+	if c.Hosts != nil {
+		sorted := slices.Sorted(slices.Values(c.Hosts))
+		most, run := 1, 1
+		for i := 1; i < len(sorted); i++ {
+			if sorted[i] != sorted[i-1] {
+				e.hosts++
+				run = 0
+			}
+			run++
+			most = max(most, run)
+		}
+		e.mine = float64(most)
+	}
+	if e.hosts == 1 {
+		e.a, e.b = e.la, e.lb
+	}
+	return e
+}
+
+// part is the fraction of a vector in all blocks but one.
+func (e *estimate) part() float64 { return (e.p - 1) / e.p }
+
+// parts is into how many segments n elements are cut.
+func (e *estimate) parts(n float64) float64 { return float64(segments(int(n), int(e.segment))) }
+
+// log2 returns the rounds in which size ranks are reached by doubling.
+func log2(size int) float64 { return float64(bits.Len(uint(size - 1))) }
+
+func several(c *Call) bool {
+	if c.Hosts == nil {
+		return false
+	}
+	n := len(slices.Compact(slices.Sorted(slices.Values(c.Hosts))))
+	return n > 1 && n < c.Size
+}
+
+func even(c *Call) bool {
+	if c.Hosts == nil {
+		return false
+	}
+	several, even := Even(c.Hosts)
+	return several && even
+}
+
+func power(c *Call) bool { return c.Size&(c.Size-1) == 0 }
+
+func always(*Call) bool { return true }
+
+// vector makes a candidate's build of an algorithm.
+func vector(a Algorithm) func(*Call, int, int) Schedule {
+	return func(c *Call, rank, _ int) Schedule { return a(rank, c.Size, c.Root, c.Count) }
+}
+
+// parted is vector for algorithms with segments.
+func parted(a func(segment int) Algorithm) func(*Call, int, int) Schedule {
+	return func(c *Call, rank, segment int) Schedule { return a(segment)(rank, c.Size, c.Root, c.Count) }
+}
+
+func blocks(a BlockAlgorithm) func(*Call, int, int) Schedule {
+	return func(c *Call, rank, _ int) Schedule { return a(rank, c.Size, c.Root, c.Counts) }
+}
+
+func partedBlocks(a func(segment int) BlockAlgorithm) func(*Call, int, int) Schedule {
+	return func(c *Call, rank, segment int) Schedule { return a(segment)(rank, c.Size, c.Root, c.Counts) }
+}
+
+// inner is the algorithm among the hosts' leaders.
+func inner(segment int) Algorithm {
+	return func(rank, size, root, count int) Schedule {
+		if count <= segment {
+			return AllreduceDoubling(rank, size, root, count)
+		}
+		return AllreduceRing(segment)(rank, size, root, count)
+	}
+}

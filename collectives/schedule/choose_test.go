@@ -1,0 +1,117 @@
+package schedule
+
+import (
+	"fmt"
+	"testing"
+)
+
+// callOf is a call of size ranks with n elements in all.
+func callOf(v Verb, size, n int) *Call {
+	c := &Call{Verb: v, Size: size, Count: n, Elem: 4, Counts: Blocks(size, n)}
+	for _, k := range c.Counts {
+		c.Transfer.Send = append(c.Transfer.Send, k)
+		c.Transfer.Recv = append(c.Transfer.Recv, k)
+	}
+	return c
+}
+
+func (m *Machine) measure(c *Call, i int) float64 {
+	parts := make([]Schedule, c.Size)
+	for r := range parts {
+		parts[r] = m.Build(c, i, r)
+	}
+	size := float64(c.Elem)
+	return Model{m.Alpha, m.Beta * size, m.Gamma * size}.Measure(parts)
+}
+
+// TestFormulas: what the formulas say is what schedules cost. The copies that
+// some formulas count are left out.
+func TestFormulas(t *testing.T) {
+	m := &Machine{Link: Link{Alpha: 1000, Beta: 0.25}, Gamma: 0.05, Segment: 4096}
+	for v := Barrier; v <= Exscan; v++ {
+		for i, k := range candidates(v) {
+			for _, size := range []int{2, 4, 8, 16} {
+				for _, n := range []int{64, 64 << 10} {
+					c := callOf(v, size, n)
+					if k.fits != nil && !k.fits(c) {
+						continue
+					}
+					e := m.estimate(c)
+					want, got := k.cost(e), m.measure(c, i)
+					copies := 2 * e.n * e.g
+					if k.name == "bruck" && v == Alltoall {
+						copies += e.log * e.n * e.g
+					}
+					if got < 0.6*want-copies || got > 1.25*want+3*e.a {
+						t.Errorf("%v %s, %d ranks, %d elements: formula %.0f, measured %.0f", v, k.name, size, n, want, got)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestChoose: whatever the call, the algorithm fits it, and costs at most a bit
+// more than the best.
+func TestChoose(t *testing.T) {
+	m := &Machine{Link: Link{Alpha: 15000, Beta: 0.4}, Gamma: 0.1, Segment: 256 << 10}
+	for v := Barrier; v <= Exscan; v++ {
+		for _, size := range []int{1, 2, 3, 4, 8, 13} {
+			for _, n := range []int{0, 1, 1000, 100_000, 1_000_000} {
+				for _, inOrder := range []bool{false, true} {
+					if inOrder && !combines(v) {
+						continue
+					}
+					c := callOf(v, size, n)
+					c.InOrder = inOrder
+					i := m.Choose(c)
+					if i < 0 {
+						t.Fatalf("%v of %d ranks has no algorithm", v, size)
+					}
+					if k := candidates(v)[i]; !k.allowed(c) {
+						t.Errorf("%v of %d ranks: %s does not fit", v, size, k.name)
+					}
+					got, best, by := m.measure(c, i), 0.0, ""
+					for j, k := range candidates(v) {
+						if !k.allowed(c) {
+							continue
+						}
+						if cost := m.measure(c, j); by == "" || cost < best {
+							best, by = cost, k.name
+						}
+					}
+					if got > 1.5*best {
+						t.Errorf("%v of %d ranks, %d elements, in order %v: %s costs %.0f, %s %.0f", v, size, n, inOrder, Name(v, i), got, by, best)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestRules(t *testing.T) {
+	m := &Machine{Link: Link{Alpha: 1000, Beta: 1}, Segment: 1024, Rules: []Rule{
+		{Verb: "allreduce", Ranks: 4, UpToBytes: 100, Algorithm: "ring"},
+		{Verb: "allreduce", Ranks: 4, Algorithm: "sliced"}, // does not fit
+		{Verb: "bcast", Algorithm: "chain"},
+	}}
+	for _, x := range []struct {
+		v       Verb
+		size, n int
+		want    string
+	}{
+		{Allreduce, 4, 25, "ring"}, {Allreduce, 4, 26, "doubling"}, {Allreduce, 5, 20, "doubling"}, {Bcast, 3, 1, "chain"},
+	} {
+		if got := Name(x.v, m.Choose(callOf(x.v, x.size, x.n))); got != x.want {
+			t.Errorf("%v of %d ranks, %d elements: %s, want %s", x.v, x.size, x.n, got, x.want)
+		}
+	}
+	for name, want := range map[string]string{
+		"sliced": "algorithm sliced does not fit; those that do: [doubling rabenseifner ring pairwise ordered tree direct]",
+		"fast":   `no algorithm "fast"; there are [doubling rabenseifner ring pairwise ordered tree direct]`,
+	} {
+		if _, err := Find(callOf(Allreduce, 4, 1), name); fmt.Sprint(err) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

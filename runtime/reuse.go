@@ -1,0 +1,73 @@
+package runtime
+
+import "context"
+
+// StartSend is Isend with a request of the caller's, for libraries that start
+// many: r is new, or has ended and been waited for. It must not be copied.
+func StartSend[T Elem](r *Request, c *Comm, dst int, tag Tag, buf []T) {
+	c.restart(r, opSend, dst, tag, elemOf[T](), bytesOf(buf))
+}
+
+// StartRecv is Irecv with a request of the caller's; see StartSend.
+func StartRecv[T Elem](r *Request, c *Comm, src int, tag Tag, buf []T) {
+	c.restart(r, opRecv, src, tag, elemOf[T](), bytesOf(buf))
+}
+
+// restart begins an operation on a request that is not in use.
+func (c *Comm) restart(r *Request, kind opKind, rank int, tag Tag, elem uint8, buf []byte) {
+	vec := r.payload[:0]
+	clear(r.payload)
+	*r = Request{e: c.e, payload: vec, kind: kind, group: c.group, peer: rank}
+	var peer int
+	var err error
+	if kind == opSend {
+		peer, err = c.receiver(rank, tag)
+	} else {
+		peer, err = c.source(rank)
+	}
+	e := c.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == nil {
+		r.peer = peer
+		err = e.broken(c.group)
+	} else {
+		r.group = nil // the rank is none of it
+	}
+	if err != nil {
+		r.err = during(r.String(), err)
+		r.done.Store(true)
+		return
+	}
+	if kind == opSend {
+		r.head, r.op = c.header(tag, elem, 0, len(buf)), c.op
+		r.payload = append(r.payload, buf)
+		e.start(r)
+	} else {
+		c.prepare(r, peer, tag, room{elem: elem, buf: buf, limit: len(buf)})
+		e.post(r)
+	}
+	e.flush()
+}
+
+// Ended reports whether the operation has ended. Unlike Test it makes no
+// progress.
+func (r *Request) Ended() bool { return r.done.Load() }
+
+// WaitAnyFrom is WaitAny for requests that will most likely be ended by rank
+// peer of the communicator; AnySource when that is not known.
+func WaitAnyFrom(ctx context.Context, c *Comm, peer int, rs ...*Request) (int, Status, error) {
+	i := firstDone(rs)
+	if i < 0 {
+		if peer >= 0 {
+			peer = c.group.ranks[peer]
+		}
+		if i = c.e.drive(ctx, rs, peer); i < 0 {
+			i = c.e.park(ctx, rs)
+		}
+		if i < 0 {
+			return -1, Status{}, context.Cause(ctx)
+		}
+	}
+	return i, rs[i].status, rs[i].err
+}
