@@ -19,6 +19,7 @@ func (s *sink) Poll(int) bool                                               { re
 func (s *sink) Wait(time.Duration)                                          {}
 func (s *sink) Wake()                                                       {}
 func (s *sink) PollBudget() time.Duration                                   { return 0 }
+func (s *sink) Polls(int) int                                               { return 1 }
 func (s *sink) Pending() bool                                               { return false }
 func (s *sink) Bytes() (sent, received uint64)                              { return 0, 0 }
 func (s *sink) Close() error                                                { s.closed = true; return nil }

@@ -1,5 +1,6 @@
 // Package transport is the contract between the progress engine of a rank and
-// whatever moves its frames: sockets (tcp), queues in one process (mem).
+// whatever moves its frames: sockets (tcp), rings in memory that the ranks of a
+// host share (shm), queues in one process (mem).
 //
 // The engine has one lock. Every method of a Transport but Wait and Wake is
 // called with it held, and every method of a Receiver is called by the
@@ -71,6 +72,10 @@ type Transport interface {
 	// PollBudget is how long a caller should poll before it parks; zero for
 	// transports whose progress comes from other goroutines.
 	PollBudget() time.Duration
+	// Polls is how often a caller who waits for hint polls before it lets
+	// another thread have its core; at least one. More is right where a Poll
+	// costs much less than that.
+	Polls(hint int) int
 	// Pending reports whether frames handed to Send have not yet left.
 	Pending() bool
 	// Bytes returns the payload and header bytes sent and received so far.

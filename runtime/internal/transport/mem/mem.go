@@ -275,6 +275,9 @@ func (t *Transport) rouse() {
 // PollBudget is zero: the frames come from other goroutines.
 func (t *Transport) PollBudget() time.Duration { return 0 }
 
+// Polls is one.
+func (t *Transport) Polls(int) int { return 1 }
+
 // Pending is false: frames are with the receiver at once.
 func (t *Transport) Pending() bool { return false }
 

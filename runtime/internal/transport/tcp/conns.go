@@ -11,6 +11,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/transport/frames"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
 )
 
@@ -39,24 +40,24 @@ type Transport struct {
 	sent, received uint64
 
 	mu       sync.Mutex
-	outcomes []outcome // guarded by mu; completions to tell at the next Poll
-	spare    pool      // guarded by mu
-	queued   int       // guarded by mu; peers with a queue
-	over     bool      // guarded by mu; Close was called
+	outcomes frames.Outcomes // guarded by mu; completions to tell at the next Poll
+	spare    frames.Pool     // guarded by mu
+	queued   int             // guarded by mu; peers with a queue
+	over     bool            // guarded by mu; Close was called
 }
 
 // peer is the connection to one rank.
 type peer struct {
 	conn  *net.TCPConn
-	in    stream   // guarded by the engine's lock
-	lost  bool     // guarded by the engine's lock
-	taken []*chunk // guarded by the engine's lock; empty between calls of take
+	in    frames.Stream   // guarded by the engine's lock
+	lost  bool            // guarded by the engine's lock
+	taken []*frames.Chunk // guarded by the engine's lock; empty between calls of take
 
 	// Guarded by Transport.mu.
-	arrived []*chunk // read, not yet taken by Poll
-	ended   error    // of the reader, after arrived
-	failed  error    // of the writer
-	out     queue
+	arrived []*frames.Chunk // read, not yet taken by Poll
+	ended   error           // of the reader, after arrived
+	failed  error           // of the writer
+	out     frames.Queue
 	counted bool       // in Transport.queued
 	writing bool       // the writer uses what out refers to, without mu
 	room    *sync.Cond // arrived was taken, or the transport closed
@@ -78,7 +79,7 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (*
 			continue
 		}
 		p := &peer{conn: c, room: sync.NewCond(&t.mu), work: sync.NewCond(&t.mu), idle: sync.NewCond(&t.mu)}
-		p.in.peer = i
+		p.in.Peer = i
 		t.peers[i] = p
 		t.wg.Go(func() { t.read(p) })
 		t.wg.Go(func() { t.write(p) })
@@ -91,20 +92,20 @@ func (t *Transport) read(p *peer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for {
-		for len(p.arrived)*chunkSize >= maxArrived && !t.over {
+		for len(p.arrived)*frames.ChunkSize >= maxArrived && !t.over {
 			p.room.Wait()
 		}
 		if t.over {
 			return
 		}
-		c := t.spare.get()
+		c := t.spare.Get()
 		t.mu.Unlock()
-		n, err := p.conn.Read(c.b[:])
+		n, err := p.conn.Read(c.B[:])
 		t.mu.Lock()
-		if c.n = n; n > 0 {
+		if c.N = n; n > 0 {
 			p.arrived = append(p.arrived, c)
 		} else {
-			t.spare.put(c)
+			t.spare.Put(c)
 		}
 		if err != nil {
 			if err != io.EOF {
@@ -126,7 +127,7 @@ func (t *Transport) write(p *peer) {
 	defer t.mu.Unlock()
 	var batch, kept net.Buffers
 	for {
-		for p.out.empty() && p.ended == nil && !t.over {
+		for p.out.Empty() && p.ended == nil && !t.over {
 			p.work.Wait()
 		}
 		if p.ended != nil || t.over {
@@ -134,8 +135,8 @@ func (t *Transport) write(p *peer) {
 		}
 		kept = kept[:0]
 		asked := 0
-		for _, s := range p.out.pending() {
-			b := s.data[:min(len(s.data), maxWrite-asked)]
+		for _, s := range p.out.Pending() {
+			b := s.Data[:min(len(s.Data), maxWrite-asked)]
 			if len(b) == 0 {
 				break
 			}
@@ -150,10 +151,10 @@ func (t *Transport) write(p *peer) {
 		p.writing = false
 		p.idle.Signal()
 		clear(kept)
-		t.outcomes = p.out.advance(&t.spare, int(n), t.outcomes)
+		t.outcomes = p.out.Advance(&t.spare, int(n), t.outcomes)
 		if err != nil {
 			p.failed = errors.Wrap(err, "send")
-			t.outcomes = p.out.fail(&t.spare, p.failed, t.outcomes)
+			t.outcomes = p.out.Fail(&t.spare, p.failed, t.outcomes)
 			p.conn.CloseRead() // the reader meets the end after what has arrived
 		}
 		t.count(p)
@@ -170,7 +171,7 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 	if p == nil || p.lost || t.closed {
 		return true
 	}
-	size := total(payload)
+	size := frames.Total(payload)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p.failed != nil || p.ended != nil {
@@ -180,11 +181,11 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 	// The writer must not hold memory that a Detach wants back, so all is copied.
 	var head [wire.HeaderSize]byte
 	h.Encode(head[:])
-	p.out.copy(&t.spare, head[:])
+	p.out.Copy(&t.spare, head[:])
 	for _, b := range payload {
-		p.out.copy(&t.spare, b)
+		p.out.Copy(&t.spare, b)
 	}
-	p.out.segs[len(p.out.segs)-1].done = done
+	p.out.Mark(done)
 	t.count(p)
 	p.work.Signal()
 	return false
@@ -194,7 +195,7 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 // see transport.Transport.
 func (t *Transport) Discard(rank int) {
 	if p := t.peers[rank]; p != nil {
-		p.in.dst = nil
+		p.in.Discard()
 	}
 }
 
@@ -202,20 +203,20 @@ func (t *Transport) Discard(rank int) {
 func (t *Transport) Detach(rank int, done transport.Completion) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.peers[rank]; p == nil || !p.out.own(&t.spare, done) {
-		forget(t.outcomes, done)
+	if p := t.peers[rank]; p == nil || !p.out.Own(&t.spare, done) {
+		t.outcomes.Forget(done)
 	}
 }
 
 // count keeps queued; called with mu held when p.out may have changed.
 func (t *Transport) count(p *peer) {
-	switch queued := !p.out.empty(); {
+	switch queued := !p.out.Empty(); {
 	case queued && !p.counted:
 		t.queued++
 	case !queued && p.counted:
 		t.queued--
 	}
-	p.counted = !p.out.empty()
+	p.counted = !p.out.Empty()
 }
 
 // Poll hands on what has been read; see transport.Transport.
@@ -243,8 +244,8 @@ func (t *Transport) take(rank int, p *peer) bool {
 	p.room.Signal()
 	t.mu.Unlock()
 	for _, c := range arrived {
-		t.received += uint64(c.n)
-		if err := p.in.feed(t.recv, t.limit, c.b[:c.n]); err != nil {
+		t.received += uint64(c.N)
+		if err := p.in.Feed(t.recv, t.limit, c.B[:c.N]); err != nil {
 			ended = errors.WithMessage(err, "receive")
 			break
 		}
@@ -254,7 +255,7 @@ func (t *Transport) take(rank int, p *peer) bool {
 	}
 	t.mu.Lock()
 	for _, c := range arrived {
-		t.spare.put(c)
+		t.spare.Put(c)
 	}
 	some := len(arrived) > 0
 	clear(arrived)
@@ -266,7 +267,7 @@ func (t *Transport) take(rank int, p *peer) bool {
 		for p.writing { // not for long: the connection is closed
 			p.idle.Wait()
 		}
-		t.outcomes = p.out.fail(&t.spare, ended, t.outcomes)
+		t.outcomes = p.out.Fail(&t.spare, ended, t.outcomes)
 		t.count(p)
 	}
 	t.mu.Unlock()
@@ -284,11 +285,11 @@ func (t *Transport) tell() (told bool) {
 	defer t.mu.Unlock()
 	for i := 0; i < len(t.outcomes); i++ { // a completion may send, and the writers add others
 		o := t.outcomes[i]
-		t.outcomes[i].done = nil
+		t.outcomes[i].Done = nil
 		told = true
-		if o.done != nil {
+		if o.Done != nil {
 			t.mu.Unlock()
-			o.done.Sent(o.err)
+			o.Done.Sent(o.Err)
 			t.mu.Lock()
 		}
 	}
@@ -322,6 +323,9 @@ func (t *Transport) Wake() {
 
 // PollBudget is zero: progress comes from other goroutines.
 func (t *Transport) PollBudget() time.Duration { return 0 }
+
+// Polls is one.
+func (t *Transport) Polls(int) int { return 1 }
 
 // Pending reports whether frames wait to be written.
 func (t *Transport) Pending() bool {

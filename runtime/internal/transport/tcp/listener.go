@@ -21,12 +21,14 @@ import (
 	"time"
 
 	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime/internal/transport/frames"
 )
 
 // Defaults of a Config.
 const (
 	defaultHandshake = 2 * time.Second
-	defaultMaxFrame  = 1 << 40
+	defaultMaxFrame  = frames.MaxFrame
 )
 
 // Config is what a rank's end of the mesh must know.

@@ -23,7 +23,8 @@ const (
 
 // Mesh connects this rank with all others and returns the transport over these
 // connections, whose frames go to recv. addrs are the addresses of all ranks
-// in rank order. All ranks call it, in any order and at any time: a peer that
+// in rank order; with a peer whose address is empty, here and there, there is
+// no connection. All ranks call it, in any order and at any time: a peer that
 // does not answer is tried again until ctx ends; the error then names each
 // rank that is missing, its address and the last cause. Mesh is called once;
 // when it fails the listener is closed.
@@ -48,7 +49,8 @@ func (l *Listener) Mesh(ctx context.Context, addrs []string, recv transport.Rece
 	return nil, errors.WithMessage(err, "mesh")
 }
 
-// connect returns a connection to each peer, nil at this rank's own place.
+// connect returns a connection to each peer, nil at this rank's own place and
+// at those of peers without an address.
 func (l *Listener) connect(ctx context.Context, addrs []string) ([]*net.TCPConn, error) {
 	rank, size := l.cfg.Rank, l.cfg.Size
 	conns := make([]*net.TCPConn, size)
@@ -58,7 +60,7 @@ func (l *Listener) connect(ctx context.Context, addrs []string) ([]*net.TCPConn,
 	// rank at once.
 	var order []int
 	for i := 1; i < size; i++ {
-		if peer := (rank + i) % size; dials(rank, peer) {
+		if peer := (rank + i) % size; dials(rank, peer) && addrs[peer] != "" {
 			order = append(order, peer)
 		}
 	}
@@ -83,7 +85,7 @@ func (l *Listener) connect(ctx context.Context, addrs []string) ([]*net.TCPConn,
 
 	missing := 0
 	for peer := range size {
-		if dials(peer, rank) {
+		if dials(peer, rank) && addrs[peer] != "" {
 			missing++
 		}
 	}
@@ -99,7 +101,7 @@ func (l *Listener) connect(ctx context.Context, addrs []string) ([]*net.TCPConn,
 		missing = 0
 		l.mu.Lock()
 		for peer, c := range l.peers {
-			if dials(peer, rank) && c == nil {
+			if dials(peer, rank) && addrs[peer] != "" && c == nil {
 				missing++
 			}
 		}
@@ -118,7 +120,7 @@ func (l *Listener) connect(ctx context.Context, addrs []string) ([]*net.TCPConn,
 
 	var absent []string
 	for peer, c := range conns {
-		if c != nil || peer == rank {
+		if c != nil || peer == rank || addrs[peer] == "" {
 			continue
 		}
 		why := "has not connected"

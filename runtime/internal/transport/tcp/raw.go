@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/transport/frames"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
 )
 
@@ -53,15 +54,15 @@ type Transport struct {
 	round          uint   // counts when what is held leaves
 	turn           uint
 	polls          uint
-	patrolled      time.Duration // since start
-	outcomes       []outcome     // completions to tell at the next Poll
-	spare          pool
+	patrolled      time.Duration   // since start
+	outcomes       frames.Outcomes // completions to tell at the next Poll
+	spare          frames.Pool
 	sent, received uint64
 	closed         bool
 	events         [eventSlots]unix.EpollEvent
 	iov            [iovSlots]unix.Iovec
-	buf            [bufferSize]byte                  // what a read returns; empty between calls
-	small          [wire.HeaderSize + smallSize]byte // a small frame on its way out
+	buf            [bufferSize]byte                         // what a read returns; empty between calls
+	small          [wire.HeaderSize + frames.SmallSize]byte // a small frame on its way out
 
 	epoll, bell, timer int // descriptors; the bell is an eventfd in the epoll set, the timer a timerfd
 
@@ -80,8 +81,8 @@ type peer struct {
 	fd    int   // -1: none, the rank itself or a lost one
 	armed bool  // registered for writability
 	err   error // of a write; the connection ends when all has been read
-	out   queue
-	in    stream
+	out   frames.Queue
+	in    frames.Stream
 
 	held  int           // bytes in out that wait for a Poll, not for the socket
 	round uint          // when a small frame left last
@@ -107,7 +108,7 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (t
 	}
 	for i := range t.peers {
 		t.peers[i].fd = -1
-		t.peers[i].in.peer = i
+		t.peers[i].in.Peer = i
 	}
 	defer func() {
 		if err != nil {
@@ -169,7 +170,14 @@ func detach(c *net.TCPConn) (fd int, err error) {
 const (
 	bellEvent  = -1
 	timerEvent = -2
+	otherEvent = -3
 )
+
+// Watch has every Wait end while fd can be read, until fd is closed. Poll takes
+// no notice of it.
+func (t *Transport) Watch(fd int) error {
+	return errors.Wrap(t.watch(unix.EPOLL_CTL_ADD, fd, otherEvent, unix.EPOLLIN), "epoll")
+}
 
 func (t *Transport) watch(op, fd, who int, events uint32) error {
 	return unix.EpollCtl(t.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: int32(who)})
@@ -178,6 +186,9 @@ func (t *Transport) watch(op, fd, who int, events uint32) error {
 // PollBudget is a millisecond, or nothing where the ranks of this host are
 // many more than its cores.
 func (t *Transport) PollBudget() time.Duration { return t.budget }
+
+// Polls is one: a look at a socket is a system call, as giving up the core is.
+func (t *Transport) Polls(int) int { return 1 }
 
 // Pending reports whether frames wait for a Poll or for a socket to take them.
 func (t *Transport) Pending() bool {
@@ -227,7 +238,7 @@ func (t *Transport) closeDescriptors() {
 			_ = unix.Close(p.fd)
 			p.fd = -1
 		}
-		p.out, p.armed = queue{}, false
+		p.out, p.armed = frames.Queue{}, false
 	}
 	t.queued = 0
 	for _, fd := range [...]*int{&t.epoll, &t.bell, &t.timer} {

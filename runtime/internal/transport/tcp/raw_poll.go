@@ -12,21 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tell reports completions and whether there were any.
-func (t *Transport) tell() bool {
-	if len(t.outcomes) == 0 {
-		return false
-	}
-	for i := 0; i < len(t.outcomes); i++ { // a completion may send, and so add others
-		if o := t.outcomes[i]; o.done != nil {
-			o.done.Sent(o.err)
-		}
-	}
-	clear(t.outcomes)
-	t.outcomes = t.outcomes[:0]
-	return true
-}
-
 // Poll makes progress without blocking; see transport.Transport. It reads the
 // awaited peer's socket, and looks at all peers every few calls.
 func (t *Transport) Poll(hint int) bool {
@@ -36,7 +21,7 @@ func (t *Transport) Poll(hint int) bool {
 	if len(t.held) > 0 {
 		t.letGo()
 	}
-	progress := t.tell()
+	progress := t.outcomes.Tell()
 	if t.polls++; t.polls%patrolPolls == 0 || t.rested.Load() {
 		t.rested.Store(false)
 		t.patrol()
@@ -49,7 +34,7 @@ func (t *Transport) Poll(hint int) bool {
 			progress = t.sweep() || progress
 		}
 	}
-	progress = t.tell() || progress
+	progress = t.outcomes.Tell() || progress
 	t.letGo() // what receivers and completions have sent
 	return progress
 }
@@ -110,14 +95,15 @@ func (t *Transport) receive(rank int, p *peer) (progress bool) {
 	for turn := oneTurn; turn > 0; {
 		var n, asked, direct int
 		var errno syscall.Errno
-		if direct = min(len(p.in.dst), oneCall); direct > 0 {
+		dst := p.in.Rest()
+		if direct = min(len(dst), oneCall); direct > 0 {
 			// The rest of a payload goes where it belongs, the next headers
 			// into the buffer, with one call.
-			t.iov[0].Base = &p.in.dst[0]
+			t.iov[0].Base = &dst[0]
 			t.iov[0].SetLen(direct)
 			k := 1
 			asked = direct
-			if direct == len(p.in.dst) {
+			if direct == len(dst) {
 				t.iov[1].Base = &t.buf[0]
 				t.iov[1].SetLen(bufferSize)
 				k, asked = 2, direct+bufferSize
@@ -145,11 +131,11 @@ func (t *Transport) receive(rank int, p *peer) (progress bool) {
 		turn -= n
 		rest := n
 		if direct > 0 {
-			p.in.advance(t.recv, min(n, direct))
+			p.in.Advance(t.recv, min(n, direct))
 			rest -= min(n, direct)
 		}
 		if rest > 0 && p.fd >= 0 {
-			if err := p.in.feed(t.recv, t.limit, t.buf[:rest]); err != nil {
+			if err := p.in.Feed(t.recv, t.limit, t.buf[:rest]); err != nil {
 				if p.err == nil {
 					p.err = errors.WithMessage(err, "receive")
 				}

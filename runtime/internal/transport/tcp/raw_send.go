@@ -10,12 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/transport/frames"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
 )
 
 // arm asks for writability while there is something to write, and only then.
 func (t *Transport) arm(rank int, p *peer) {
-	want := !p.out.empty()
+	want := !p.out.Empty()
 	if want == p.armed || p.fd < 0 {
 		return
 	}
@@ -41,11 +42,11 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 	if p.fd < 0 || p.err != nil {
 		return true
 	}
-	size := total(payload)
-	small := size <= smallSize
+	size := frames.Total(payload)
+	small := size <= frames.SmallSize
 	t.sent += uint64(wire.HeaderSize + size)
 	blocked := p.armed
-	if small && p.out.empty() {
+	if small && p.out.Empty() {
 		now := time.Since(t.start)
 		if done != nil || p.round != t.round || now-p.wrote > holdFor {
 			p.round, p.wrote = t.round, now
@@ -54,7 +55,7 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 		t.held = append(t.held, rank)
 		t.Wake()
 	}
-	p.out.push(&t.spare, h, payload, size, done)
+	p.out.Push(&t.spare, h, payload, size, done)
 	if !blocked && small && done == nil && p.held < holdBytes {
 		p.held += wire.HeaderSize + size
 		return false
@@ -63,14 +64,14 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 		p.held = 0
 		before := len(t.outcomes)
 		t.flush(p)
-		if p.out.empty() {
+		if p.out.Empty() {
 			t.outcomes = t.outcomes[:before] // it is told by the result
 			return true
 		}
 		t.arm(rank, p)
 	}
 	if done == nil && !small {
-		p.out.own(&t.spare, nil)
+		p.out.Own(&t.spare, nil)
 	}
 	return false
 }
@@ -90,8 +91,8 @@ func (t *Transport) sendSmall(rank int, p *peer, h *wire.Header, payload [][]byt
 		t.fail(p, errno)
 		return true
 	}
-	p.out.copy(&t.spare, frame[n:])
-	p.out.segs[len(p.out.segs)-1].done = done
+	p.out.Copy(&t.spare, frame[n:])
+	p.out.Mark(done)
 	t.arm(rank, p)
 	return false
 }
@@ -111,22 +112,22 @@ func (t *Transport) letGo() {
 
 // Discard throws away the rest of the payload that is arriving from a peer;
 // see transport.Transport.
-func (t *Transport) Discard(rank int) { t.peers[rank].in.dst = nil }
+func (t *Transport) Discard(rank int) { t.peers[rank].in.Discard() }
 
 // Detach gives a sender its payload back; see transport.Transport.
 func (t *Transport) Detach(rank int, done transport.Completion) {
-	if t.peers[rank].out.own(&t.spare, done) {
+	if t.peers[rank].out.Own(&t.spare, done) {
 		return
 	}
-	forget(t.outcomes, done)
+	t.outcomes.Forget(done)
 }
 
 // flush writes from a peer's queue what the socket takes, up to a turn's worth.
 func (t *Transport) flush(p *peer) {
-	for turn := oneTurn; turn > 0 && !p.out.empty(); {
+	for turn := oneTurn; turn > 0 && !p.out.Empty(); {
 		n, asked := 0, 0
-		for _, s := range p.out.pending() {
-			b := s.data[:min(len(s.data), oneCall-asked)]
+		for _, s := range p.out.Pending() {
+			b := s.Data[:min(len(s.Data), oneCall-asked)]
 			if len(b) == 0 {
 				break // the call is full: no segment is empty
 			}
@@ -149,7 +150,7 @@ func (t *Transport) flush(p *peer) {
 			t.fail(p, errno)
 			return
 		}
-		t.outcomes = p.out.advance(&t.spare, moved, t.outcomes)
+		t.outcomes = p.out.Advance(&t.spare, moved, t.outcomes)
 		if moved < asked {
 			return
 		}
@@ -161,7 +162,7 @@ func (t *Transport) flush(p *peer) {
 // still be read; the end of that is then reported with this error.
 func (t *Transport) fail(p *peer, err error) {
 	p.err = errors.Wrap(err, "send")
-	t.outcomes = p.out.fail(&t.spare, p.err, t.outcomes)
+	t.outcomes = p.out.Fail(&t.spare, p.err, t.outcomes)
 	p.held = 0
 	if p.armed {
 		p.armed = false
@@ -175,7 +176,7 @@ func (t *Transport) lose(rank int, p *peer, err error) {
 	if p.err != nil {
 		err = p.err
 	}
-	t.outcomes = p.out.fail(&t.spare, err, t.outcomes)
+	t.outcomes = p.out.Fail(&t.spare, err, t.outcomes)
 	p.held = 0
 	if p.armed {
 		p.armed = false
@@ -183,7 +184,7 @@ func (t *Transport) lose(rank int, p *peer, err error) {
 	}
 	_ = unix.Close(p.fd) // leaves the epoll set by that
 	p.fd = -1
-	p.in.dst = nil
-	t.tell()
+	p.in.Discard()
+	t.outcomes.Tell()
 	t.recv.Lost(rank, err)
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/transport/frames"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
 )
 
@@ -48,6 +49,15 @@ func TestOptions(t *testing.T) {
 		if err != nil || flags&unix.FD_CLOEXEC == 0 {
 			t.Errorf("rank %d: the socket is inherited: %v", rank, err)
 		}
+	}
+}
+
+// mark is a completion that counts.
+type mark struct{ told, failed int }
+
+func (m *mark) Sent(err error) {
+	if m.told++; err != nil {
+		m.failed++
 	}
 }
 
@@ -198,7 +208,7 @@ func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	for _, size := range []int{0, 8, smallSize, smallSize + 1, 60_000} {
+	for _, size := range []int{0, 8, frames.SmallSize, frames.SmallSize + 1, 60_000} {
 		e := [2]*echo{{buf: make([]byte, size)}, {buf: make([]byte, size)}}
 		ts := mesh(t, []transport.Receiver{e[0], e[1]})
 		h := wire.Header{Kind: wire.Eager, Length: uint64(size)}

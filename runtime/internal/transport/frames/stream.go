@@ -1,14 +1,16 @@
-package tcp
+// Package frames is what transports over streams of bytes share: it cuts what
+// comes into frames, and holds the frames that could not leave yet.
+package frames
 
 import (
 	"github.com/sspurn/sspurn/runtime/internal/transport"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
 )
 
-// stream cuts what arrives from one peer into frames and fills the memory that
+// Stream cuts what arrives from one peer into frames and fills the memory that
 // the receiver gives for their payloads.
-type stream struct {
-	peer  int
+type Stream struct {
+	Peer  int
 	inner bool                  // inside a frame, its header complete
 	have  int                   // bytes of a header that came in parts
 	rest  int                   // bytes of the frame's payload still to come
@@ -17,9 +19,9 @@ type stream struct {
 	part  [wire.HeaderSize]byte // first have bytes of a header
 }
 
-// feed takes all of b, calling recv for every frame that begins or ends in it.
+// Feed takes all of b, calling recv for every frame that begins or ends in it.
 // An error, of the header or of the receiver, ends the stream for good.
-func (s *stream) feed(recv transport.Receiver, limit uint64, b []byte) error {
+func (s *Stream) Feed(recv transport.Receiver, limit uint64, b []byte) error {
 	for {
 		if !s.inner {
 			head := b
@@ -38,13 +40,13 @@ func (s *stream) feed(recv transport.Receiver, limit uint64, b []byte) error {
 			if err := s.h.Decode(head, limit); err != nil {
 				return err
 			}
-			dst, err := recv.Begin(s.peer, &s.h)
+			dst, err := recv.Begin(s.Peer, &s.h)
 			if err != nil {
 				return err
 			}
 			s.rest = s.h.Payload()
 			if dst != nil && len(dst) != s.rest {
-				panic("tcp: receiver gave memory of another length than the payload's")
+				panic("frames: receiver gave memory of another length than the payload's")
 			}
 			s.dst = dst
 			s.inner = true
@@ -53,7 +55,7 @@ func (s *stream) feed(recv transport.Receiver, limit uint64, b []byte) error {
 		if s.dst != nil {
 			copy(s.dst, b[:n])
 		}
-		s.advance(recv, n)
+		s.Advance(recv, n)
 		b = b[n:]
 		if s.inner || len(b) == 0 {
 			return nil
@@ -61,15 +63,22 @@ func (s *stream) feed(recv transport.Receiver, limit uint64, b []byte) error {
 	}
 }
 
-// advance counts n bytes of payload as arrived in dst and ends the frame when
+// Advance counts n bytes of payload as arrived in dst and ends the frame when
 // it is complete.
-func (s *stream) advance(recv transport.Receiver, n int) {
+func (s *Stream) Advance(recv transport.Receiver, n int) {
 	if s.dst != nil {
 		s.dst = s.dst[n:]
 	}
 	s.rest -= n
 	if s.rest == 0 {
 		s.dst, s.inner = nil, false
-		recv.End(s.peer, &s.h)
+		recv.End(s.Peer, &s.h)
 	}
 }
+
+// Rest is the memory for the payload that is arriving, as far as it has yet to
+// be filled; nil when there is none, or the payload is thrown away.
+func (s *Stream) Rest() []byte { return s.dst }
+
+// Discard throws away the rest of the payload that is arriving.
+func (s *Stream) Discard() { s.dst = nil }

@@ -1,4 +1,4 @@
-package tcp
+package frames
 
 import (
 	"bytes"
@@ -74,11 +74,11 @@ func FuzzStream(f *testing.F) {
 		const limit = 1 << 20
 		var want, got record
 		wantErr := whole(&want, limit, b)
-		s := stream{peer: 7}
+		s := Stream{Peer: 7}
 		var err error
 		for rest := b; len(rest) > 0 && err == nil; {
 			n := min(len(rest), int(step)+1)
-			err = s.feed(&got, limit, rest[:n])
+			err = s.Feed(&got, limit, rest[:n])
 			rest = rest[n:]
 		}
 		if want.text.String() != got.text.String() {
