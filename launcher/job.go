@@ -61,6 +61,7 @@ type Job struct {
 	Ports    [2]int   // first and last port of the mesh; zero: any
 	Emulate  string   // what bootstrap.ParseEmulation reads
 	Straggle string   // what bootstrap.ParseStraggle reads
+	Memory   Switch   // ranks of a host share memory; Auto: unless Emulate is set; On: also then, but for the links it slows
 	Timeout  time.Duration
 	Stall    time.Duration // after which it is told who waits for whom; 0: never
 	Grace    time.Duration // 0: GraceAsked and GraceFailed
@@ -124,6 +125,11 @@ func (job *Job) checkSlowing(ranks int) error {
 		return err
 	}
 	return late.Validate(ranks)
+}
+
+// shares reports whether ranks of a host are to share memory.
+func (job *Job) shares() bool {
+	return job.Memory == On || job.Memory != Off && job.Emulate == ""
 }
 
 // recording returns what ranks are to record.

@@ -108,6 +108,9 @@ func settings(job *Job) map[string]string {
 	if job.Straggle != "" {
 		m["straggle"] = job.Straggle
 	}
+	if job.Memory == On || job.Memory == Off {
+		m["shm"] = string(job.Memory)
+	}
 	if job.Setting != "" {
 		m["shuffle"] = strconv.FormatUint(job.Shuffle, 10)
 	}
@@ -153,6 +156,9 @@ func (s *supervisor) start(paths []string) error {
 		ranks := s.plan.On[i]
 		w := welcome
 		w.Host, w.HostRanks, w.Listen = l.host.Name, len(ranks), addrs[i]
+		if s.job.shares() {
+			w.Shared = &bootstrap.Place{ID: hex.EncodeToString(random(8))}
+		}
 		l.out.SendJSON(agent.Start, 0, agent.StartInfo{
 			Program: paths[i], Args: append([]string{s.job.Program}, s.job.Args...), Env: s.job.Env,
 			Dir: dir, Or: s.job.Dir == "", Welcome: w, Ranks: ranks,

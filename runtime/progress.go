@@ -75,7 +75,7 @@ func (e *engine) drive(ctx context.Context, rs []*Request, hint int) int {
 		woke := false
 		if e.mu.TryLock() {
 			e.sendLazy()
-			e.t.Poll(hint)
+			e.spin(rs, hint)
 			if e.served != served { // others use this rank's memory: they would wait for a thread to wake
 				served, start = e.served, time.Time{}
 			}

@@ -121,7 +121,7 @@ func (cfg Config) run(ctx context.Context, body func(context.Context, *Comm) err
 			watch.Go(func() { e.reportStalls(cfg.Stall, to) })
 		}
 	}
-	t, err := cfg.join(ctx, e)
+	t, err := cfg.join(ctx, e, slow)
 	if err != nil {
 		return errors.WithMessagef(err, "join: rank %d of %d on host %s", cfg.Rank, cfg.Size, cfg.Host)
 	}
@@ -136,9 +136,20 @@ func (cfg Config) run(ctx context.Context, body func(context.Context, *Comm) err
 type inProcess interface{ Network() *mem.Net }
 
 // join connects the rank with its peers.
-func (cfg Config) join(ctx context.Context, e *engine) (transport.Transport, error) {
+func (cfg Config) join(ctx context.Context, e *engine, slow bootstrap.Emulation) (transport.Transport, error) {
+	memory := cfg.share(e.log)
+	t, err := cfg.connect(ctx, e, slow, memory)
+	if err != nil && memory != nil {
+		err = stderrors.Join(err, memory.Close())
+	}
+	return t, err
+}
+
+// connect is join with what the rank shares with others of its host.
+func (cfg Config) connect(ctx context.Context, e *engine, slow bootstrap.Emulation, memory segment) (transport.Transport, error) {
+	self := bootstrap.Peer{Rank: cfg.Rank, Host: cfg.Host}
 	if local, ok := cfg.Control.(inProcess); ok {
-		if err := cfg.meet(ctx, e, "", nil); err != nil {
+		if _, err := cfg.meet(ctx, e, self); err != nil {
 			return nil, err
 		}
 		return local.Network().Join(cfg.Rank, e), nil
@@ -146,7 +157,7 @@ func (cfg Config) join(ctx context.Context, e *engine) (transport.Transport, err
 	if cfg.Size == 1 {
 		// Nobody to connect with, but a launcher waits for all to have told.
 		if cfg.Control != nil {
-			if err := cfg.meet(ctx, e, "", nil); err != nil {
+			if _, err := cfg.meet(ctx, e, self); err != nil {
 				return nil, err
 			}
 		}
@@ -168,34 +179,51 @@ func (cfg Config) join(ctx context.Context, e *engine) (transport.Transport, err
 	if err != nil {
 		return nil, err
 	}
-	addrs := make([]string, cfg.Size)
-	if err := cfg.meet(ctx, e, l.Addr(), addrs); err != nil {
+	self.Addr = l.Addr()
+	if memory != nil {
+		self.Shared, self.Slot = cfg.Shared.ID, cfg.Shared.Slot
+	}
+	roster, err := cfg.meet(ctx, e, self)
+	if err != nil {
 		return nil, stderrors.Join(err, l.Close())
 	}
-	return l.Mesh(ctx, addrs, e)
+	slots, some := near(roster, self, slow)
+	addrs := make([]string, cfg.Size)
+	for i, p := range roster {
+		if slots[i] < 0 {
+			addrs[i] = p.Addr
+		}
+	}
+	mesh, err := l.Mesh(ctx, addrs, e)
+	switch {
+	case err != nil:
+		return nil, err
+	case some:
+		return memory.join(slots, mesh, e)
+	case memory != nil:
+		return mesh, memory.Close()
+	}
+	return mesh, nil
 }
 
 // meet tells where this rank is and learns where the others are.
-func (cfg Config) meet(ctx context.Context, e *engine, addr string, addrs []string) error {
-	roster, err := cfg.Control.Roster(ctx, bootstrap.Peer{Rank: cfg.Rank, Host: cfg.Host, Addr: addr})
+func (cfg Config) meet(ctx context.Context, e *engine, self bootstrap.Peer) ([]bootstrap.Peer, error) {
+	roster, err := cfg.Control.Roster(ctx, self)
 	if err != nil {
-		return errors.WithMessage(err, "roster")
+		return nil, errors.WithMessage(err, "roster")
 	}
 	if len(roster) != cfg.Size {
-		return errors.Errorf("roster: %d ranks of %d", len(roster), cfg.Size)
+		return nil, errors.Errorf("roster: %d ranks of %d", len(roster), cfg.Size)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, p := range roster {
 		if p.Rank != i {
-			return errors.Errorf("roster: rank %d in the place of %d", p.Rank, i)
+			return nil, errors.Errorf("roster: rank %d in the place of %d", p.Rank, i)
 		}
 		e.hosts[i] = p.Host
-		if addrs != nil {
-			addrs[i] = p.Addr
-		}
 	}
-	return nil
+	return roster, nil
 }
 
 // watch takes the launcher's word that ranks are lost, until the engine ends.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -163,23 +164,51 @@ func channelFault(err error) error {
 	return nil
 }
 
+// welcome tells the rank what it joins; the line waits in the socket, so that
+// the rank finds it. slot is its place in the memory that shared is, if any.
+func (r *rank) welcome(w bootstrap.Welcome, slot int, shared []int) error {
+	place := w.Shared
+	for {
+		w.Rank, w.Shared = r.number, nil
+		var rights []byte
+		if len(shared) > 0 {
+			w.Shared = &bootstrap.Place{ID: place.ID, Slot: slot, Slots: len(shared) - 1}
+			rights = unix.UnixRights(shared...)
+		}
+		line, err := bootstrap.AppendMessage(nil, bootstrap.Message{Kind: bootstrap.KindWelcome, Welcome: &w})
+		if err != nil {
+			return err
+		}
+		if err := r.say(line, rights); err == nil || len(shared) == 0 {
+			return nil
+		}
+		shared = nil // too many descriptors under way: this rank has to do without
+	}
+}
+
 // tell writes a line into the rank's control channel without waiting. A rank
 // that leaves so much unread that a line does not fit has not joined, and gets
 // no further ones.
 func (r *rank) tell(line []byte) {
 	r.telling.Lock()
 	defer r.telling.Unlock()
-	if r.broken {
-		return
+	if !r.broken {
+		r.broken = r.say(line, nil) != nil
 	}
+}
+
+// say writes a line and rights that go with it, or fails.
+func (r *rank) say(line, rights []byte) error {
 	raw, err := r.control.SyscallConn()
 	if err != nil {
-		return // closed
+		return err // closed
 	}
-	err = raw.Write(func(fd uintptr) bool {
-		n, err := unix.SendmsgN(int(fd), line, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
-		r.broken = err != nil || n < len(line)
+	failed := raw.Write(func(fd uintptr) bool {
+		var n int
+		if n, err = unix.SendmsgN(int(fd), line, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT); err == nil && n < len(line) {
+			err = io.ErrShortWrite
+		}
 		return true
 	})
-	r.broken = r.broken || err != nil
+	return stderrors.Join(err, failed)
 }

@@ -23,6 +23,7 @@ type start struct {
 	dir    string
 	env    []string
 	null   *os.File
+	shared []int // descriptors of memory that the ranks share, and their bells; nil: none
 	answer StartedInfo
 }
 
@@ -58,6 +59,12 @@ func (s *server) startRanks(info StartInfo) error {
 		return errors.Wrap(err, "standard input")
 	}
 	s.starting = &start{info: info, dir: dir, env: mergeEnv(os.Environ(), info.Env), null: null, answer: StartedInfo{Note: note}}
+	// A bell for each rank, and the memory, must fit beside what is needed.
+	if n := len(info.Ranks); info.Welcome.Shared != nil && n > 1 && n <= bootstrap.MaxShared && uint64((rankFiles+1)*n+otherFiles) < limit.Cur {
+		if s.starting.shared, err = newShared(n); err != nil && note == "" {
+			s.starting.answer.Note = "no shared memory, ranks talk over TCP: " + err.Error()
+		}
+	}
 	s.waiting.Go(s.reap)
 	s.startNext() // at once: input for rank 0, which is the first one, may follow
 	return nil
@@ -76,7 +83,7 @@ func enoughFiles(ranks int, limit uint64) error {
 func (s *server) startNext() {
 	st := s.starting
 	n := st.info.Ranks[len(st.answer.Pids)]
-	r, err := s.startRank(st.info, n, st.dir, st.env, st.null)
+	r, err := s.startRank(st, n)
 	if err != nil {
 		s.endStart(errors.WithMessagef(err, "start rank %d", n))
 		return
@@ -97,6 +104,9 @@ func (s *server) endStart(err error) {
 	}
 	s.starting = nil
 	_ = st.null.Close() // nothing was written to it
+	for _, fd := range st.shared {
+		_ = syscall.Close(fd) // the ranks have them
+	}
 	close(s.spawned)
 	if err != nil {
 		st.answer.Error = err.Error()
@@ -142,7 +152,8 @@ func mergeEnv(base, added []string) []string {
 }
 
 // startRank starts one rank and the goroutines that carry its streams.
-func (s *server) startRank(info StartInfo, n int, dir string, env []string, null *os.File) (r *rank, err error) {
+func (s *server) startRank(st *start, n int) (r *rank, err error) {
+	info, env := st.info, st.env
 	var theirs []int // closed here in any case
 	var mine []*os.File
 	defer func() {
@@ -184,7 +195,7 @@ func (s *server) startRank(info StartInfo, n int, dir string, env []string, null
 		return nil, errors.Wrap(err, "control channel")
 	}
 	mine = append(mine, os.NewFile(uintptr(pair[0]), "control"))
-	stdin := int(null.Fd())
+	stdin := int(st.null.Fd())
 	if n == 0 {
 		if stdin, err = pipe(1); err != nil {
 			return nil, err
@@ -195,13 +206,9 @@ func (s *server) startRank(info StartInfo, n int, dir string, env []string, null
 	for i := range r.credits {
 		r.credits[i] = NewCredits(Stream(i).Window())
 	}
-	welcome := info.Welcome
-	welcome.Rank = n
-	line, err := bootstrap.AppendMessage(nil, bootstrap.Message{Kind: bootstrap.KindWelcome, Welcome: &welcome})
-	if err != nil {
+	if err := r.welcome(info.Welcome, len(st.answer.Pids), st.shared); err != nil {
 		return nil, err
 	}
-	r.tell(line) // waits in the socket, so that the rank finds it
 	env = append(env[:len(env):len(env)],
 		bootstrap.EnvControl+"="+strconv.Itoa(controlFD),
 		bootstrap.EnvRank+"="+strconv.Itoa(n),
@@ -213,7 +220,7 @@ func (s *server) startRank(info StartInfo, n int, dir string, env []string, null
 		return nil, errors.New("the job has ended")
 	}
 	r.pid, err = syscall.ForkExec(info.Program, info.Args, &syscall.ProcAttr{
-		Dir: dir, Env: env, Sys: leaderAttr(),
+		Dir: st.dir, Env: env, Sys: leaderAttr(),
 		Files: []uintptr{uintptr(stdin), uintptr(stdout), uintptr(stderr), uintptr(pair[1])},
 	})
 	if err != nil {

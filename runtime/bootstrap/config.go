@@ -24,6 +24,7 @@ type Config struct {
 	Record     Recording     // what ranks record
 	Join       time.Duration // limit for joining; 60 s when zero
 	Stall      time.Duration // after which a wait in one call is told to the launcher; never when zero
+	Shared     *Shared       // memory of the ranks of this host, taken over by who joins; nil: none
 	Control    Control       // channel to whoever started this rank; nil when alone
 	Logger     *slog.Logger  // discards when nil
 }
@@ -43,6 +44,11 @@ type Peer struct {
 	Rank int    `json:"rank"`
 	Host string `json:"host"`
 	Addr string `json:"addr"` // host:port
+
+	// Shared is the ID of the memory that the rank shares with others of its host,
+	// and Slot its place there; empty when it shares none.
+	Shared string `json:"shared,omitempty"`
+	Slot   int    `json:"slot,omitempty"`
 }
 
 // Loss is a rank that ended before the job did, as its agent or the launcher saw it.

@@ -54,15 +54,21 @@ func Attach(conn net.Conn) (Config, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(welcomeWait)); err != nil {
 		return Config{}, errors.Wrap(err, "control channel")
 	}
-	in := NewMessageReader(conn)
+	files := &descriptors{conn: conn}
+	in := NewMessageReader(files)
 	m, err := in.Read()
 	if err != nil {
+		files.take(nil)
 		return Config{}, errors.WithMessage(err, "waiting for the agent's welcome")
 	}
+	shared := files.take(m.place())
 	if m.Kind != KindWelcome {
 		return Config{}, errors.Errorf("control channel: %s before the welcome", m.Kind)
 	}
 	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		if shared != nil {
+			shared.Close()
+		}
 		return Config{}, errors.Wrap(err, "control channel")
 	}
 	w := m.Welcome
@@ -70,6 +76,7 @@ func Attach(conn net.Conn) (Config, error) {
 		Job: w.Job, Rank: w.Rank, Size: w.Size, Host: w.Host, HostRanks: w.HostRanks,
 		Secret: w.Secret, Listen: w.Listen, Ports: w.Ports,
 		Emulate: w.Emulate, Straggle: w.Straggle, Record: w.Record, Join: w.Join, Stall: w.Stall,
+		Shared:  shared,
 		Control: newControl(conn, in, w.Rank, w.Size),
 	}, nil
 }

@@ -58,6 +58,7 @@ type Welcome struct {
 	Record    Recording     `json:"record,omitempty"`
 	Join      time.Duration `json:"join,omitempty"`
 	Stall     time.Duration `json:"stall,omitempty"`
+	Shared    *Place        `json:"shared,omitempty"` // descriptors come along: of the memory, and the bells by slot
 }
 
 // check reports why the message can not be what its kind says.
@@ -70,6 +71,9 @@ func (m *Message) check() error {
 		}
 		if w.Size < 1 || w.Rank < 0 || w.Rank >= w.Size {
 			return errors.Errorf("welcome as rank %d of %d", w.Rank, w.Size)
+		}
+		if p := w.Shared; p != nil && (p.ID == "" || p.Slots < 0 || p.Slots > MaxShared || p.Slot < 0 || p.Slot > p.Slots) {
+			return errors.Errorf("welcome to slot %d of %d in shared memory", p.Slot, p.Slots)
 		}
 	case KindListening:
 		// The only rank of a job listens nowhere.
