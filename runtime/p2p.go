@@ -163,10 +163,13 @@ func (c *Comm) recv(ctx context.Context, src int, tag Tag, to room) (Status, err
 		return Status{}, err
 	}
 	e.post(r)
-	e.mu.Unlock()
-	e.await(ctx, r)
+	if !e.soon(r) || r.parts != nil {
+		e.mu.Unlock()
+		e.await(ctx, r)
+		_, _ = r.result() // spreads the parts, without the lock
+		e.mu.Lock()
+	}
 	st, err := r.result()
-	e.mu.Lock()
 	e.freeRequest(r)
 	e.mu.Unlock()
 	return st, err

@@ -10,3 +10,24 @@ func (e *engine) spin(rs []*Request, hint int) {
 		}
 	}
 }
+
+// soon polls for a request that has just begun, where that costs no system
+// call, and reports whether it has ended. A reply from a rank that shares
+// memory with this one comes before another turn with the lock would begin.
+// The lock is held.
+func (e *engine) soon(r *Request) bool {
+	if r.done.Load() {
+		return true
+	}
+	hint := r.peer
+	if hint == e.rank {
+		hint = AnySource
+	}
+	if e.budget == 0 || e.size == 1 || e.computing.Load() > 1 || e.t.Polls(hint) == 1 {
+		return false
+	}
+	one := [1]*Request{r}
+	e.spin(one[:], hint)
+	e.visits.Add(1)
+	return r.done.Load()
+}

@@ -15,23 +15,28 @@
 // The file holds a slot for each rank, a pair of lines for each ordered pair of
 // ranks, those of one receiver side by side, and the rings' bytes:
 //
-//	slot   who has mapped it (layout, process, rank) · sleeping
-//	lines  tail, closed, want: written by the sender · head: by the receiver
+//	slot   who has mapped it (layout, process, rank, key) · sleeping
+//	lines  closed, want, tail: written by the sender · head: by the receiver
 //	ring   1 MiB up to 4 ranks, 256 KiB up to 8, 64 KiB beyond
 //
-// A ring is a stream of bytes, as a connection is: frames lie in it head to
-// tail, and one that is longer than the ring passes through it in pieces,
-// straight out of the sender's slice and into the receiver's. The sender copies
-// and then stores tail, the receiver loads tail and then copies; head likewise.
-// Go's atomic operations are sequentially consistent and compile to what orders
-// plain accesses too.
+// A ring carries a stream of bytes, as a connection does, in chunks of up to
+// 32 KiB that begin at cache lines. A short frame is one chunk; a long one goes
+// through the ring in several, straight out of the sender's slice and into the
+// receiver's. A chunk is there when its first word is its mark: its position in
+// the stream and a random key of the sender, which no payload can hold. So the
+// receiver looks at the very line that the bytes come in: a short message takes
+// one transfer between caches, where a tail apart from it, in a line that both
+// sides touch, takes two or three (8 bytes one way, measured: 155 ns instead of
+// 500). The sender copies and then stores the mark, the receiver loads it and
+// then copies; then it stores head. Go's atomic operations are sequentially
+// consistent and compile to what orders plain accesses too.
 //
 // # Trust
 //
 // Each end keeps its own position in its own memory and takes the other's with
-// a check: a tail more than a ring ahead of head, or a head that is not between
-// head and tail, loses the peer, and so does a header that a socket's reader
-// would refuse. What a peer writes meanwhile can spoil its own messages and no
+// a check: a chunk that does not fit in the ring, or a head that is not between
+// the last one and the own position, loses the peer, and so does a header that a
+// socket's reader would refuse. What a peer writes meanwhile can spoil its own messages and no
 // others.
 //
 // # Waking

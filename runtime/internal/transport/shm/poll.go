@@ -18,23 +18,20 @@ func (t *Transport) Poll(hint int) bool {
 	if t.closed {
 		return false
 	}
-	progress := t.outcomes.Tell()
 	t.polled++
-	if hint >= 0 {
-		if p := t.peers[hint]; p == nil {
-			progress = t.rest.Poll(hint) || progress
-		} else {
-			progress = t.receive(p) || progress
-		}
-		if t.polled%sweepEvery != 0 && len(t.blocked) == 0 && !t.rested.Load() {
-			return progress
-		}
+	if hint < 0 || t.polled%sweepEvery == 0 || len(t.blocked) > 0 || len(t.outcomes) > 0 {
+		return t.sweep(hint)
 	}
-	return t.sweep(hint) || progress
+	p := t.peers[hint]
+	if p == nil {
+		return t.rest.Poll(hint)
+	}
+	return p.in.begun(p.in.at) && t.receive(p)
 }
 
 // sweep serves every peer, each for one turn.
 func (t *Transport) sweep(hint int) (progress bool) {
+	progress = t.outcomes.Tell()
 	if t.dying || t.polled%lifeEvery == 0 || t.rested.Load() {
 		t.rested.Store(false)
 		t.watch()
@@ -56,8 +53,11 @@ func (t *Transport) sweep(hint int) (progress bool) {
 			t.unblock(p)
 		}
 	}
-	if t.remote && (hint < 0 || t.polled%restEvery == 0) {
+	switch {
+	case t.remote && (hint < 0 || t.polled%restEvery == 0):
 		progress = t.rest.Poll(-1) || progress
+	case hint >= 0 && t.peers[hint] == nil:
+		progress = t.rest.Poll(hint) || progress
 	}
 	return t.outcomes.Tell() || progress
 }
@@ -85,7 +85,7 @@ func (t *Transport) receive(p *peer) (progress bool) {
 			t.lose(p, err)
 			return true
 		}
-		if p.in.release(len(b)) {
+		if p.in.release() {
 			p.rouse()
 		}
 		turn -= len(b)
@@ -160,7 +160,7 @@ func (t *Transport) ready() bool {
 		if p.lost.Load() {
 			continue
 		}
-		if p.in.tail.Load() != p.in.head.Load() || p.in.closed.Load() != 0 {
+		if p.in.begun(p.in.head.Load()) || p.in.closed.Load() != 0 {
 			return true
 		}
 		if p.out.want.Load() != 0 && p.out.tail.Load()-p.out.head.Load() < uint64(len(p.out.data)) {

@@ -3,121 +3,144 @@
 package shm
 
 import (
+	"encoding/binary"
 	stderrors "errors"
 	"sync/atomic"
-
-	"github.com/sspurn/sspurn/runtime/internal/wire"
+	"unsafe"
 )
 
-// lines are what the two ends of a ring tell each other. Each end has a cache
-// line that it alone writes.
+// lines are what the two ends of a ring tell each other beside its chunks.
+// Each end has a cache line that it alone writes.
 type lines struct {
-	tail   atomic.Uint64 // bytes that the sender has published
 	closed atomic.Uint32 // the sender is gone: it neither sends nor receives any more
 	want   atomic.Uint32 // the sender waits for room
+	tail   atomic.Uint64 // then: where its next chunk begins
 	_      [48]byte
-	head   atomic.Uint64 // bytes that the receiver has taken
+	head   atomic.Uint64 // where the receiver looks for the next chunk
 	_      [56]byte
 }
 
-// Errors of a peer that breaks the rules.
-var (
-	errTail = stderrors.New("shared memory: more bytes published than a ring holds")
-	errHead = stderrors.New("shared memory: bytes taken that were not there")
+// A chunk begins at a multiple of align: its mark, its length and the offset of
+// its bytes, and the bytes. Those of a long one begin at a cache line, which
+// makes copies quicker; a short frame fits in one with all the rest.
+const (
+	align     = 64
+	nearBytes = 16
+	farBytes  = align
+	longChunk = 1 << 10
+	longest   = 32 << 10 // bytes of a chunk: more would keep the receiver waiting
 )
 
-// sender is the end of a ring that writes. The length of data is a power of two.
-type sender struct {
+// Errors of a peer that breaks the rules.
+var (
+	errChunk = stderrors.New("shared memory: a chunk that does not fit in its ring")
+	errHead  = stderrors.New("shared memory: bytes taken that were not there")
+)
+
+// ring is what both ends know: the memory, whose length is a power of two, and
+// the number that makes marks differ from all that a sender may pass on.
+type ring struct {
 	*lines
-	data  []byte
-	next  uint64 // position of the next byte; from shown on not published
-	shown uint64
+	data []byte
+	key  uint64
+}
+
+// word is a word of the memory.
+func (r *ring) word(at uint64) *atomic.Uint64 {
+	return (*atomic.Uint64)(unsafe.Pointer(&r.data[at]))
+}
+
+// offset is where a position lies in the memory: where a chunk may begin, also
+// when a peer has spoilt the position.
+func (r *ring) offset(position uint64) uint64 { return position & uint64(len(r.data)-align) }
+
+// mark is what the first word of a chunk at a position is, and nothing else
+// there: not what an earlier round has left, whose position was another one.
+func (r *ring) mark(position uint64) uint64 { return r.key ^ (position + 1) }
+
+// begun reports whether a chunk is at a position.
+func (r *ring) begun(position uint64) bool {
+	return r.word(r.offset(position)).Load() == r.mark(position)
+}
+
+// sender is the end of a ring that writes.
+type sender struct {
+	ring
+	next  uint64 // position of the next chunk
 	taken uint64 // head as seen last
+	begin uint64 // offset of the bytes in the next chunk
 }
 
-// room returns how many bytes can be written, after a look at the other end
-// only when there are fewer than n.
-func (s *sender) room(n int) (int, error) {
+// space returns memory for a chunk of up to n bytes, at most the longest and
+// less where the ring ends or is full; then it may be empty. What is written
+// there leaves by publish.
+func (s *sender) space(n int) ([]byte, error) {
 	size := uint64(len(s.data))
-	if free := size - (s.next - s.taken); free >= uint64(n) {
-		return int(free), nil
+	n = min(n, longest)
+	begin := uint64(nearBytes)
+	if n >= longChunk {
+		begin = farBytes
 	}
-	head := s.head.Load()
-	if head-s.taken > s.next-s.taken {
-		return 0, errHead
-	}
-	s.taken = head
-	return int(size - (s.next - head)), nil
-}
-
-// header writes h, for which there is room.
-func (s *sender) header(h *wire.Header) {
-	at := s.next & uint64(len(s.data)-1)
-	if b := s.data[at:]; len(b) >= wire.HeaderSize {
-		h.Encode(b)
-		s.next += wire.HeaderSize
-		return
-	}
-	var b [wire.HeaderSize]byte
-	h.Encode(b[:])
-	s.write(b[:])
-}
-
-// write copies b, for which there is room. Long ones are published in pieces,
-// so that the receiver copies one while the next comes.
-func (s *sender) write(b []byte) {
-	for len(b) > 0 {
-		at := s.next & uint64(len(s.data)-1)
-		n := copy(s.data[at:], b[:min(len(b), piece(len(s.data)))])
-		b = b[n:]
-		s.next += uint64(n)
-		if len(b) > 0 {
-			s.publish()
+	free := size - (s.next - s.taken)
+	if free < begin+uint64(n) {
+		head := s.head.Load()
+		if head-s.taken > s.next-s.taken || head%align != 0 {
+			return nil, errHead
 		}
+		s.taken = head
+		free = size - (s.next - head)
 	}
+	at := s.offset(s.next)
+	free = min(free, size-at)
+	switch {
+	case free < align:
+		return nil, nil
+	case free == align:
+		begin = nearBytes
+	}
+	s.begin = begin
+	return s.data[at+begin : at+min(free, begin+uint64(n))], nil
 }
 
-// publish lets the receiver see what has been written, and reports whether
-// there was anything.
-func (s *sender) publish() bool {
-	if s.shown == s.next {
-		return false
-	}
-	s.shown = s.next
-	s.tail.Store(s.next)
-	return true
+// publish lets the receiver see the n bytes that space has returned.
+func (s *sender) publish(n int) {
+	at := s.offset(s.next)
+	binary.NativeEndian.PutUint64(s.data[at+8:], uint64(n)<<8|s.begin)
+	s.word(at).Store(s.mark(s.next))
+	s.next += (s.begin + uint64(n) + align - 1) &^ (align - 1)
 }
 
 // receiver is the end of a ring that reads.
 type receiver struct {
-	*lines
-	data []byte
-	at   uint64 // position of the next byte
+	ring
+	at   uint64 // position of the next chunk
+	past uint64 // and of the one after it, once that is known
 }
 
-// peek returns some of the bytes that have come, and none when there are none.
-// They are valid until release.
+// peek returns the bytes of the next chunk, and none when it has not come. They
+// are valid until release.
 func (r *receiver) peek() ([]byte, error) {
-	n := r.tail.Load() - r.at
-	if n == 0 {
+	at := r.offset(r.at)
+	if r.word(at).Load() != r.mark(r.at) {
 		return nil, nil
 	}
-	if n > uint64(len(r.data)) {
-		return nil, errTail
+	n := r.word(at + 8).Load()
+	begin := n & 0xff
+	n >>= 8
+	if begin != nearBytes && begin != farBytes || n == 0 || n > uint64(len(r.data))-at-begin {
+		return nil, errChunk
 	}
-	at := r.at & uint64(len(r.data)-1)
-	return r.data[at:min(at+n, at+uint64(piece(len(r.data))), uint64(len(r.data)))], nil
+	r.past = r.at + (begin+n+align-1)&^(align-1)
+	return r.data[at+begin : at+begin+n], nil
 }
 
-// release gives n bytes back and reports whether the sender waits for them.
-func (r *receiver) release(n int) bool {
-	r.at += uint64(n)
+// release gives back the chunk that peek has returned and reports whether the
+// sender waits for room.
+func (r *receiver) release() bool {
+	r.at = r.past
 	r.head.Store(r.at)
 	return r.want.Load() != 0
 }
 
 // ended reports whether nothing is there and nothing more will come.
-func (r *receiver) ended() bool { return r.closed.Load() != 0 && r.tail.Load() == r.at }
-
-// piece is how many bytes change hands at a time.
-func piece(ring int) int { return ring / 8 }
+func (r *receiver) ended() bool { return r.closed.Load() != 0 && !r.begun(r.at) }

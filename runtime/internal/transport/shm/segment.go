@@ -3,6 +3,7 @@
 package shm
 
 import (
+	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"unsafe"
@@ -20,7 +21,8 @@ type slot struct {
 	layout   atomic.Uint64 // stored last: the rank is there
 	pid      atomic.Uint32
 	rank     atomic.Uint32
-	_        [48]byte
+	key      atomic.Uint64 // of the rings that it writes
+	_        [40]byte
 	sleeping atomic.Uint32 // ring its bell
 	_        [60]byte
 }
@@ -89,6 +91,7 @@ func (s *Segment) open(memory, rank int) (err error) {
 		return errors.Wrap(err, "map")
 	}
 	own := s.slot(s.own)
+	own.key.Store(rand.Uint64())
 	own.pid.Store(uint32(os.Getpid()))
 	own.rank.Store(uint32(rank))
 	own.layout.Store(layout)
@@ -114,7 +117,7 @@ func (s *Segment) slot(i int) *slot {
 }
 
 // ring returns the ring between two slots.
-func (s *Segment) ring(from, to int) (*lines, []byte) {
+func (s *Segment) ring(from, to int) ring {
 	at := s.slots*int(slotSize) + (to*s.slots+from)*int(linesSize)
 	size := ringSize(s.slots)
 	n := to*(s.slots-1) + from // of the ring: nobody has one to itself
@@ -122,5 +125,9 @@ func (s *Segment) ring(from, to int) (*lines, []byte) {
 		n--
 	}
 	begin := rings(s.slots) + n*size
-	return (*lines)(unsafe.Pointer(&s.mem[at])), s.mem[begin : begin+size : begin+size]
+	return ring{
+		lines: (*lines)(unsafe.Pointer(&s.mem[at])),
+		data:  s.mem[begin : begin+size : begin+size],
+		key:   s.slot(from).key.Load(),
+	}
 }

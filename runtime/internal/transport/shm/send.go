@@ -10,6 +10,9 @@ import (
 	"github.com/sspurn/sspurn/runtime/internal/wire"
 )
 
+// oneChunk is the longest frame that is copied before the receiver sees any of it.
+const oneChunk = 8 << 10
+
 // Send hands over a frame; see transport.Transport.
 func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transport.Completion) bool {
 	p := t.peers[rank]
@@ -21,18 +24,19 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 	}
 	size := frames.Total(payload)
 	t.sent += uint64(wire.HeaderSize + size)
-	if p.queue.Empty() {
-		n, err := p.out.room(wire.HeaderSize + size)
+	if n := wire.HeaderSize + size; n <= oneChunk && p.queue.Empty() {
+		to, err := p.out.space(n)
 		if err != nil {
 			t.condemn(p, err)
 			return true
 		}
-		if n >= wire.HeaderSize+size {
-			p.out.header(h)
+		if len(to) == n {
+			h.Encode(to)
+			to = to[wire.HeaderSize:]
 			for _, b := range payload {
-				p.out.write(b)
+				to = to[copy(to, b):]
 			}
-			p.out.publish()
+			p.out.publish(n)
 			p.rouse()
 			return true
 		}
@@ -59,21 +63,24 @@ func (t *Transport) flush(p *peer) bool {
 	moved := false
 	for turn := oneTurn; turn > 0 && !p.queue.Empty(); {
 		b := p.queue.Pending()[0].Data
-		n, err := p.out.room(min(len(b), piece(len(p.out.data))))
+		to, err := p.out.space(len(b))
 		if err != nil {
 			t.condemn(p, err)
 			break
 		}
-		if n == 0 {
+		if len(to) == 0 {
 			break
 		}
-		n = min(n, len(b))
-		p.out.write(b[:n])
+		n := copy(to, b)
+		p.out.publish(n)
 		t.outcomes = p.queue.Advance(&t.spare, n, t.outcomes)
 		turn -= n
-	}
-	if p.out.publish() {
 		moved = true
+	}
+	if p.blocked {
+		p.out.tail.Store(p.out.next)
+	}
+	if moved {
 		p.rouse()
 	}
 	return moved
@@ -84,6 +91,7 @@ func (t *Transport) block(p *peer) {
 	if !p.blocked {
 		p.blocked = true
 		t.blocked = append(t.blocked, p)
+		p.out.tail.Store(p.out.next)
 		p.out.want.Store(1)
 	}
 }

@@ -21,7 +21,7 @@ const (
 	sweepEvery = 8       // calls of Poll with a hint between looks at all peers of this host
 	restEvery  = 16      // and at those of other hosts
 	lifeEvery  = 1024    // calls of Poll between looks at the processes of peers
-	polls      = 64      // calls of Poll that cost about what it costs to give up the core
+	polls      = 200     // calls of Poll that cost about what it costs to give up the core
 	eventSlots = 16
 )
 
@@ -107,8 +107,7 @@ func (t *Transport) join(slots []int) (err error) {
 		if l, r := p.slot.layout.Load(), p.slot.rank.Load(); l != layout || r != uint32(rank) {
 			return errors.Errorf("slot %d: layout %#x of rank %d, want %#x of rank %d", i, l, r, uint64(layout), rank)
 		}
-		p.in.lines, p.in.data = s.ring(i, s.own)
-		p.out.lines, p.out.data = s.ring(s.own, i)
+		p.in.ring, p.out.ring = s.ring(i, s.own), s.ring(s.own, i)
 		p.stream.Peer = rank
 		if p.pidfd, err = unix.PidfdOpen(int(p.slot.pid.Load()), 0); err != nil {
 			// Kernels and sandboxes without it leave that to the agent.
