@@ -55,6 +55,9 @@ func NewJob(name string, o Options, c *runtime.Comm, stdout, stderr io.Writer) *
 	return &Job{Options: o, App: name, Comm: c, stdout: stdout, stderr: stderr}
 }
 
+// Stdout is where rank 0 writes what comes before the result.
+func (j *Job) Stdout() io.Writer { return j.stdout }
+
 // Main runs the program with the command line args (os.Args) and returns its
 // exit status: 0, or 1 after an error. An error is one line in total, whatever
 // the number of ranks: with a launcher the launcher prints it, for the rank

@@ -1,164 +1,141 @@
-// Bench measures how fast messages are: the latency of a round trip and the
-// rate of a stream between two ranks, and collective operations of all.
+// Bench measures how fast the runtime is between the ranks of a job: messages,
+// collective operations and the parameter store.
 //
-//	sspurn -n 2 bench -op pingpong,stream -sizes 8,64k
-//	sspurn -n 8 bench -op barrier,allreduce
+//	sspurn -n 2 bench -op pingpong,stream -sizes 8,64KiB
+//	sspurn -n 8 bench -op barrier,allreduce -sizes 8..4MiB
 package main
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/pkg/errors"
 	"github.com/urfave/cli/v2"
 
-	"github.com/sspurn/sspurn/runtime"
-	"github.com/sspurn/sspurn/runtime/bootstrap"
+	"github.com/sspurn/sspurn/apps"
+	"github.com/sspurn/sspurn/collectives"
 )
 
-func main() { os.Exit(run(os.Args)) }
+func main() {
+	cfg := config{patience: 2 * time.Second}
+	os.Exit(apps.Main(app(&cfg), os.Args))
+}
 
 // config is what the flags say.
 type config struct {
-	ops   []string
-	sizes []int // bytes
-	time  time.Duration
-	iters int
+	op     string
+	size   string
+	sizes  []int // bytes; nil: those of each benchmark
+	time   time.Duration
+	warmup time.Duration // negative: a tenth of time
+	iters  int
+	count  int
+	format string
+	empty  bool
+
+	patience time.Duration // without a word on the way
 }
 
-// run is the whole program; it returns the exit status.
-func run(args []string) int {
-	var cfg config
-	var wrong error
-	asked := false // for a measurement, not for help
-	app := &cli.App{
-		Name:            "bench",
-		Usage:           "measure messages and collective operations",
-		UsageText:       "sspurn -n N bench [flags]",
-		HideHelpCommand: true,
+func app(cfg *config) apps.App {
+	return apps.App{
+		Name:    "bench",
+		Summary: "measure messages, collective operations and the store",
+		Text: `Each point is one operation with one number of bytes. It is repeated for -time, and its figures are the median, the
+99th percentile and the least of the samples, in microseconds, what bytes a second the median comes to (MB are 10^6),
+and how many operations a second. Data are checked once a point, outside the samples.
+
+Operations, and what a sample is; those that say so take the time of the slowest rank after a barrier, the others
+that of rank 0:
+
+` + operations(),
+		Examples: []string{
+			"sspurn -n 2 bench -op pingpong,stream -sizes 8,64KiB,4MiB",
+			"sspurn -n 8 bench -op barrier,allreduce -sizes 8..64MiB:8 -format csv -out new.csv",
+			"sspurn -n 4 bench -op 'store-*' -time 1s",
+			"sspurn -n 2 bench -op pingpong -sizes 8 -count 10 -format bench -out new.txt && benchstat old.txt new.txt",
+		},
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "op", Value: "pingpong", Usage: "measure `NAME,...`: pingpong (half a round trip) and stream (time for each of the messages of a window) between ranks 0 and 1; barrier and allreduce (sum of float32) of all ranks, as rank 0 sees them"},
-			&cli.StringFlag{Name: "sizes", Value: "8,64,1k,8k,64k,256k,1m,4m", Usage: "message sizes in `BYTES,...`; k and m are powers of 1024"},
-			&cli.DurationFlag{Name: "time", Value: 300 * time.Millisecond, Usage: "measure each size for `D`", Destination: &cfg.time},
-			&cli.IntFlag{Name: "iters", Value: 1_000_000, Usage: "at most `N` times", Destination: &cfg.iters},
+			&cli.StringFlag{Name: "op", Value: "pingpong", Usage: "measure `NAME,...`; patterns such as 'store-*' take what the number of ranks allows", Destination: &cfg.op},
+			&cli.StringFlag{Name: "sizes", Usage: "with so many `BYTES,...`, such as 8,64KiB,4MiB; LO..HI doubles from LO to HI, LO..HI:K multiplies by K", DefaultText: "a few for each operation", Destination: &cfg.size},
+			&cli.DurationFlag{Name: "time", Value: 300 * time.Millisecond, Usage: "measure each point for `D`", Destination: &cfg.time},
+			&cli.DurationFlag{Name: "warmup", Value: -1, Usage: "before that, run it for `D`", DefaultText: "a tenth of -time", Destination: &cfg.warmup},
+			&cli.IntFlag{Name: "iters", Value: 5, Usage: "at least `N` samples of each point, whatever -time says", Destination: &cfg.iters},
+			&cli.IntFlag{Name: "count", Value: 1, Usage: "measure all points `N` times, one after the other", Destination: &cfg.count},
+			&cli.StringFlag{Name: "format", Value: formatTable, Usage: "print a `FORMAT`: table, csv, or bench, which benchstat reads", Destination: &cfg.format},
+			&cli.StringFlag{Name: "out", Usage: "write the figures to `FILE` instead of standard output"},
+			&cli.BoolFlag{Name: "empty", Usage: "measure nothing: make one barrier and end, for those who time how long a job takes to start", Destination: &cfg.empty},
 		},
-		Action: func(c *cli.Context) error {
-			asked = true
-			return cfg.parse(c)
-		},
-		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return err },
-		ExitErrHandler: func(*cli.Context, error) {},
+		Without: []string{"data", "sync", "staleness", "workers", "seed", "epochs", "clocks-per-epoch", "target", "out"},
+		Check:   cfg.verify,
+		Run:     cfg.run,
 	}
-	rank, _ := strconv.Atoi(os.Getenv(bootstrap.EnvRank)) // only decides who prints the help
-	if rank != 0 {
-		app.Writer = io.Discard
-	}
-	if wrong = app.Run(args); wrong == nil && !asked {
-		return 0
-	}
-	err := runtime.Run(context.Background(), func(ctx context.Context, c *runtime.Comm) error {
-		if wrong != nil {
-			return wrong
-		}
-		return cfg.measure(ctx, c)
-	})
-	if err == nil {
-		return 0
-	}
-	if _, launched := os.LookupEnv(bootstrap.EnvControl); !launched { // a launcher prints it
-		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
-	}
-	return 1
 }
 
-func (cfg *config) parse(c *cli.Context) error {
-	if c.NArg() > 0 {
-		return errors.Errorf("argument %q: expected flags only", c.Args().First())
+// verify reports what is wrong with the flags.
+func (cfg *config) verify(*apps.Options) error {
+	if _, err := choose(benchmarks, cfg.op, everyRank); err != nil {
+		return err
 	}
-	cfg.ops = strings.Split(c.String("op"), ",")
-	for _, op := range cfg.ops {
-		if !slices.Contains([]string{"pingpong", "stream", "barrier", "allreduce"}, op) {
-			return errors.Errorf("-op %q: expected pingpong, stream, barrier or allreduce", op)
-		}
-	}
-	for text := range strings.SplitSeq(c.String("sizes"), ",") {
-		n, err := parseSize(text)
-		if err != nil {
+	var err error
+	if cfg.size != "" {
+		if cfg.sizes, err = parseSizes(cfg.size); err != nil {
 			return errors.WithMessage(err, "-sizes")
 		}
-		cfg.sizes = append(cfg.sizes, n)
 	}
-	if cfg.time <= 0 {
-		return errors.Errorf("-time %v: expected more than 0", cfg.time)
+	if cfg.warmup < 0 {
+		cfg.warmup = cfg.time / 10
 	}
-	if cfg.iters < 1 {
-		return errors.Errorf("-iters %d: expected at least 1", cfg.iters)
+	switch {
+	case cfg.time < 0:
+		return errors.Errorf("-time %v: expected at least 0", cfg.time)
+	case cfg.iters < 1 || cfg.iters > maxSamples:
+		return errors.Errorf("-iters %d: expected 1 to %d", cfg.iters, maxSamples)
+	case cfg.count < 1:
+		return errors.Errorf("-count %d: expected at least 1", cfg.count)
+	case !slices.Contains(formats, cfg.format):
+		return errors.Errorf("-format %q: expected %s", cfg.format, strings.Join(formats, ", "))
 	}
 	return nil
 }
 
-const maxSize = 1 << 30
-
-// parseSize reads a number of bytes such as 8, 64k or 4m.
-func parseSize(text string) (int, error) {
-	digits, scale := text, 1
-	if s, found := strings.CutSuffix(text, "k"); found {
-		digits, scale = s, 1<<10
-	} else if s, found := strings.CutSuffix(text, "m"); found {
-		digits, scale = s, 1<<20
+func (cfg *config) run(ctx context.Context, job *apps.Job) error {
+	if cfg.empty {
+		if err := collectives.Barrier(ctx, job.Comm); err != nil {
+			return err
+		}
+		r := &apps.Result{}
+		r.Add("app", job.App)
+		r.Add("ranks", job.Comm.Size())
+		return job.Finish(r)
 	}
-	n, err := strconv.ParseUint(digits, 10, 32)
-	if err != nil || n > uint64(maxSize/scale) {
-		return 0, errors.Errorf("%q is not a size of at most %dm", text, maxSize>>20)
+	points, err := cfg.points(job.Comm.Size())
+	if err := job.Together(ctx, err); err != nil {
+		return err
 	}
-	return int(n) * scale, nil
+	return newRun(cfg, job, points).run(ctx)
 }
 
-// measure does all that was asked for; rank 0 prints a line for each point.
-func (cfg *config) measure(ctx context.Context, c *runtime.Comm) error {
-	if c.Size() < 2 {
-		return errors.New("messages need two ranks: sspurn -n 2 bench")
+// points returns what is to be measured in a job of so many ranks.
+func (cfg *config) points(ranks int) ([]point, error) {
+	chosen, err := choose(benchmarks, cfg.op, ranks)
+	if err != nil {
+		return nil, err
 	}
-	for _, op := range cfg.ops {
-		sizes := cfg.sizes
-		if op == "barrier" {
-			sizes = []int{0}
+	var all []point
+	for _, b := range chosen {
+		sizes := b.sizes
+		if len(cfg.sizes) > 0 && !b.fixed {
+			sizes = cfg.sizes
 		}
 		for _, size := range sizes {
-			p := newPoint(c, op, size)
-			if c.Rank() >= p.ranks {
-				continue
+			if size%max(b.unit, 1) != 0 || size < b.unit {
+				return nil, errors.Errorf("-sizes %d: expected a multiple of %d bytes for %s", size, b.unit, b.name)
 			}
-			samples, err := p.run(ctx, cfg.time, cfg.iters)
-			if err != nil {
-				return err
-			}
-			if c.Rank() == 0 {
-				fmt.Println(line(op, size, c.Size(), samples))
-			}
+			all = append(all, point{benchmark: b, size: size})
 		}
 	}
-	return nil
+	return all, nil
 }
-
-// line is the result of one point, from the times for one message.
-func line(op string, size, ranks int, samples []time.Duration) string {
-	slices.Sort(samples)
-	n := len(samples)
-	median := usec(samples[n/2])
-	rate := math.Inf(1)
-	if median > 0 {
-		rate = float64(size) / median
-	}
-	return fmt.Sprintf("result app=bench op=%s bytes=%d ranks=%d samples=%d usec_median=%.3f usec_p99=%.3f mb_per_s=%.2f",
-		op, size, ranks, n, median, usec(samples[n*99/100]), rate)
-}
-
-func usec(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
