@@ -7,6 +7,7 @@ COUNT    ?= 1
 FAILURES ?= 20
 SIM      ?= 50
 PAIRS    ?= 20
+PEERS    ?=
 SHELL    := /bin/sh
 
 # Programs are staged to other hosts, so they must not need this machine's libc.
@@ -16,10 +17,10 @@ APPS = $(shell $(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./ap
 # Tests of real processes: alone, since they measure how fast a job ends.
 PROCESS_TESTS = -alone ./launcher/sspurn -alone ./scripts/testbed/...
 
-.PHONY: help build testbed test race failures fuzz sim big bench check experiments overhead demo clean
+.PHONY: help build testbed test race failures fuzz sim big bench check experiments overhead bench-peers demo clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 build: ## sspurn and every app, into bin/
 	@mkdir -p bin
@@ -60,6 +61,10 @@ experiments: build ## the papers' experiments, each figure beside what is expect
 
 overhead: build ## what records, metrics and traces cost: CPU of PAIRS (20) runs with and without
 	$(GO) run ./scripts/overhead -bin bin -pairs $(PAIRS)
+
+bench-peers: build ## bin/bench beside Open MPI and MPICH, which it installs (root, Debian); PEERS adds flags and operations
+	@sh scripts/install.sh -required mpicc.openmpi=openmpi-bin,libopenmpi-dev,gcc,libc6-dev mpicc.mpich=mpich,libmpich-dev,gcc,libc6-dev
+	$(GO) run ./scripts/peers -bin bin $(PEERS)
 
 check: bin/staticcheck ## formatting, vet, staticcheck, go.mod, other systems
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "gofmt -w:" $$bad; exit 1; fi
