@@ -28,7 +28,7 @@ type benchmark struct {
 }
 
 // benchmarks are all there are, in the order of help and of patterns.
-var benchmarks = slices.Concat(messages, collective, stores)
+var benchmarks = slices.Concat(messages, collective, windows, stores)
 
 // env is where a trial takes place.
 type env struct {

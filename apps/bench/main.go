@@ -1,5 +1,5 @@
 // Bench measures how fast the runtime is between the ranks of a job: messages,
-// collective operations and the parameter store.
+// collective operations, one-sided memory and the parameter store.
 //
 //	sspurn -n 2 bench -op pingpong,stream -sizes 8,64KiB
 //	sspurn -n 8 bench -op barrier,allreduce -sizes 8..4MiB
@@ -42,7 +42,7 @@ type config struct {
 func app(cfg *config) apps.App {
 	return apps.App{
 		Name:    "bench",
-		Summary: "measure messages, collective operations and the store",
+		Summary: "measure messages, collective operations, windows and the store",
 		Text: `Each point is one operation with one number of bytes. It is repeated for -time, and its figures are the median, the
 99th percentile and the least of the samples, in microseconds, what bytes a second the median comes to (MB are 10^6),
 and how many operations a second. Data are checked once a point, outside the samples.
