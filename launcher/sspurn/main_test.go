@@ -58,8 +58,8 @@ func rankMain(args []string) int {
 	if text, ok := strings.CutPrefix(args[0], "-sync="); ok { // of compare
 		setting, args = text, args[1:]
 	}
-	if args[0] == "wait" {
-		return waitMain(cfg, args[1])
+	if args[0] == "stall" {
+		return stallMain(cfg, args[1])
 	}
 	me := len(args) > 1 && args[1] == strconv.Itoa(cfg.Rank)
 	if me && args[0] == "absent" {

@@ -12,9 +12,9 @@ import (
 	"github.com/sspurn/sspurn/runtime/bootstrap"
 )
 
-// waitMain is a program whose ranks 0 and 1 wait: for one another, or rank 0 for
+// stallMain is a program whose ranks 0 and 1 wait: for one another, or rank 0 for
 // rank 1 and that one for a signal.
-func waitMain(cfg bootstrap.Config, what string) int {
+func stallMain(cfg bootstrap.Config, what string) int {
 	err := runtime.Config(cfg).Run(context.Background(), func(ctx context.Context, c *runtime.Comm) error {
 		if c.Rank() == 1 && what == "slow" {
 			<-ctx.Done()
@@ -39,9 +39,9 @@ func TestStall(t *testing.T) {
 		args []string
 		text string
 	}{
-		{"deadlock", []string{"-stall", "200ms", "RANK", "wait", "dead"},
+		{"deadlock", []string{"-stall", "200ms", "RANK", "stall", "dead"},
 			"sspurn: deadlock: rank 0 on " + host + " waits in recv from rank 1 on world, tag 5, rank 1 on " + host + " waits in recv from rank 0 on world, tag 7"},
-		{"slow", []string{"-stall", "200ms", "-record", "off", "RANK", "wait", "slow"},
+		{"slow", []string{"-stall", "200ms", "-record", "off", "RANK", "stall", "slow"},
 			"waits in recv from rank 1 on world, tag 5; missing: rank 1 on " + host + ", computing, or in calls that end soon"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
