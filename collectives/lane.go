@@ -13,14 +13,16 @@ import (
 	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
-// inline is how many bytes of data travel with the fingerprint. A lane's buffers
-// for heads are as long.
-const inline = 16 << 10
+// inline is how many bytes of data travel with the fingerprint.
+const inline = piece - headSize
+
+// piece is the longest message that leaves before the receiver has asked for it.
+const piece = 64 << 10
 
 // The tags of a lane; those of lane l have 4·l added.
 const (
-	tagHead runtime.Tag = iota // the first message of a call to a rank: the fingerprint, with small data behind
-	tagData                    // large data behind a head, and all later messages of the call
+	tagHead runtime.Tag = iota // the first message of a call to a rank: the fingerprint, with the beginning of the data
+	tagData                    // the rest of the data, and all later messages of the call
 	tagPoke                    // from this rank to itself: look at the state
 	tagControl
 )
@@ -71,6 +73,7 @@ type flight struct {
 	step  *schedule.Step
 	kind  flightKind
 	round int
+	data  []byte // where what comes belongs
 	slot  []byte // of heads
 }
 
@@ -187,13 +190,20 @@ func (l *lane) receive(step *schedule.Step, round int) {
 	if met := &l.met[step.Peer]; met.received != l.run {
 		met.received = l.run
 		f := l.flight(headComing, step, round)
+		f.data = into[:min(len(into), inline)]
 		runtime.StartRecv(&f.req, c, step.Peer, l.tag(tagHead), f.buffer())
-		if len(into) <= inline {
+		if into = into[len(f.data):]; len(into) == 0 {
 			return
 		}
 	}
-	f := l.flight(dataComing, step, round)
-	runtime.StartRecv(&f.req, c, step.Peer, l.tag(tagData), into)
+	for {
+		f := l.flight(dataComing, step, round)
+		f.data = into[:pieceOf(len(into))]
+		runtime.StartRecv(&f.req, c, step.Peer, l.tag(tagData), f.data)
+		if into = into[len(f.data):]; len(into) == 0 {
+			return
+		}
+	}
 }
 
 func (l *lane) send(step *schedule.Step, round int) {
@@ -205,19 +215,31 @@ func (l *lane) send(step *schedule.Step, round int) {
 		b := f.buffer()
 		l.f.encode(b)
 		binary.LittleEndian.PutUint64(b[printSize:], uint64(len(from)))
-		n := headSize
-		if len(from) <= inline {
-			n += copy(b[headSize:], from)
-		}
-		runtime.StartSend(&f.req, c, step.Peer, l.tag(tagHead), b[:n])
+		n := copy(b[headSize:], from)
+		runtime.StartSend(&f.req, c, step.Peer, l.tag(tagHead), b[:headSize+n])
 		l.sent(f)
-		if len(from) <= inline {
+		if from = from[n:]; len(from) == 0 {
 			return
 		}
 	}
-	f := l.flight(sending, step, round)
-	runtime.StartSend(&f.req, c, step.Peer, l.tag(tagData), from)
-	l.sent(f)
+	for {
+		n := pieceOf(len(from))
+		f := l.flight(sending, step, round)
+		runtime.StartSend(&f.req, c, step.Peer, l.tag(tagData), from[:n])
+		l.sent(f)
+		if from = from[n:]; len(from) == 0 {
+			return
+		}
+	}
+}
+
+// pieceOf is how much of n bytes goes into a message of its own. A few pieces
+// that leave at once arrive sooner than a message that has to be asked for.
+func pieceOf(n int) int {
+	if n <= 4*piece {
+		return min(n, piece)
+	}
+	return n
 }
 
 // flight makes one.
@@ -319,8 +341,8 @@ func (l *lane) end(f *flight) error {
 	case headComing:
 		return l.head(f, st)
 	case dataComing:
-		if want := len(l.at(f.step.Dst)); st.Bytes != want {
-			return l.differ(f.step.Peer, fmt.Sprintf("rank %d sent %d bytes where", f.step.Peer, st.Bytes), want)
+		if st.Bytes != len(f.data) {
+			return l.differ(f.step.Peer, fmt.Sprintf("rank %d sent %d bytes where", f.step.Peer, st.Bytes), len(f.data))
 		}
 	}
 	return nil
@@ -337,13 +359,11 @@ func (l *lane) head(f *flight, st runtime.Status) error {
 	if theirs != *l.f {
 		return l.s.disagree(peer, theirs)
 	}
-	into := l.at(f.step.Dst)
-	if n := binary.LittleEndian.Uint64(f.slot[printSize:]); n != uint64(len(into)) {
-		return l.differ(peer, fmt.Sprintf("rank %d sends %d bytes where", peer, n), len(into))
+	want := f.step.Dst.Len * l.elem
+	if n := binary.LittleEndian.Uint64(f.slot[printSize:]); n != uint64(want) {
+		return l.differ(peer, fmt.Sprintf("rank %d sends %d bytes where", peer, n), want)
 	}
-	if len(into) <= inline {
-		copy(into, f.slot[headSize:st.Bytes])
-	}
+	copy(f.data, f.slot[headSize:st.Bytes])
 	return nil
 }
 
@@ -368,7 +388,7 @@ func (l *lane) failed(f *flight, err error) error {
 	}
 	switch {
 	case stderrors.Is(err, runtime.ErrTruncated):
-		return l.differ(f.step.Peer, fmt.Sprintf("rank %d sent more bytes than", f.step.Peer), len(l.at(f.step.Dst)))
+		return l.differ(f.step.Peer, fmt.Sprintf("rank %d sent more bytes than", f.step.Peer), len(f.data))
 	case stderrors.Is(err, runtime.ErrLeft):
 		return l.s.deserted(l, err)
 	}

@@ -21,7 +21,7 @@ type Rule = schedule.Rule
 // DefaultModel is what a communicator starts with: loopback, or the network of a
 // data centre.
 func DefaultModel() Model {
-	return Model{Link: Link{Alpha: 15_000, Beta: 0.4}, Gamma: 0.1, Segment: 512 << 10}
+	return Model{Link: Link{Alpha: 15_000, Beta: 0.4}, Gamma: 0.1, Segment: 1 << 20}
 }
 
 // Algorithms are the names that WithAlgorithm and rules know, by the name of the

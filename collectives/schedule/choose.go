@@ -70,16 +70,22 @@ type Machine struct {
 	Rules   []Rule  `json:"rules,omitempty"`   // the first that covers a call decides, if its algorithm fits
 }
 
-// Rule names the algorithm of some calls.
+// Rule names the algorithm of some calls: those of a verb whose Call.Count
+// elements have more than OverBytes bytes and at most UpToBytes.
 type Rule struct {
 	Verb      string `json:"verb"`
-	Ranks     int    `json:"ranks,omitempty"`       // 0: any number
-	UpToBytes int64  `json:"up_to_bytes,omitempty"` // of Call.Count elements; 0: any
+	Ranks     int    `json:"ranks,omitempty"` // 0: any number
+	OverBytes int64  `json:"over_bytes,omitempty"`
+	UpToBytes int64  `json:"up_to_bytes,omitempty"` // 0: no limit
 	Algorithm string `json:"algorithm"`
 }
 
 func (r *Rule) covers(c *Call) bool {
-	return r.Verb == c.Verb.String() && (r.Ranks == 0 || r.Ranks == c.Size) && (r.UpToBytes == 0 || int64(c.Count)*int64(c.Elem) <= r.UpToBytes)
+	if r.Verb != c.Verb.String() || r.Ranks != 0 && r.Ranks != c.Size {
+		return false
+	}
+	bytes := int64(c.Count) * int64(c.Elem)
+	return (r.OverBytes == 0 || bytes > r.OverBytes) && (r.UpToBytes == 0 || bytes <= r.UpToBytes)
 }
 
 // candidate is an algorithm of a verb.

@@ -27,10 +27,15 @@ func (s *Schedule) reduceRing(rank, size int, counts []int, segment int, own Ran
 	k := segments(most, segment)
 	lag := min(pipelineLag, k-1)
 	part := (most + k - 1) / k
-	s.need(base + 2*k*part)
+	// What is received is sent on k rounds later, unless there are but two ranks.
+	hold := k + lag + 1
+	if size == 2 {
+		hold = lag + 1
+	}
+	s.need(base + hold*part)
 	// Phase p sends block rank−p−1 and receives block rank−p−2.
 	got := func(t int) Range {
-		return Range{Scratch, base + t%(2*k)*part, in(rank-t/k-2).cut(t%k, k).Len}
+		return Range{Scratch, base + t%hold*part, in(rank-t/k-2).cut(t%k, k).Len}
 	}
 	right, left := (rank+1)%size, (rank-1+size)%size
 	total := (size - 1) * k
