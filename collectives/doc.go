@@ -1,25 +1,34 @@
 // Package collectives provides the operations that all ranks of a communicator
 // perform together, over slices of any [runtime.Elem].
 //
-// Every function here is collective: all ranks of the communicator call it, in
-// the same order, one call at a time, with arguments that agree. Destinations
-// come first, as in copy. Where dst and src have the same length they may be
-// the same slice; otherwise they must not overlap. Slices are the caller's
-// again when the call returns. Messages travel in a space of their own and meet
-// no receive of the program, wildcards included.
+// Every function here is collective unless it says otherwise: all ranks of the
+// communicator call it, in the same order, with arguments that agree.
+// Destinations come first, as in copy. Where dst and src may be the same memory
+// the function says so; otherwise they must not overlap. Messages travel in a
+// space of their own and meet no receive of the program, wildcards included.
+//
+// # Blocking, started, prepared
+//
+// Each operation comes in three forms. The function of its name returns when
+// this rank's part is over, and its slices are the caller's again: one such call
+// at a time on a communicator. Start… returns a [Request] at once; the call makes
+// progress by itself, several at a time and beside a blocking one, and its slices
+// are its own until [Request.Wait]. Prepare… returns a [Plan] that holds
+// schedule and buffers and is run any number of times without allocation. A
+// started call meets started calls only, and blocking ones each other.
 //
 // # Disagreement
 //
-// Messages carry the fingerprint of the call that sends them: its number on the
-// communicator, operation, element type, count, root. A rank that sees another
-// fingerprint than its own tells all others, and every rank that is in a
-// collective call, or makes its next one, gets an error that matches
-// [ErrMismatch] and names both sides. Ranks that all wait and so exchange
+// The first message of a call to a rank carries the call's fingerprint: its
+// number on the communicator, operation, element type, count, root, algorithm. A
+// rank that sees another fingerprint than its own tells all others, and every
+// rank that is in a collective call, or makes its next one, gets an error that
+// matches [ErrMismatch] and names both sides. Ranks that all wait and so exchange
 // nothing tell each other after a short while what they are waiting in. A rank
 // whose part was over before the disagreement showed, such as the root of a
-// Bcast or a rank that only sends in a Gather, learns of it from a later call,
-// the second Barrier after at the latest. A rank whose body has returned while
-// others wait for it in a call disagrees too.
+// Bcast or a rank that only sends in a Gather, learns of it from a later call: of
+// blocking ones, the second Barrier after at the latest. A rank whose body has
+// returned while others wait for it in a call disagrees too.
 //
 // A call that was given up, because its context ended, leaves the others
 // without an answer: they get [ErrAbandoned]. After a call has failed for any
@@ -28,7 +37,10 @@
 //
 // # Algorithms
 //
-// The algorithms are data (package schedule), chosen by a cost model from the
-// number of ranks and the size of the vector, so that all ranks choose alike.
-// Small vectors travel in one message with the fingerprint.
+// The algorithms are data (package schedule), chosen by the communicator's
+// [Model] from the number of ranks, their hosts and the size of the vector, so
+// that all ranks choose alike. [Tune] measures a model, [Install] installs it,
+// [WithAlgorithm] overrides it for a call, and the record's trace says what ran.
+// Results of sums of floats depend on the algorithm, unless [InOrder] asks for
+// one order; all ranks get the same bits in any case.
 package collectives
