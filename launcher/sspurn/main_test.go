@@ -54,6 +54,9 @@ func rankMain(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	if args[0] == "flood" {
+		return floodMain(cfg)
+	}
 	setting := ""
 	if text, ok := strings.CutPrefix(args[0], "-sync="); ok { // of compare
 		setting, args = text, args[1:]
