@@ -93,7 +93,7 @@ func (r *Report) draw() {
 		for k, c := range apart(run.Slowest(10 * slowest)) {
 			id, title := "slow-"+slug(s.Name), "The slowest clock, "+s.Name
 			if k > 0 {
-				id, title = fmt.Sprintf("slow%d-%s", k+1, slug(s.Name)), fmt.Sprintf("The slowest clock at another time (%d), %s", k+1, s.Name)
+				id, title = fmt.Sprintf("slow%d-%s", k+1, slug(s.Name)), fmt.Sprintf("Slow clock %d, %s", k+1, s.Name)
 			}
 			r.Charts = append(r.Charts, &Chart{
 				ID: id, Title: title, X: "seconds since the job's start", Y: "", Note: describe(c),
@@ -124,7 +124,7 @@ func describe(c SlowClock) string {
 	case c.Split.Straggle > 0.1*c.seconds():
 		s += fmt.Sprintf(", of which %s s slept for -straggle", significant(c.Split.Straggle, 3))
 	}
-	return s + ". A number in a bar is the rank that is waited for; a line ends a clock."
+	return s + "."
 }
 
 // curves returns the loss of each setting over x.

@@ -227,6 +227,11 @@ func (d *timelinePlotter) Plot(c draw.Canvas, p *plot.Plot) {
 				c.StrokeLine2(draw.LineStyle{Color: d.t.of(roleInk, 0), Width: vg.Points(1)}, left, y(at-0.46), left, y(at+0.46))
 			}
 		}
+		if s := d.l.clock; r.rank == s.Rank && r.worker == s.Worker {
+			left, right, low, high := x(s.Start), x(s.End), y(at-0.43), y(at+0.43)
+			c.StrokeLines(draw.LineStyle{Color: d.t.of(roleInk, 0), Width: vg.Points(1.6)},
+				[]vg.Point{{X: left, Y: low}, {X: right, Y: low}, {X: right, Y: high}, {X: left, Y: high}, {X: left, Y: low}})
+		}
 	}
 }
 

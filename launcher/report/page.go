@@ -57,10 +57,10 @@ type settingView struct {
 }
 
 type sectionView struct {
-	ID, Title string
-	Parts     []settingView
-	Charts    []chartView
-	Tables    []tableView
+	ID, Title, Note string
+	Parts           []settingView
+	Charts          []chartView
+	Tables          []tableView
 }
 
 type chartView struct {
@@ -179,6 +179,9 @@ func (r *Report) sections(data map[string]any) ([]sectionView, error) {
 		}
 		if s.parts {
 			v.Parts = parts
+		}
+		if s.id == "slow" {
+			v.Note = "Up to three of a setting, at different times; the slow clock has a frame. A number in a bar is the rank that is waited for; a line ends a clock."
 		}
 		if len(v.Charts)+len(v.Tables) > 0 {
 			out = append(out, v)

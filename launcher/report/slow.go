@@ -203,6 +203,7 @@ func (r *Run) around(c SlowClock) window {
 			w.rows[i].bars = append(w.rows[i].bars, bar{from, to, s.kind, int(s.on), s.clock})
 		}
 	}
+	w.trim()
 	if len(w.rows) > maxRows {
 		far := func(x row) int { return min(abs(x.rank-c.Rank), abs(x.rank-max(c.On, 0))) }
 		slices.SortStableFunc(w.rows, func(a, b row) int { return cmp.Compare(far(a), far(b)) })
@@ -210,6 +211,20 @@ func (r *Run) around(c SlowClock) window {
 	}
 	slices.SortFunc(w.rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.worker, b.worker)) })
 	return w
+}
+
+// trim takes off the sides on which nobody did anything, before the first clocks
+// or after the last.
+func (w *window) trim() {
+	from, to := w.to, w.from
+	for _, r := range w.rows {
+		for _, b := range r.bars {
+			from, to = min(from, b.from), max(to, b.to)
+		}
+	}
+	if from < to {
+		w.from, w.to = from, to
+	}
 }
 
 func abs(x int) int { return max(x, -x) }

@@ -112,3 +112,15 @@ func TestHalves(t *testing.T) {
 		}
 	}
 }
+
+// A window shows nothing of the time before the first clocks and after the last.
+func TestWindowIsTrimmed(t *testing.T) {
+	w := window{from: -3, to: 12, rows: []row{{bars: []bar{{from: 1, to: 2}, {from: 2, to: 4}}}, {bars: []bar{{from: 0.5, to: 3}}}}}
+	if w.trim(); w.from != 0.5 || w.to != 4 {
+		t.Errorf("from %g to %g, want 0.5 to 4", w.from, w.to)
+	}
+	empty := window{from: 1, to: 2}
+	if empty.trim(); empty.from != 1 || empty.to != 2 {
+		t.Errorf("nothing: from %g to %g", empty.from, empty.to)
+	}
+}
