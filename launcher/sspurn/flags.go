@@ -64,8 +64,8 @@ func runFlags() []cli.Flag {
 
 // compareUsage are the flags of a run that mean something else in a comparison.
 var compareUsage = map[string]string{
-	"run-dir":   "folder of the runs and the report, without the runs of an earlier comparison; default: compare-DATE-TIME",
-	"output":    "store output in DIR, a folder for each run, and fail without; default: in the folder of the run",
+	"run-dir":   "folder of the runs and the report; one with the runs of an earlier comparison is refused without -replace; default: compare-DATE-TIME",
+	"output":    "store output in DIR/RUN/rank-N.out and .err, and fail where it can not be written; default: in output/ of each run's folder",
 	"trace":     "leave a timeline of all ranks in a file NAME in the folder of each run, as bsp-1/NAME; .gz compresses",
 	"dashboard": "serve a live page about all runs at this address, :8080 say, to their end and beyond",
 	"metrics":   "serve Prometheus metrics of the running job at this address, under /metrics, from the first run to the last",
