@@ -43,6 +43,11 @@ func (w *stallWatch) event(rank int, e *telemetry.Event) {
 	if e.Kind != telemetry.WaitsKind || rank >= len(w.ranks) {
 		return
 	}
+	for _, wait := range e.Waits {
+		if slices.ContainsFunc(wait.On, func(on int) bool { return on < 0 || on >= len(w.ranks) }) {
+			return // not of this runtime
+		}
+	}
 	s := &w.ranks[rank]
 	same := s.ended == e.Ended && slices.EqualFunc(s.waits, e.Waits, func(a, b telemetry.Wait) bool {
 		return a.Op == b.Op && slices.Equal(a.On, b.On)
@@ -214,15 +219,21 @@ const rounds = 2
 // the job not ended.
 func deadlock(hosts []string, ranks []standing) (cycle, behind string) {
 	stuck := make([]bool, len(ranks)) // in the set, or left
+	free := 0                         // that are not
 	for r := range ranks {
 		stuck[r] = ranks[r].left() || len(ranks[r].waits) > 0 && ranks[r].same >= rounds
+		if !stuck[r] {
+			free++
+		}
 	}
 	never := func(w *telemetry.Wait) bool {
-		if !w.Sure {
+		switch {
+		case !w.Sure:
 			return false
-		}
-		if w.Any {
-			return !slices.ContainsFunc(targets(w, len(ranks)), func(on int) bool { return !stuck[on] })
+		case w.Any && w.Everyone:
+			return free == 0
+		case w.Any:
+			return !slices.ContainsFunc(w.On, func(on int) bool { return !stuck[on] })
 		}
 		return slices.ContainsFunc(targets(w, len(ranks)), func(on int) bool { return stuck[on] })
 	}
@@ -232,6 +243,7 @@ func deadlock(hosts []string, ranks []standing) (cycle, behind string) {
 			s := &ranks[r]
 			if stuck[r] && !s.left() && slices.ContainsFunc(s.waits, func(w telemetry.Wait) bool { return !never(&w) }) {
 				stuck[r], changed = false, true
+				free++
 			}
 		}
 	}

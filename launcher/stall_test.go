@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -191,4 +192,77 @@ func TestStallWatch(t *testing.T) {
 	}
 	w.event(1, &telemetry.Event{Kind: "clock"})
 	w.event(99, &telemetry.Event{Kind: telemetry.WaitsKind})
+	for _, on := range []int{-1, 3} {
+		for range rounds {
+			w.event(0, &telemetry.Event{Kind: telemetry.WaitsKind, Ended: 10, Waits: []telemetry.Wait{recv(on, 9000)}, Idle: 9000})
+		}
+	}
+}
+
+// TestDeadlockReference compares with all sets of ranks: some set that is not
+// empty waits only within itself, or there is no deadlock.
+func TestDeadlockReference(t *testing.T) {
+	for seed := range uint64(3000) {
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		ranks := make([]standing, 1+rnd.IntN(5))
+		hosts := make([]string, len(ranks))
+		for r := range ranks {
+			s := &ranks[r]
+			s.same = 1 + rnd.IntN(4)
+			switch rnd.IntN(8) {
+			case 0: // computes
+			case 1:
+				s.waits = []telemetry.Wait{{Op: telemetry.Leaving}}
+			default:
+				for range 1 + rnd.IntN(2) {
+					w := telemetry.Wait{Op: fmt.Sprint("call ", r), Sure: rnd.IntN(10) > 0, Any: rnd.IntN(3) == 0}
+					if w.Everyone = w.Any && rnd.IntN(3) == 0; !w.Everyone {
+						for on := range ranks {
+							if rnd.IntN(len(ranks)) == 0 {
+								w.On = append(w.On, on)
+							}
+						}
+						if len(w.On) == 0 {
+							w.On = []int{rnd.IntN(len(ranks))}
+						}
+					}
+					s.waits = append(s.waits, w)
+				}
+			}
+		}
+		want := false
+		for set := 1; set < 1<<len(ranks); set++ {
+			want = want || closed(ranks, set)
+		}
+		cycle, _ := deadlock(hosts, ranks)
+		if (cycle != "") != want {
+			t.Fatalf("seed %d: got %q, want a deadlock: %v; %+v", seed, cycle, want, ranks)
+		}
+	}
+}
+
+// closed reports whether no rank outside the set, but such that have left, can end
+// what those in it wait for.
+func closed(ranks []standing, set int) bool {
+	for r := range ranks {
+		if set&(1<<r) == 0 {
+			continue
+		}
+		s := &ranks[r]
+		if len(s.waits) == 0 || s.left() || s.same < rounds {
+			return false
+		}
+		for _, w := range s.waits {
+			within, of := 0, targets(&w, len(ranks))
+			for _, on := range of {
+				if set&(1<<on) != 0 || ranks[on].left() {
+					within++
+				}
+			}
+			if !w.Sure || w.Any && within < len(of) || within == 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
