@@ -32,17 +32,33 @@ func TestCancelSimulation(t *testing.T) {
 					defer mu.Unlock()
 					return time.Duration(rnd.Int64N(int64(2 * time.Millisecond)))
 				})
-				s := &ledger{n: n, dropped: map[[3]int]bool{}}
-				if err := runtimetest.Primary(cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
-					sent := make(chan error, 1)
-					go func() { sent <- s.send(ctx, c, rand.New(rand.NewPCG(seed, uint64(10+c.Rank())))) }()
-					err := s.receive(ctx, c, rand.New(rand.NewPCG(seed, uint64(100+c.Rank()))))
-					return stderrors.Join(err, <-sent)
-				})); err != nil {
+				if err := runtimetest.Primary(cl.Run(t.Context(), cancelling(n, seed))); err != nil {
 					t.Fatalf("%d ranks: %v", n, err)
 				}
 			})
 		})
+	}
+}
+
+// TestCancelSimulationTCP runs such programs over connections, where payloads
+// arrive in pieces.
+func TestCancelSimulationTCP(t *testing.T) {
+	for seed := range seeds.Count(t, 4) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			n := 2 + int(seed%3)
+			runtimetest.TCP(t, n, cancelling(n, seed))
+		})
+	}
+}
+
+// cancelling is what each rank of a program runs.
+func cancelling(n int, seed uint64) runtimetest.Body {
+	s := &ledger{n: n, dropped: map[[3]int]bool{}}
+	return func(ctx context.Context, c *runtime.Comm) error {
+		sent := make(chan error, 1)
+		go func() { sent <- s.send(ctx, c, rand.New(rand.NewPCG(seed, uint64(10+c.Rank())))) }()
+		err := s.receive(ctx, c, rand.New(rand.NewPCG(seed, uint64(100+c.Rank()))))
+		return stderrors.Join(err, <-sent)
 	}
 }
 

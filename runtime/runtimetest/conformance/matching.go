@@ -21,6 +21,7 @@ var matching = []program{
 	{"matched in its turn", []int{1, 2}, matchedInTurn},
 	{"matched and dropped", []int{1, 2}, matchedAndDropped},
 	{"matched and closed", []int{1, 2}, matchedAndClosed},
+	{"ranks of a part", []int{3, 5}, ranksOfPart},
 	{"nobody", []int{1, 2}, nobody},
 }
 
@@ -348,6 +349,53 @@ func matchedAndClosed(ctx context.Context, c *runtime.Comm) error {
 			return errors.Errorf("received of a closed communicator: %v", err)
 		}
 		if _, err := s.Wait(ctx); err != nil && !errors.Is(err, runtime.ErrClosed) {
+			return err
+		}
+	}
+	return nil
+}
+
+// ranksOfPart: all calls name ranks as their communicator does.
+func ranksOfPart(ctx context.Context, c *runtime.Comm) error {
+	part, err := c.Split(ctx, c.Rank()%2, -c.Rank()) // the other way round
+	if err != nil {
+		return err
+	}
+	right, left := neighbours(part)
+	for i, n := range lengths {
+		s := runtime.IsendSync(part, right, 1, filled(n, part.Rank(), i))
+		st, err := runtime.Probe(ctx, part, runtime.AnySource, 1)
+		if err != nil {
+			return err
+		}
+		if err := expect(st, left, 1, n); err != nil {
+			return err
+		}
+		m, err := runtime.Match(ctx, part, left, 1)
+		if err != nil {
+			return err
+		}
+		in := make([]int32, n)
+		if st, err = runtime.RecvMatched(ctx, m, in); err != nil || st != m.Status {
+			return errors.Errorf("%+v, %v, matched was %+v", st, err, m.Status)
+		}
+		if err := expect(st, left, 1, n); err != nil {
+			return err
+		}
+		if err := same(in, left, i); err != nil {
+			return err
+		}
+		if _, err := s.Wait(ctx); err != nil {
+			return err
+		}
+		r := runtime.IrecvParts(part, runtime.AnySource, 2, cut(in, 100))
+		if err := runtime.SendParts(ctx, part, right, 2, cut(filled(n, part.Rank(), i), 1000)); err != nil {
+			return err
+		}
+		if st, err = r.Wait(ctx); err != nil {
+			return err
+		}
+		if err := expect(st, left, 2, n); err != nil {
 			return err
 		}
 	}
