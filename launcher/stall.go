@@ -32,6 +32,7 @@ type stallWatch struct {
 	say      func(text string)
 	ranks    []standing
 	deadlock string // told last
+	open     bool   // something was told that is not over
 }
 
 func newStallWatch(hosts []string, limit time.Duration, say func(string)) *stallWatch {
@@ -57,17 +58,22 @@ func (w *stallWatch) event(rank int, e *telemetry.Event) {
 	}
 	s.waits, s.ended, s.idle = e.Waits, e.Ended, e.Idle
 	if !w.stalls(s) {
+		if w.open && !slices.ContainsFunc(w.ranks, func(s standing) bool { return w.stalls(&s) }) {
+			w.open, w.deadlock = false, ""
+			w.say("stall: over, the job goes on")
+		}
 		return
 	}
 	cycle, behind := deadlock(w.hosts, w.ranks)
 	switch {
 	case cycle != "" && cycle != w.deadlock:
-		w.deadlock = cycle
+		w.deadlock, w.open = cycle, true
 		w.say(cycle + behind)
 	case cycle == "" && s.waits[0].Seconds >= w.limit:
 		for _, line := range stalls(w.hosts, w.ranks, w.limit/2) { // others came to it a little later
 			w.say(line)
 		}
+		w.open = true
 		w.limit *= 2 // a program whose calls take that long is told so rarely
 	}
 }

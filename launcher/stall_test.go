@@ -175,7 +175,7 @@ func TestStallWatch(t *testing.T) {
 		{0, 7, 60, []telemetry.Wait{recv(1, 60)}, 1},   // a stall
 		{0, 7, 90, []telemetry.Wait{recv(1, 90)}, 0},   // known
 		{0, 7, 120, []telemetry.Wait{recv(1, 120)}, 1}, // twice as long
-		{0, 9, 0, nil, 0}, // over
+		{0, 9, 0, nil, 1}, // over
 		{1, 3, 300, []telemetry.Wait{{Op: telemetry.Leaving, Seconds: 300}}, 0},
 		{2, 4, 1, []telemetry.Wait{recv(0, 230)}, 0}, // another goroutine is busy
 		{0, 9, 250, []telemetry.Wait{recv(2, 250)}, 1},

@@ -45,7 +45,7 @@ func TestCancelReceive(t *testing.T) {
 					}
 					buf := nil8(size)
 					// Nothing can come: taken back.
-					if _, err := runtime.Recv(brief(ctx, time.Second), c, 1, 0, buf); !stderrors.Is(err, errEnough) {
+					if _, err := runtime.Recv(brief(ctx, time.Second), c, 1, 0, buf); !stderrors.Is(err, errEnough) || stderrors.Is(err, runtime.ErrDropped) {
 						return fmt.Errorf("first: %v", err)
 					}
 					if _, err := runtime.Probe(brief(ctx, time.Second), c, 1, 0); !stderrors.Is(err, errEnough) {
@@ -57,7 +57,7 @@ func TestCancelReceive(t *testing.T) {
 					lost := int8(0)
 					if size > 64<<10 {
 						// The first announcement comes at 200 ms, its payload at 400 ms.
-						if _, err := runtime.Recv(brief(ctx, 300*time.Millisecond), c, 1, 0, buf); !stderrors.Is(err, errEnough) {
+						if st, err := runtime.Recv(brief(ctx, 300*time.Millisecond), c, 1, 0, buf); !stderrors.Is(err, errEnough) || !stderrors.Is(err, runtime.ErrDropped) || st.Source != 1 || st.Count != size {
 							return fmt.Errorf("second: %v", err)
 						}
 						lost = 1
