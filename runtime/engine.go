@@ -95,6 +95,9 @@ type engine struct {
 	locks        map[uint64]*Request // that wait for a lock of a window
 	lazy         []int               // peers with operations that have been collected
 	served       uint64              // frames of others for windows
+	servedBy     int                 // who sent the last one
+	rest         time.Time           // owned by the service goroutine: when it may stand in for callers again
+	resting      time.Duration       // the same: how long it had to wait
 	scratch      []byte              // of answers
 	ownOps       uint64              // on this rank's own memory
 

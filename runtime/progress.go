@@ -182,7 +182,7 @@ func (e *engine) rouse() {
 // service makes progress while no caller does, until quit is closed and the
 // transport woken.
 func (e *engine) service(quit <-chan struct{}) {
-	var seen uint64
+	var seen, served uint64
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
 	defer timer.Stop()
@@ -214,11 +214,14 @@ func (e *engine) service(quit <-chan struct{}) {
 		e.sendLazy()
 		for turn := 0; turn < 64 && !e.woke && e.t.Poll(-1); turn++ {
 		}
-		woke := e.woke
-		e.woke = false
+		woke, used := e.woke, e.served != served
+		e.woke, served = false, e.served
 		e.mu.Unlock()
 		if woke {
 			goruntime.Gosched()
+		}
+		if used {
+			e.stand()
 		}
 	}
 }

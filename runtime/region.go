@@ -128,7 +128,7 @@ func (e *engine) beginPut(h *wire.Header) ([]byte, error) {
 // endPut takes note of a long put that has arrived.
 func (e *engine) endPut(peer int, h *wire.Header) {
 	e.peers[peer].stream.taken++
-	e.served++
+	e.served, e.servedBy = e.served+1, peer
 	if g := e.regionOf(h.Context); g != nil {
 		e.look(g)
 	}
@@ -141,7 +141,7 @@ func (e *engine) endPut(peer int, h *wire.Header) {
 func (e *engine) endAccess(peer int, h *wire.Header, b []byte) {
 	p := &e.peers[peer]
 	p.stream.taken++
-	e.served++
+	e.served, e.servedBy = e.served+1, peer
 	g := e.regionOf(h.Context)
 	answer := e.scratch[:0]
 	var lent *loan
