@@ -24,7 +24,7 @@ func TestAttachShared(t *testing.T) {
 		{"nothing", nil, 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
