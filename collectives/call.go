@@ -67,7 +67,7 @@ func blockArgs[T runtime.Elem](c *runtime.Comm, v schedule.Verb, dst, src, whole
 	a := argsOf(v, root, dst, src, opts)
 	a.count, a.total, a.counts = len(part), c.Size()*len(part), a.o.counts
 	if a.counts != nil {
-		a.total = a.check("counts", a.counts, c.Size())
+		a.total = a.check("counts", a.counts, c.Size(), "ranks")
 		a.count = a.total
 		if a.bad == "" && len(part) != a.counts[c.Rank()] {
 			a.bad = fmt.Sprintf("a block of %d elements where the counts say %d", len(part), a.counts[c.Rank()])
@@ -80,7 +80,7 @@ func blockArgs[T runtime.Elem](c *runtime.Comm, v schedule.Verb, dst, src, whole
 }
 
 // check returns the sum of counts, of which there must be n.
-func (a *args) check(what string, counts []int, n int) int {
+func (a *args) check(what string, counts []int, n int, of string) int {
 	total := 0
 	for r, k := range counts {
 		if k < 0 {
@@ -89,7 +89,7 @@ func (a *args) check(what string, counts []int, n int) int {
 		total += k
 	}
 	if len(counts) != n {
-		a.bad = fmt.Sprintf("%d %s for %d ranks", len(counts), what, n)
+		a.bad = fmt.Sprintf("%d %s for %d %s", len(counts), what, n, of)
 	}
 	return total
 }
@@ -117,7 +117,7 @@ func alltoallArgs[T runtime.Elem](c *runtime.Comm, dst, src []T, opts []Option) 
 		a.bad = "counts of what is received, but not of what is sent"
 		return a
 	}
-	sent, received := a.check("counts", out, n), a.check("receive counts", in, n)
+	sent, received := a.check("counts", out, n, "ranks"), a.check("receive counts", in, n, "ranks")
 	a.total = sent
 	a.transfer = schedule.Transfer{Send: out, Recv: in, InPlace: same(a.dst, a.src)}
 	if a.bad == "" && (len(src) != sent || len(dst) != received) {
@@ -167,7 +167,7 @@ func (s *state) prepare(t *task, a *args) {
 		return
 	}
 	if a.topology != nil {
-		t.p = a.topology.part(a)
+		t.p = a.topology.part(a, s.c.Rank())
 		return
 	}
 	p, err := s.plan(a)

@@ -191,7 +191,8 @@ func (l *lane) receive(step *schedule.Step, round int) {
 		met.received = l.run
 		f := l.flight(headComing, step, round)
 		f.data = into[:min(len(into), inline)]
-		runtime.StartRecv(&f.req, c, step.Peer, l.tag(tagHead), f.buffer())
+		// Room for the head of any other call, too, to be able to say which.
+		runtime.StartRecv(&f.req, c, step.Peer, l.tag(tagHead), f.buffer(headSize+inline))
 		if into = into[len(f.data):]; len(into) == 0 {
 			return
 		}
@@ -212,7 +213,7 @@ func (l *lane) send(step *schedule.Step, round int) {
 	if met := &l.met[step.Peer]; met.sent != l.run {
 		met.sent = l.run
 		f := l.flight(sending, step, round)
-		b := f.buffer()
+		b := f.buffer(headSize + min(len(from), inline))
 		l.f.encode(b)
 		binary.LittleEndian.PutUint64(b[printSize:], uint64(len(from)))
 		n := copy(b[headSize:], from)
@@ -256,11 +257,12 @@ func (l *lane) flight(kind flightKind, step *schedule.Step, round int) *flight {
 	return f
 }
 
-// buffer is that of a head.
-func (f *flight) buffer() []byte {
-	if f.slot == nil {
-		f.slot = make([]byte, headSize+inline)
+// buffer is that of a head, of n bytes.
+func (f *flight) buffer(n int) []byte {
+	if cap(f.slot) < n {
+		f.slot = make([]byte, n)
 	}
+	f.slot = f.slot[:n]
 	return f.slot
 }
 

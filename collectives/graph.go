@@ -1,0 +1,116 @@
+package collectives
+
+import (
+	"context"
+	"hash/fnv"
+	"slices"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime"
+)
+
+// Graph is a communicator whose ranks have neighbours as they say themselves.
+type Graph struct {
+	c *runtime.Comm
+	t *topology
+}
+
+// NewGraph makes a communicator of the ranks of c in which this rank receives
+// from those of in and sends to those of out, which may name a rank several
+// times, and this rank. It is collective. When what one rank says to send is not
+// what another says to receive, both get an error that matches [ErrMismatch].
+func NewGraph(ctx context.Context, c *runtime.Comm, in, out []int) (*Graph, error) {
+	bad := ""
+	sends, receives := make([]int32, c.Size()), make([]int32, c.Size())
+	for _, side := range []struct {
+		list  []int
+		times []int32
+	}{{in, receives}, {out, sends}} {
+		for _, r := range side.list {
+			if r < 0 || r >= c.Size() {
+				bad = errors.Errorf("neighbor %d of %d ranks", r, c.Size()).Error()
+				continue
+			}
+			side.times[r]++
+		}
+	}
+	d, err := c.Dup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	theirs := make([]int32, c.Size())
+	if err := Alltoall(ctx, d, theirs, sends); err != nil {
+		return nil, err
+	}
+	for r, n := range theirs {
+		if bad == "" && n != receives[r] {
+			bad = errors.Errorf("rank %d sends to rank %d %d times, which receives %d times", r, c.Rank(), n, receives[r]).Error()
+		}
+	}
+	// All learn of it, also those for whom all is well.
+	wrong := []int32{0}
+	if bad != "" {
+		wrong[0] = int32(c.Rank()) + 1
+	}
+	if err := Allreduce(ctx, d, wrong, wrong, Max); err != nil {
+		return nil, err
+	}
+	switch {
+	case bad != "":
+		return nil, &callError{ErrMismatch, "graph on " + c.Name() + ": " + bad}
+	case wrong[0] > 0:
+		return nil, &callError{ErrMismatch, errors.Errorf("graph on %s: rank %d has neighbors that do not fit", c.Name(), wrong[0]-1).Error()}
+	}
+	return &Graph{d, newTopology(slices.Clone(in), slices.Clone(out))}, nil
+}
+
+// Comm is the communicator.
+func (g *Graph) Comm() *runtime.Comm { return g.c }
+
+// Neighbors are those given to [NewGraph].
+func (g *Graph) Neighbors() (in, out []int) { return g.t.in, g.t.out }
+
+func (g *Graph) neighbors() *topology { return g.t }
+
+// Subset makes a communicator of some ranks of c, in the order given. It is
+// collective over all ranks of c, which pass the same list; those not in it get
+// nil. A rank that is named twice, or is none, is an error, and so are lists that
+// differ (see [ErrMismatch]).
+func Subset(ctx context.Context, c *runtime.Comm, ranks []int) (*runtime.Comm, error) {
+	h := fnv.New64a()
+	bad := error(nil)
+	color, key := runtime.NoColor, 0
+	for i, r := range ranks {
+		if r < 0 || r >= c.Size() || slices.Contains(ranks[:i], r) {
+			bad = errors.Errorf("collectives: a subset of %d ranks with rank %d, number %d", c.Size(), r, i+1)
+		}
+		if r == c.Rank() {
+			color, key = 0, i
+		}
+		_, _ = h.Write([]byte{byte(r), byte(r >> 8), byte(r >> 16), byte(r >> 24)})
+	}
+	x := []uint64{h.Sum64(), ^h.Sum64()}
+	if err := Allreduce(ctx, c, x, x, Max); err != nil {
+		return nil, err
+	}
+	switch {
+	case x[0] != ^x[1]:
+		return nil, &callError{ErrMismatch, "subset of " + c.Name() + ": the lists of ranks differ"}
+	case bad != nil:
+		return nil, bad
+	}
+	return c.Split(ctx, color, key)
+}
+
+// Translate returns the rank that a rank of one communicator has in another,
+// NoRank when it is not in it. It is local.
+func Translate(from *runtime.Comm, rank int, to *runtime.Comm) int {
+	job := from.JobRank(rank)
+	for r := range to.Size() {
+		if to.JobRank(r) == job {
+			return r
+		}
+	}
+	return NoRank
+}
