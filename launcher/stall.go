@@ -33,6 +33,7 @@ type stallWatch struct {
 	ranks    []standing
 	deadlock string // told last
 	open     bool   // something was told that is not over
+	spared   int    // reports since the ranks were last looked at together
 }
 
 func newStallWatch(hosts []string, limit time.Duration, say func(string)) *stallWatch {
@@ -64,6 +65,10 @@ func (w *stallWatch) event(rank int, e *telemetry.Event) {
 		}
 		return
 	}
+	if w.spared++; w.spared <= len(w.ranks)/looksARound { // all ranks of a large job report at about the same time
+		return
+	}
+	w.spared = 0
 	cycle, behind := deadlock(w.hosts, w.ranks)
 	switch {
 	case cycle != "" && cycle != w.deadlock:
@@ -77,6 +82,9 @@ func (w *stallWatch) event(rank int, e *telemetry.Event) {
 		w.limit *= 2 // a program whose calls take that long is told so rarely
 	}
 }
+
+// looksARound is how often the ranks are looked at while each reports once.
+const looksARound = 32
 
 // stalls reports whether the rank waits for longer than it should. The oldest
 // wait stands first; one that has returned does not need to go on.

@@ -266,3 +266,27 @@ func closed(ranks []standing, set int) bool {
 	}
 	return true
 }
+
+// BenchmarkStallWatch is a round of reports of a job in a barrier that one rank is
+// missing from.
+func BenchmarkStallWatch(b *testing.B) {
+	const n = 1000
+	hosts := make([]string, n)
+	for r := range hosts {
+		hosts[r] = fmt.Sprint("h", r)
+	}
+	w := newStallWatch(hosts, time.Minute, func(string) {})
+	events := make([]telemetry.Event, n)
+	for r := range events {
+		wait := telemetry.Wait{Op: "call 7, barrier on world", Sure: true, Seconds: 61}
+		for d := 1; d < n; d *= 2 {
+			wait.On = append(wait.On, (r-d+n)%n)
+		}
+		events[r] = telemetry.Event{Kind: telemetry.WaitsKind, Waits: []telemetry.Wait{wait}, Ended: 9, Idle: 61}
+	}
+	for b.Loop() {
+		for r := 1; r < n; r++ {
+			w.event(r, &events[r])
+		}
+	}
+}
