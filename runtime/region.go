@@ -247,6 +247,15 @@ func (e *engine) closeRegions(g *group) {
 	}
 }
 
+// pending returns a request about the region that has not ended, or nil.
+func (g *region) pending() *Request {
+	r := g.group.pending
+	for r != nil && r.region != g {
+		r = r.next
+	}
+	return r
+}
+
 // closeRegion ends the access to a region.
 func (e *engine) closeRegion(g *region) {
 	if g.closed {
@@ -255,13 +264,9 @@ func (e *engine) closeRegion(g *region) {
 	g.closed = true
 	delete(e.regions, g.id)
 	e.recentRegion = nil
-	for r := g.group.pending; r != nil; {
-		next := r.next
-		if r.region == g {
-			e.detach(r, false)
-			e.complete(r, ErrClosed)
-		}
-		r = next
+	for r := g.pending(); r != nil; r = g.pending() {
+		e.detach(r, false)
+		e.complete(r, ErrClosed)
 	}
 	for l := range g.loans {
 		e.t.Detach(l.peer, l)

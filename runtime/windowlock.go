@@ -137,6 +137,7 @@ func (w *view) withLock(ctx context.Context, rank int, shared bool, body func() 
 		op.Kind = wire.OpUnlock
 		e.mu.Lock()
 		e.tellLock(peer, g, op)
+		e.flush() // of a grant to another rank
 		e.mu.Unlock()
 	}
 	returned := false

@@ -16,7 +16,7 @@ import (
 )
 
 // TestWindowSimulation does the operations of TestWindowModel over a network of
-// random delays; with a rank killed at a random moment every other must say so.
+// random delays, some also emulated; with a rank killed at a random moment every other must say so.
 func TestWindowSimulation(t *testing.T) {
 	for seed := range seeds.Count(t, 20) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
@@ -35,6 +35,9 @@ func simulateWindow(t *testing.T, seed uint64) {
 		defer mu.Unlock()
 		return time.Duration(rnd.Int64N(int64(3 * time.Millisecond)))
 	})
+	if seed%4 == 2 {
+		cl.Edit = func(cfg *runtime.Config) { cfg.Emulate = "delay=2ms,rate=100mbit" }
+	}
 	victim := -1
 	if seed%2 == 1 {
 		victim = rnd.IntN(n)
