@@ -87,7 +87,8 @@ type integer interface {
 }
 
 func combineInts[T integer](a Accumulator, dst, src []byte) {
-	d, s := elemsOf[T](dst), elemsOf[T](src)
+	s := elemsOf[T](src)
+	d := elemsOf[T](dst)[:len(s)]
 	switch a {
 	case And:
 		for i, v := range s {
@@ -107,7 +108,8 @@ func combineInts[T integer](a Accumulator, dst, src []byte) {
 }
 
 func combineReals[T integer | float32 | float64](a Accumulator, dst, src []byte) {
-	d, s := elemsOf[T](dst), elemsOf[T](src)
+	s := elemsOf[T](src)
+	d := elemsOf[T](dst)[:len(s)]
 	switch a {
 	case Min:
 		for i, v := range s {
@@ -123,7 +125,8 @@ func combineReals[T integer | float32 | float64](a Accumulator, dst, src []byte)
 }
 
 func combine[T integer | float32 | float64 | complex64 | complex128](a Accumulator, dst, src []byte) {
-	d, s := elemsOf[T](dst), elemsOf[T](src)
+	s := elemsOf[T](src)
+	d := elemsOf[T](dst)[:len(s)]
 	switch a {
 	case Add:
 		for i, v := range s {

@@ -51,7 +51,7 @@ func (b *Batch[T]) Put(ctx context.Context, off int, src []T) error {
 }
 
 // Get adds Window.Get. dst belongs to the batch until Flush returns. Of more
-// than 32 KiB, what later operations of the batch write there may be seen.
+// than 64 KiB, what later operations of the batch write there may be seen.
 func (b *Batch[T]) Get(ctx context.Context, off int, dst []T) error {
 	if err := b.w.view.span("get from ", b.b.rank, off, len(dst)); err != nil {
 		return err

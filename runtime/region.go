@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	accessLimit = 32 << 10 // bytes of operations in a frame, and of an answer that is copied
-	pieceLimit  = accessLimit - wire.OpSize
+	accessLimit = 64 << 10         // bytes of operations in a frame, and of an answer that is copied
+	pieceLimit  = accessLimit - 32 // longest data of an operation: a multiple of every element's size
 )
 
 // region is this rank's part of a window: the target of the others'

@@ -117,10 +117,10 @@ type Request struct {
 	// About windows.
 	verb    string // for errors
 	region  *region
-	until   uint64   // accessing: the frame to be answered; locking: the number of the request
-	results int      // bytes that the answer has for buf or into
-	into    [][]byte // several places of results; nil: buf
-	small   [16]byte // result of one element
+	until   uint64            // accessing: the frame to be answered; locking: the number of the request
+	results int               // bytes that the answer has for buf or into
+	into    [][]byte          // several places of results; nil: buf
+	small   [wire.OpSize]byte // result of one element, or an operation whose data follows
 	note    Note
 	test    func() bool // watching
 }

@@ -93,10 +93,24 @@ func (e *engine) sendAccess(peer int, g *region, ops []byte, r *Request) {
 func (e *engine) sendPut(peer int, g *region, off int, src []byte, r *Request) {
 	e.dispatch(peer, g, nil)
 	e.out = wire.Header{Kind: wire.Put, Context: g.id, ID: uint64(off), Length: uint64(len(src))}
-	e.count(peer, len(src), nil)
+	e.vec = append(e.vec[:0], src)
+	e.sendStraight(peer, r)
+}
+
+// sendOp sends an operation without a copy of its data, whose length is a
+// multiple of 8. The request ends when it has left.
+func (e *engine) sendOp(peer int, g *region, op *wire.Op, data []byte, r *Request) {
+	e.dispatch(peer, g, nil)
+	e.out = wire.Header{Kind: wire.Access, Context: g.id, Length: uint64(op.Size())}
+	e.vec = append(e.vec[:0], wire.AppendOp(r.small[:0], op), data)
+	e.sendStraight(peer, r)
+}
+
+// sendStraight sends e.out with e.vec.
+func (e *engine) sendStraight(peer int, r *Request) {
+	e.count(peer, e.out.Payload(), nil)
 	r.phase = leaving
 	r.flight.r = r
-	e.vec = append(e.vec[:0], src)
 	left := e.transmit(peer, e.vec, &r.flight)
 	clear(e.vec)
 	if left && r.phase == leaving {

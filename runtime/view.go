@@ -258,14 +258,23 @@ func (w *view) accumulate(ctx context.Context, rank, off int, src []byte, a Accu
 			return err
 		}
 		n := min(len(src), pieceLimit)
+		long := n > bundleLimit
+		if long {
+			n &^= 7
+		}
 		op := wire.Op{Kind: wire.OpAccumulate, How: uint8(a), Offset: uint64(off), Length: uint64(n)}
 		if peer == e.rank {
 			w.region.apply(&op, src[:n], nil)
 			w.changed()
-		} else {
-			if err := w.reserve(ctx, verb, peer, op.Size()); err != nil {
+		} else if err := w.reserve(ctx, verb, peer, op.Size()); err != nil {
+			return err
+		} else if long {
+			r := w.request(verb, peer)
+			e.sendOp(peer, w.region, &op, src[:n], r)
+			if err := w.finish(ctx, r); err != nil {
 				return err
 			}
+		} else {
 			e.push(peer, w.region, &op, src[:n])
 			e.mu.Unlock()
 		}

@@ -382,3 +382,43 @@ func TestWindowFlood(t *testing.T) {
 		})
 	})
 }
+
+// TestWindowPieces accumulates more than fits a frame, of elements of several
+// sizes and at odd places.
+func TestWindowPieces(t *testing.T) {
+	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
+		run(t, 2, func(ctx context.Context, c *runtime.Comm) error {
+			return stderrors.Join(pieces[int8](ctx, c), pieces[int16](ctx, c), pieces[float32](ctx, c), pieces[complex128](ctx, c))
+		})
+	})
+}
+
+func pieces[T int8 | int16 | float32 | complex128](ctx context.Context, c *runtime.Comm) error {
+	const n, off, times = 200_003, 5, 3
+	w, err := runtime.NewWindow[T](ctx, c, n)
+	if err != nil {
+		return err
+	}
+	src, old := make([]T, n-off), make([]T, n-off)
+	for i := range src {
+		src[i] = src[i/2] + 1 // small in every type
+	}
+	other := 1 - c.Rank()
+	for range times {
+		if err := w.Accumulate(ctx, other, off, src, runtime.Add); err != nil {
+			return err
+		}
+	}
+	if err := w.GetAccumulate(ctx, other, off, src, old, runtime.Replace); err != nil {
+		return err
+	}
+	if err := w.Fence(ctx); err != nil {
+		return err
+	}
+	for i, v := range src {
+		if old[i] != times*v || w.Local()[off+i] != v {
+			return fmt.Errorf("element %d of %T: got %v, then %v, want %v, then %v", i, v, old[i], w.Local()[off+i], times*v, v)
+		}
+	}
+	return w.Close(ctx)
+}

@@ -41,7 +41,8 @@ type Op struct {
 // ErrOp is the error of an operation that is cut short or not known.
 var ErrOp = stderrors.New("wire: malformed operation on a window")
 
-// AppendOp appends an operation and its data, whose length must be Data().
+// AppendOp appends an operation and its data, whose length must be Data(); or
+// none, when it follows by other means.
 func AppendOp(b []byte, op *Op, data ...[]byte) []byte {
 	b = append(b, byte(op.Kind), op.How, 0, 0)
 	b = binary.LittleEndian.AppendUint32(b, op.Tag)
