@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/pkg/errors"
@@ -60,6 +61,18 @@ var collective = []benchmark{
 		start: func(_ context.Context, e env) (*trial, error) { return allreduce[float64](e, 8), nil },
 	},
 	{
+		name: "reduce-scatter", ranks: 1, unit: 4, sizes: vectorSizes,
+		text: "the same in parts, one for each rank; slowest rank",
+		start: func(_ context.Context, e env) (*trial, error) {
+			_, src := vectors[float32](e.size/4, e.Rank())
+			counts, off := e.parts(len(src))
+			dst := make([]float32, counts[e.Rank()])
+			return e.together(func(ctx context.Context) error {
+				return collectives.ReduceScatter(ctx, e.Comm, dst, src, collectives.Sum, collectives.Counts(counts))
+			}, func() error { return checkSums(dst, off, e.Size()) }), nil
+		},
+	},
+	{
 		name: "gather", ranks: 1, sizes: blockSizes,
 		text: "so many bytes of each rank to rank 0; slowest rank",
 		start: func(_ context.Context, e env) (*trial, error) {
@@ -94,6 +107,51 @@ var collective = []benchmark{
 				func() error { return checkBytes(dst, e.Rank()) }), nil
 		},
 	},
+	{
+		name: "alltoall", ranks: 1, sizes: blockSizes,
+		text: "so many bytes from each rank to each; slowest rank",
+		start: func(_ context.Context, e env) (*trial, error) {
+			dst := make([]byte, e.size*e.Size())
+			src := bytes.Repeat(filled(e.size, e.Rank()), e.Size())
+			return e.together(func(ctx context.Context) error { return collectives.Alltoall(ctx, e.Comm, dst, src) },
+				func() error { return e.checkBlocks(dst) }), nil
+		},
+	},
+	{
+		name: "scan", ranks: 1, unit: 4, sizes: vectorSizes,
+		text: "the sum of the vectors of float32 of the ranks up to each; slowest rank",
+		start: func(_ context.Context, e env) (*trial, error) {
+			dst, src := vectors[float32](e.size/4, e.Rank())
+			return e.together(func(ctx context.Context) error {
+				return collectives.Scan(ctx, e.Comm, dst, src, collectives.Sum)
+			}, func() error { return checkSums(dst, 0, e.Rank()+1) }), nil
+		},
+	},
+	{
+		name: "exscan", ranks: 2, unit: 4, sizes: vectorSizes,
+		text: "scan without the own vector; slowest rank",
+		start: func(_ context.Context, e env) (*trial, error) {
+			dst, src := vectors[float32](e.size/4, e.Rank())
+			return e.together(func(ctx context.Context) error {
+				return collectives.Exscan(ctx, e.Comm, dst, src, collectives.Sum)
+			}, func() error {
+				if e.Rank() == 0 {
+					return nil // whose vector stays as it is
+				}
+				return checkSums(dst, 0, e.Rank())
+			}), nil
+		},
+	},
+}
+
+// parts divides n elements among the ranks, as evenly as they go, and returns how
+// many each has and where the own ones begin.
+func (e env) parts(n int) (counts []int, off int) {
+	counts = make([]int, e.Size())
+	for r := range counts {
+		counts[r] = (r+1)*n/e.Size() - r*n/e.Size()
+	}
+	return counts, e.Rank() * n / e.Size()
 }
 
 // blocks are the bytes of all ranks, one block after the other.

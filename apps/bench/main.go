@@ -35,6 +35,8 @@ type config struct {
 	count  int
 	format string
 	empty  bool
+	tune   string // file to write a model to
+	known  string // file with a model
 
 	patience time.Duration // without a word on the way
 }
@@ -55,6 +57,7 @@ that of rank 0:
 			"sspurn -n 2 bench -op pingpong,stream -sizes 8,64KiB,4MiB",
 			"sspurn -n 8 bench -op barrier,allreduce -sizes 8..64MiB:8 -format csv -out new.csv",
 			"sspurn -n 4 bench -op 'store-*' -time 1s",
+			"sspurn -n 8 -hosts hosts.txt bench -tune cluster.json -op 'all*'",
 			"sspurn -n 2 bench -op pingpong -sizes 8 -count 10 -format bench -out new.txt && benchstat old.txt new.txt",
 		},
 		Flags: []cli.Flag{
@@ -65,6 +68,8 @@ that of rank 0:
 			&cli.IntFlag{Name: "iters", Value: 5, Usage: "at least `N` samples of each point, whatever -time says", Destination: &cfg.iters},
 			&cli.IntFlag{Name: "count", Value: 1, Usage: "measure all points `N` times, one after the other", Destination: &cfg.count},
 			&cli.StringFlag{Name: "format", Value: formatTable, Usage: "print a `FORMAT`: table, csv, or bench, which benchstat reads", Destination: &cfg.format},
+			&cli.StringFlag{Name: "tune", Usage: "first measure what messages and the algorithms of collective operations cost here, write that to `FILE`, and go by it", Destination: &cfg.tune},
+			&cli.StringFlag{Name: "model", Usage: "go by the `FILE` that -tune has written", Destination: &cfg.known},
 			&cli.StringFlag{Name: "out", Usage: "write the figures to `FILE` instead of standard output"},
 			&cli.BoolFlag{Name: "empty", Usage: "measure nothing: make one barrier and end, for those who time how long a job takes to start", Destination: &cfg.empty},
 		},
@@ -89,6 +94,8 @@ func (cfg *config) verify(*apps.Options) error {
 		cfg.warmup = cfg.time / 10
 	}
 	switch {
+	case cfg.tune != "" && cfg.known != "":
+		return errors.New("-tune with -model: expected one of them")
 	case cfg.time < 0:
 		return errors.Errorf("-time %v: expected at least 0", cfg.time)
 	case cfg.iters < 1 || cfg.iters > maxSamples:
@@ -113,6 +120,9 @@ func (cfg *config) run(ctx context.Context, job *apps.Job) error {
 	}
 	points, err := cfg.points(job.Comm.Size())
 	if err := job.Together(ctx, err); err != nil {
+		return err
+	}
+	if err := cfg.model(ctx, job); err != nil {
 		return err
 	}
 	return newRun(cfg, job, points).run(ctx)

@@ -33,6 +33,7 @@ func TestVerify(t *testing.T) {
 		"no iterations":  {func(c *config) { c.iters = 0 }, "-iters 0"},
 		"too many":       {func(c *config) { c.iters = maxSamples + 1 }, "-iters 1048577"},
 		"no count":       {func(c *config) { c.count = 0 }, "-count 0"},
+		"two models":     {func(c *config) { c.tune, c.known = "a", "b" }, "-tune with -model"},
 		"another format": {func(c *config) { c.format = "xml" }, `-format "xml": expected table, csv, bench`},
 	} {
 		c := good
@@ -231,6 +232,30 @@ func TestOut(t *testing.T) {
 	}
 	if !strings.HasPrefix(log, "bench: [1/2, about 0 s left] pingpong of 8 bytes\n") {
 		t.Errorf("log %q", log)
+	}
+}
+
+func TestModel(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "model.json")
+	cfg := config{op: "allreduce", size: "64", iters: 1, count: 1, format: formatCSV, tune: path}
+	if _, log := local(t, 2, cfg, apps.Options{}); !strings.Contains(log, "the model is in "+path) {
+		t.Errorf("log %q", log)
+	}
+	cfg.tune, cfg.known = "", path
+	if out, _ := local(t, 3, cfg, apps.Options{}); !strings.Contains(out, "allreduce,64,3,") {
+		t.Errorf("got %q", out)
+	}
+	if err := os.WriteFile(path, []byte("no model"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{path: "expected a model that -tune wrote", path + ".none": "can not be read"} {
+		cfg.known = file
+		err := runtime.RunLocal(t.Context(), 2, func(ctx context.Context, c *runtime.Comm) error {
+			return cfg.run(ctx, apps.NewJob("bench", apps.Options{}, c, &bytes.Buffer{}, &bytes.Buffer{}))
+		})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: %v", file, err)
+		}
 	}
 }
 
