@@ -77,21 +77,14 @@ func (s *Stats) add(o *Stats) {
 	}
 }
 
-// The least time between two events of a worker: short in short runs, and then
-// that in which records leave a rank.
-const (
-	leastRecord = 100 * time.Millisecond
-	mostRecord  = 200 * time.Millisecond
-)
-
-func recordEvery(running time.Duration) time.Duration {
-	return min(max(running/20, leastRecord), mostRecord)
-}
+// recordEvery is the least time between two events of a worker: that in which
+// records leave a rank.
+const recordEvery = 200 * time.Millisecond
 
 // record publishes the worker's totals and, not too often unless it is the
 // last, writes an event.
 func (w *Worker) record(now time.Time, last bool) {
-	if !last && now.Sub(w.recorded) < recordEvery(now.Sub(w.s.start)) {
+	if !last && now.Sub(w.recorded) < recordEvery {
 		return
 	}
 	w.recorded = now

@@ -33,7 +33,7 @@ func workloads(bin, data string) []workload {
 	return []workload{
 		{"mf", mf},
 		{"synth", []string{
-			filepath.Join(bin, "synth"), "-sync", "bsp", "-workers", "2", "-clocks", "800", "-compute", "0", "-rows", "64", "-touch", "16", "-width", "1024",
+			filepath.Join(bin, "synth"), "-sync", "bsp", "-workers", "2", "-clocks", "400", "-compute", "0", "-rows", "64", "-touch", "16", "-width", "4096",
 		}},
 	}
 }
