@@ -2,8 +2,10 @@ package collectives_test
 
 import (
 	"context"
-	"fmt"
+	stderrors "errors"
+	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -16,40 +18,29 @@ import (
 
 var sizes = []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17}
 
-// lengths are below, at and above what travels with the fingerprint, and long
-// enough for the algorithms for long vectors.
-func lengths(size int) []int {
-	if size > 5 || testing.Short() {
-		return []int{0, 1, 1500}
+// values are what ranks contribute: small, so that sums and products are exact.
+func values[T runtime.Elem]() (all [5]T) {
+	for i := range all {
+		switch p := reflect.ValueOf(&all[i]).Elem(); {
+		case p.CanInt():
+			p.SetInt(int64(i + 1))
+		case p.CanUint():
+			p.SetUint(uint64(i + 1))
+		case p.CanFloat():
+			p.SetFloat(float64(i + 1))
+		default:
+			p.SetComplex(complex(float64(i+1), 1))
+		}
 	}
-	return []int{0, 1, 3, 512, 513, 60_001}
+	return all
 }
 
-// val is what a rank contributes: small, so that sums and products are exact.
-func val[T runtime.Elem](rank, i int) T {
-	v := 1 + (rank*7+i*3)%5
-	var x T
-	switch p := any(&x).(type) {
-	case *int8:
-		*p = int8(v)
-	case *int32:
-		*p = int32(v)
-	case *int64:
-		*p = int64(v)
-	case *float32:
-		*p = float32(v)
-	case *float64:
-		*p = float64(v)
-	case *complex128:
-		*p = complex(float64(v), 1)
-	}
-	return x
-}
-
+// vector is what a rank contributes.
 func vector[T runtime.Elem](rank, n int) []T {
+	all := values[T]()
 	x := make([]T, n)
 	for i := range x {
-		x[i] = val[T](rank, i)
+		x[i] = all[(rank*7+i*3)%5]
 	}
 	return x
 }
@@ -72,213 +63,232 @@ func expect[T runtime.Elem](what string, got, want []T) error {
 	return nil
 }
 
-func junk[T runtime.Elem](n int) []T {
-	x := make([]T, n)
-	for i := range x {
-		x[i] = val[T](17, i) * 3
-	}
-	return x
+// opTable is all operations that a type has, with what each does to two elements.
+type opTable[T runtime.Elem] map[string]struct {
+	op  collectives.Op[T]
+	ref func(a, b T) T
 }
 
-// testVerbs runs every verb, for one type, on one job.
-func testVerbs[T runtime.Elem](ctx context.Context, c *runtime.Comm) error {
-	rank, size := c.Rank(), c.Size()
-	for _, n := range lengths(size) {
-		mine := vector[T](rank, n)
-		sum := make([]T, n)
-		for r := range size {
-			for i := range sum {
-				sum[i] += val[T](r, i)
-			}
-		}
-		for _, opts := range [][]collectives.Option{nil, {collectives.InOrder}} {
-			dst := junk[T](n)
-			if err := collectives.Allreduce(ctx, c, dst, mine, collectives.Sum, opts...); err != nil {
-				return err
-			}
-			if err := expect("allreduce", dst, sum); err != nil {
-				return err
-			}
-			copy(dst, mine)
-			if err := collectives.Allreduce(ctx, c, dst, dst, collectives.Sum, opts...); err != nil {
-				return err
-			}
-			if err := expect("allreduce in place", dst, sum); err != nil {
-				return err
-			}
-		}
-		equal := make([]int, size)
-		rising := make([]int, size)
-		for r := range equal {
-			equal[r], rising[r] = n, n+r%3
-		}
-		for _, counts := range [][]int{equal, rising} {
-			var opts []collectives.Option
-			if counts[size-1] != n || size == 2 {
-				opts = append(opts, collectives.Counts(counts))
-			}
-			if size > 2 && &counts[0] == &rising[0] {
-				opts = []collectives.Option{collectives.Counts(counts)}
-			}
-			all, part := concat[T](counts), vector[T](rank, counts[rank])
-			dst := junk[T](len(all))
-			if err := collectives.Allgather(ctx, c, dst, part, opts...); err != nil {
-				return err
-			}
-			if err := expect("allgather", dst, all); err != nil {
-				return err
-			}
-			for _, root := range []int{0, size / 2, size - 1} {
-				dst := junk[T](len(all))
-				if rank != root {
-					dst = nil
-				}
-				if err := collectives.Gather(ctx, c, dst, part, root, opts...); err != nil {
-					return err
-				}
-				if rank == root {
-					if err := expect("gather", dst, all); err != nil {
-						return err
-					}
-				}
-				block := junk[T](counts[rank])
-				src := all
-				if rank != root {
-					src = nil
-				}
-				if err := collectives.Scatter(ctx, c, block, src, root, opts...); err != nil {
-					return err
-				}
-				if err := expect("scatter", block, part); err != nil {
-					return err
-				}
-			}
-		}
-		for _, root := range []int{0, size / 2, size - 1} {
-			buf := junk[T](n)
-			if rank == root {
-				copy(buf, mine)
-			}
-			if err := collectives.Bcast(ctx, c, buf, root); err != nil {
-				return err
-			}
-			if err := expect("bcast", buf, vector[T](root, n)); err != nil {
-				return err
-			}
-			dst := junk[T](n)
-			if err := collectives.Reduce(ctx, c, dst, mine, collectives.Sum, root); err != nil {
-				return err
-			}
-			want := sum
-			if rank != root {
-				want = junk[T](n)
-			}
-			if err := expect("reduce", dst, want); err != nil {
-				return err
-			}
-			copy(dst, mine)
-			if err := collectives.Reduce(ctx, c, dst, dst, collectives.Sum, root); err != nil {
-				return err
-			}
-			if rank == root {
-				if err := expect("reduce in place", dst, sum); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return collectives.Barrier(ctx, c)
-}
-
-func TestVerbs(t *testing.T) {
-	for _, size := range sizes {
-		t.Run(fmt.Sprintf("ranks=%d", size), func(t *testing.T) {
-			runtimetest.SPMD(t, size, testVerbs[float64])
-			if size <= 5 {
-				runtimetest.SPMD(t, size, testVerbs[int8])
-				runtimetest.SPMD(t, size, testVerbs[float32])
-				runtimetest.SPMD(t, size, testVerbs[complex128])
-			}
-			if size <= 9 {
-				runtimetest.SPMD(t, size, testVerbs[int32])
-			}
-		})
+func arithmetic[T runtime.Elem]() opTable[T] {
+	return opTable[T]{
+		"sum":  {collectives.Sum[T], func(a, b T) T { return a + b }},
+		"prod": {collectives.Prod[T], func(a, b T) T { return a * b }},
 	}
 }
 
-func TestVerbsOverTCP(t *testing.T) {
-	for _, size := range []int{1, 2, 3, 5} {
-		t.Run(fmt.Sprintf("ranks=%d", size), func(t *testing.T) {
-			runtimetest.TCP(t, size, testVerbs[float64])
-		})
-	}
+func ordered[T collectives.Ordered]() opTable[T] {
+	t := arithmetic[T]()
+	maps.Copy(t, opTable[T]{
+		"max": {collectives.Max[T], func(a, b T) T { return max(a, b) }},
+		"min": {collectives.Min[T], func(a, b T) T { return min(a, b) }},
+	})
+	return t
 }
+
+func integer[T collectives.Integer]() opTable[T] {
+	t := arithmetic[T]()
+	maps.Copy(t, opTable[T]{
+		"max": {collectives.Max[T], func(a, b T) T { return max(a, b) }},
+		"min": {collectives.Min[T], func(a, b T) T { return min(a, b) }},
+		"and": {collectives.BitAnd[T], func(a, b T) T { return a & b }},
+		"or":  {collectives.BitOr[T], func(a, b T) T { return a | b }},
+		"xor": {collectives.BitXor[T], func(a, b T) T { return a ^ b }},
+	})
+	return t
+}
+
+// testOps runs all operations of a type: all are exact on what val gives.
+func testOps[T runtime.Elem](ctx context.Context, c *runtime.Comm, ops opTable[T]) error {
+	for _, n := range []int{1, 3, 40} {
+		for _, name := range slices.Sorted(maps.Keys(ops)) {
+			x := ops[name]
+			want := vector[T](0, n)
+			for r := 1; r < c.Size(); r++ {
+				for i, v := range vector[T](r, n) {
+					want[i] = x.ref(want[i], v)
+				}
+			}
+			got := make([]T, n)
+			if err := collectives.Allreduce(ctx, c, got, vector[T](c.Rank(), n), x.op); err != nil {
+				return err
+			}
+			if err := expect(name, got, want); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// named is a type that a program may make.
+type named int16
 
 func TestOps(t *testing.T) {
 	for _, size := range []int{1, 2, 3, 5, 8} {
 		runtimetest.SPMD(t, size, func(ctx context.Context, c *runtime.Comm) error {
-			r := int64(c.Rank())
-			bits := uint32(1)<<c.Rank() | 0x80000000
-			product, all, xor := int64(1), uint32(0), uint32(0)
-			for q := range size {
-				product *= int64(q + 1)
-				all |= 1<<q | 0x80000000
-				xor ^= 1<<q | 0x80000000
-			}
-			and := bits
-			if size > 1 {
-				and = 0x80000000
-			}
-			for _, check := range []struct {
-				name string
-				op   collectives.Op[int64]
-				v    int64
-				want int64
-			}{
-				{"sum", collectives.Sum[int64], r, int64(size * (size - 1) / 2)},
-				{"prod", collectives.Prod[int64], r + 1, product},
-				{"max", collectives.Max[int64], -r, 0},
-				{"min", collectives.Min[int64], -r, int64(1 - size)},
+			for _, err := range []error{
+				testOps(ctx, c, integer[int8]()), testOps(ctx, c, integer[int16]()), testOps(ctx, c, integer[int32]()), testOps(ctx, c, integer[int64]()),
+				testOps(ctx, c, integer[uint8]()), testOps(ctx, c, integer[uint16]()), testOps(ctx, c, integer[uint32]()), testOps(ctx, c, integer[uint64]()),
+				testOps(ctx, c, ordered[float32]()), testOps(ctx, c, ordered[float64]()),
+				testOps(ctx, c, arithmetic[complex64]()), testOps(ctx, c, arithmetic[complex128]()), testOps(ctx, c, integer[named]()),
 			} {
-				got, err := collectives.AllreduceValue(ctx, c, check.v, check.op)
-				if err != nil || got != check.want {
-					return errors.Errorf("%s: got %d, want %d: %v", check.name, got, check.want, err)
+				if err != nil {
+					return err
 				}
 			}
-			for _, check := range []struct {
-				name string
-				op   collectives.Op[uint32]
-				want uint32
-			}{{"and", collectives.BitAnd[uint32], and}, {"or", collectives.BitOr[uint32], all}, {"xor", collectives.BitXor[uint32], xor}} {
-				got, err := collectives.AllreduceValue(ctx, c, bits, check.op)
-				if err != nil || got != check.want {
-					return errors.Errorf("%s: got %x, want %x: %v", check.name, got, check.want, err)
+			r := c.Rank()
+			for _, op := range []collectives.Op[float64]{collectives.Max[float64], collectives.Min[float64]} {
+				nan, err := collectives.AllreduceValue(ctx, c, map[bool]float64{true: math.NaN(), false: 1}[r == size-1], op)
+				if err != nil || !math.IsNaN(nan) {
+					return errors.Errorf("with a NaN: %v: %v", nan, err)
 				}
 			}
-			nan, err := collectives.AllreduceValue(ctx, c, map[bool]float64{true: math.NaN(), false: 1}[c.Rank() == size-1], collectives.Max)
-			if err != nil || !math.IsNaN(nan) {
-				return errors.Errorf("max with a NaN: %v: %v", nan, err)
+			// Values 0 1 2 0 1 2 ...: of equal ones the lowest place.
+			at := []float32{float32(r % 3), float32(r), 7, float32(size - r)}
+			low, high := make([]float32, 4), make([]float32, 4)
+			if err := collectives.Allreduce(ctx, c, low, at, collectives.MinLoc); err != nil {
+				return err
 			}
-			// Affine maps x -> a*x+b compose, and do not commute.
-			const mod = 1_000_003
-			type affine = [2]int64
-			compose := collectives.FuncOf("compose", 2, func(dst, src []int64) {
-				for i := 0; i+1 < len(dst); i += 2 {
-					a, b := affine{dst[i], dst[i+1]}, affine{src[i], src[i+1]}
-					dst[i], dst[i+1] = a[0]*b[0]%mod, (b[0]*a[1]+b[1])%mod
+			if err := collectives.Allreduce(ctx, c, high, at, collectives.MaxLoc); err != nil {
+				return err
+			}
+			top := min(2, size-1)
+			if !slices.Equal(low, []float32{0, 0, 7, 1}) || !slices.Equal(high, []float32{float32(top), float32(top), 7, 1}) {
+				return errors.Errorf("least %v, greatest %v", low, high)
+			}
+			if err := collectives.Allreduce(ctx, c, at[:3], at[:3], collectives.MinLoc); !stderrors.Is(err, collectives.ErrMismatch) {
+				return errors.Errorf("one pair and a half: %v", err)
+			}
+			return nil
+		})
+	}
+}
+
+// matrix is the product of 2×2 matrices modulo a prime: it does not commute.
+var matrix = collectives.FuncOf("matrix", 4, func(dst, src []int64) {
+	const p = 1_000_003
+	for i := 0; i+3 < len(dst); i += 4 {
+		a, b := [4]int64(dst[i:]), [4]int64(src[i:])
+		dst[i], dst[i+1] = (a[0]*b[0]+a[1]*b[2])%p, (a[0]*b[1]+a[1]*b[3])%p
+		dst[i+2], dst[i+3] = (a[2]*b[0]+a[3]*b[2])%p, (a[2]*b[1]+a[3]*b[3])%p
+	}
+})
+
+func matrices(rank, n int) []int64 {
+	x := make([]int64, 4*n)
+	for i := range x {
+		x[i] = int64((rank*31+i*7)%97 + 1)
+	}
+	return x
+}
+
+// product is that of the matrices of the ranks from lo on, below hi.
+func product(lo, hi, n int) []int64 {
+	const p = 1_000_003
+	x := matrices(lo, n)
+	for r := lo + 1; r < hi; r++ {
+		y := matrices(r, n)
+		for i := 0; i < len(x); i += 4 {
+			a, b := [4]int64(x[i:]), [4]int64(y[i:])
+			for k := range 4 {
+				x[i+k] = (a[k/2*2]*b[k%2] + a[k/2*2+1]*b[2+k%2]) % p
+			}
+		}
+	}
+	return x
+}
+
+// TestNotCommuting: operands stay in order, in whole elements of the operation,
+// by every algorithm that may.
+func TestNotCommuting(t *testing.T) {
+	for _, size := range sizes {
+		runtimetest.SPMD(t, size, func(ctx context.Context, c *runtime.Comm) error {
+			rank := c.Rank()
+			for _, n := range []int{0, 1, 3, 50} {
+				all := product(0, size, n)
+				for _, name := range append([]string{""}, collectives.Algorithms()["allreduce"]...) {
+					opts := []collectives.Option{collectives.InOrder, collectives.WithAlgorithm(name)}
+					x := matrices(rank, n)
+					p, err := collectives.PrepareAllreduce(c, x, x, matrix, opts...)
+					if err != nil {
+						continue
+					}
+					if err := p.Run(ctx); err != nil || !slices.Equal(x, all) {
+						return errors.Errorf("allreduce of %d by %s: %v, want %v: %v", n, name, x, all, err)
+					}
 				}
-			})
-			want := affine{1, 0}
-			for q := range int64(size) {
-				want = affine{want[0] * (q + 2) % mod, ((q+2)*want[1] + q + 5) % mod}
+				for _, name := range append([]string{""}, collectives.Algorithms()["reduce"]...) {
+					opts := []collectives.Option{collectives.InOrder, collectives.WithAlgorithm(name)}
+					x, y := matrices(rank, n), make([]int64, 4*n)
+					p, err := collectives.PrepareReduce(c, y, x, matrix, size-1, opts...)
+					if err != nil {
+						continue
+					}
+					if err := p.Run(ctx); err != nil || rank == size-1 && !slices.Equal(y, all) {
+						return errors.Errorf("reduce of %d by %s: %v, want %v: %v", n, name, y, all, err)
+					}
+				}
+				x, y := matrices(rank, n), make([]int64, 4*n)
+				if err := collectives.Scan(ctx, c, y, x, matrix, collectives.InOrder); err != nil || !slices.Equal(y, product(0, rank+1, n)) {
+					return errors.Errorf("scan of %d: %v: %v", n, y, err)
+				}
+				x = matrices(rank, n)
+				if err := collectives.Exscan(ctx, c, x, x, matrix); err != nil || rank > 0 && !slices.Equal(x, product(0, rank, n)) {
+					return errors.Errorf("exscan of %d: %v: %v", n, x, err)
+				}
+				x, y = matrices(rank, n*size), make([]int64, 4*n)
+				if err := collectives.ReduceScatter(ctx, c, y, x, matrix, collectives.InOrder); err != nil || !slices.Equal(y, product(0, size, n*size)[4*n*rank:4*n*(rank+1)]) {
+					return errors.Errorf("reduce-scatter of %d: %v: %v", n, y, err)
+				}
 			}
-			x := []int64{r + 2, r + 5}
-			if err := collectives.Allreduce(ctx, c, x, x, compose, collectives.InOrder); err != nil || affine(x) != want {
-				return errors.Errorf("in order: got %v, want %v: %v", x, want, err)
-			}
-			x = []int64{r + 2, r + 5}
-			if err := collectives.Reduce(ctx, c, x, x, compose, size-1, collectives.InOrder); err != nil || int(r) == size-1 && affine(x) != want {
-				return errors.Errorf("reduce in order: got %v, want %v: %v", x, want, err)
+			return nil
+		})
+	}
+}
+
+// inTree is the sum of the ranks from lo on, below hi, in the order of InOrder.
+func inTree(lo, hi int, of func(rank int) float64) float64 {
+	if hi-lo == 1 {
+		return of(lo)
+	}
+	half := 1
+	for 2*half < hi-lo {
+		half *= 2
+	}
+	return inTree(lo, lo+half, of) + inTree(lo+half, hi, of)
+}
+
+// TestReproducible: InOrder gives the same bits by all algorithms, verbs and
+// lengths.
+func TestReproducible(t *testing.T) {
+	of := func(rank, i int) float64 { return math.Sin(float64(rank*31+i)) * math.Pow(10, float64(rank%7)) }
+	for _, size := range []int{1, 2, 3, 5, 6, 8, 11} {
+		runtimetest.SPMD(t, size, func(ctx context.Context, c *runtime.Comm) error {
+			for _, n := range []int{1, 30, 2000} {
+				x, y, want := make([]float64, n), make([]float64, n), make([]float64, n)
+				for i := range x {
+					x[i] = of(c.Rank(), i)
+					want[i] = inTree(0, size, func(r int) float64 { return of(r, i) })
+				}
+				plans := map[string]*collectives.Plan{}
+				for _, name := range append([]string{""}, collectives.Algorithms()["allreduce"]...) {
+					if p, err := collectives.PrepareAllreduce(c, y, x, collectives.Sum, collectives.InOrder, collectives.WithAlgorithm(name)); err == nil {
+						plans["allreduce "+name] = p
+					}
+				}
+				for _, name := range append([]string{""}, collectives.Algorithms()["reduce"]...) {
+					if p, err := collectives.PrepareReduce(c, y, x, collectives.Sum, 0, collectives.InOrder, collectives.WithAlgorithm(name)); err == nil {
+						plans["reduce "+name] = p
+					}
+				}
+				for _, name := range slices.Sorted(maps.Keys(plans)) {
+					if err := plans[name].Run(ctx); err != nil {
+						return err
+					}
+					if (c.Rank() == 0 || name[0] == 'a') && !slices.Equal(y, want) {
+						return errors.Errorf("%s of %d differs", name, n)
+					}
+				}
 			}
 			return nil
 		})

@@ -36,6 +36,41 @@ func gatherOf(n, root int, opts ...collectives.Option) callOf {
 	}
 }
 
+func scanOf(n int) callOf {
+	return func(ctx context.Context, c *runtime.Comm) error {
+		x := make([]int32, n)
+		return collectives.Scan(ctx, c, x, x, collectives.Sum)
+	}
+}
+
+// alltoallOf sends and expects counted blocks.
+func alltoallOf(sends, expects int) callOf {
+	return func(ctx context.Context, c *runtime.Comm) error {
+		out, in := make([]int, c.Size()), make([]int, c.Size())
+		for r := range out {
+			out[r], in[r] = sends, expects
+		}
+		in[c.Rank()] = sends
+		total := expects*(c.Size()-1) + sends
+		return collectives.Alltoall(ctx, c, make([]int32, total), make([]int32, sends*c.Size()), collectives.Counts(out), collectives.RecvCounts(in))
+	}
+}
+
+func startedBarrier(ctx context.Context, c *runtime.Comm) error {
+	return collectives.StartBarrier(c).Wait(ctx)
+}
+
+func startedBcast(ctx context.Context, c *runtime.Comm) error {
+	return collectives.StartBcast(c, make([]int32, 3), 0).Wait(ctx)
+}
+
+func startedSum(n int) callOf {
+	return func(ctx context.Context, c *runtime.Comm) error {
+		x := make([]int64, n)
+		return collectives.StartAllreduce(c, x, x, collectives.Sum).Wait(ctx)
+	}
+}
+
 // TestMismatch: whoever calls something else, all ranks get ErrMismatch, at the
 // latest from the second barrier after, and it names both sides. The jobs run in bubbles:
 // a hang is found at once.
@@ -60,6 +95,14 @@ func TestMismatch(t *testing.T) {
 		"gather root":      {gatherOf(1, 0), gatherOf(1, 1), []string{"root 0", "root 1"}},
 		"gather of bcast":  {gatherOf(1, 0), bcastOf[int32](1, 0), []string{"gather", "bcast"}},
 		"bcast of barrier": {bcastOf[int32](1, 0), collectives.Barrier, []string{"barrier", "bcast"}},
+		"scan":             {scanOf(3), allreduceOf[int32](3, collectives.Sum), []string{"scan", "allreduce"}},
+		"alltoall counts":  {alltoallOf(2, 2), alltoallOf(2, 3), []string{"alltoall", "bytes", "expects"}},
+		"alltoall lengths": {alltoallOf(2, 2), alltoallOf(2, 30_000), []string{"alltoall", "bytes", "expects"}},
+		"algorithm":        {allreduceOf[int32](40, collectives.Sum), allreduceOf[int32](40, collectives.Sum, collectives.WithAlgorithm("ring")), []string{"algorithm ring"}},
+		"no algorithm":     {allreduceOf[int32](4, collectives.Sum), allreduceOf[int32](4, collectives.Sum, collectives.WithAlgorithm("best")), []string{`no algorithm "best"`, "rabenseifner"}},
+		"started":          {collectives.Barrier, startedBarrier, []string{"started barrier", "barrier"}},
+		"started verb":     {startedBarrier, startedBcast, []string{"started barrier", "started bcast"}},
+		"started count":    {startedSum(3), startedSum(40_000), []string{"of 3 int64", "of 40000 int64"}},
 		"invalid root":     {bcastOf[int32](3, 0), bcastOf[int32](3, -2), []string{"root -2"}},
 		"invalid counts":   {gatherOf(3, 0), gatherOf(3, 0, collectives.Counts([]int{3})), []string{"1 counts for"}},
 	} {

@@ -63,8 +63,8 @@ func MinLoc[T Ordered]() Kernel[T] { return Kernel[T]{name: "minloc", unit: 2, b
 
 // Func makes an operation of combine, which sets dst[i] to dst[i] op src[i] for
 // slices of equal length that do not overlap, and must be associative; one that
-// does not commute needs [InOrder]. combine is called for parts of the vectors,
-// and may write to src. Ranks compare names, of which the first 20 bytes count.
+// does not commute needs [InOrder]. combine is called for parts of the vectors
+// and leaves src as it is. Ranks compare names, of which the first 20 bytes count.
 func Func[T runtime.Elem](name string, combine func(dst, src []T)) Op[T] {
 	return FuncOf(name, 1, combine)
 }

@@ -41,9 +41,12 @@ func WithAlgorithm(name string) Option {
 }
 
 func optionsOf(opts []Option) options {
-	var o options
-	for _, set := range opts {
-		set(&o)
+	if len(opts) == 0 {
+		return options{}
 	}
-	return o
+	o := new(options) // escapes; calls without options allocate nothing
+	for _, set := range opts {
+		set(o)
+	}
+	return *o
 }

@@ -144,6 +144,10 @@ func (s *state) measureRing(ctx context.Context, members []int) (Link, error) {
 	return Link{Alpha: alpha, Beta: max(whole-alpha, 0) / long}, err
 }
 
+// tuneLengths are the vectors that algorithms are compared on, in elements of
+// four bytes.
+var tuneLengths = []int{2, 512, 8 << 10, 64 << 10, 512 << 10}
+
 // tuner measures algorithms.
 type tuner struct {
 	c *runtime.Comm
@@ -159,7 +163,7 @@ func (t *tuner) segment(ctx context.Context) error {
 		if err := Install(t.c, try); err != nil {
 			return err
 		}
-		took, err := t.time(ctx, schedule.Allreduce, 2<<20, "pairwise", best)
+		took, err := t.time(ctx, schedule.Allreduce, 4*tuneLengths[len(tuneLengths)-1], "pairwise", best)
 		if err != nil {
 			return err
 		}
@@ -172,7 +176,7 @@ func (t *tuner) segment(ctx context.Context) error {
 
 // verb adds rules where the model's choice is clearly not the quickest.
 func (t *tuner) verb(ctx context.Context, v schedule.Verb) error {
-	lengths := []int{2, 512, 8 << 10, 64 << 10, 512 << 10}
+	lengths := tuneLengths
 	if v == schedule.Barrier {
 		lengths = lengths[:1]
 	}

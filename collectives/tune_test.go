@@ -16,6 +16,7 @@ import (
 
 // TestTune: all ranks get the same model, which can be stored and installed.
 func TestTune(t *testing.T) {
+	defer collectives.ShortTune()()
 	for _, size := range []int{1, 3} {
 		models := make([]collectives.Model, size)
 		cluster := runtimetest.NewTCPCluster(size)

@@ -1,0 +1,8 @@
+package collectives
+
+// ShortTune has Tune measure less, for tests.
+func ShortTune() (restore func()) {
+	all := tuneLengths
+	tuneLengths = []int{2, 2048}
+	return func() { tuneLengths = all }
+}
