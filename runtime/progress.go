@@ -212,7 +212,9 @@ func (e *engine) service(quit <-chan struct{}) {
 		e.t.Wait(-1)
 		e.mu.Lock()
 		e.sendLazy()
-		for turn := 0; turn < 64 && !e.woke && e.t.Poll(-1); turn++ {
+		// Once at least, whoever else has set woke: what ended Wait may not end
+		// the next one.
+		for turn := 0; turn < 64 && e.t.Poll(-1) && !e.woke; turn++ {
 		}
 		woke, used := e.woke, e.served != served
 		e.woke, served = false, e.served
