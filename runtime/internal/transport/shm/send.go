@@ -45,11 +45,16 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 	if !p.blocked {
 		before := len(t.outcomes)
 		t.flush(p)
+		if !p.queue.Empty() {
+			// Once more: who has freed room before want was set has told nobody.
+			t.block(p)
+			t.flush(p)
+		}
 		if p.queue.Empty() {
+			t.unblock(p)
 			t.outcomes = t.outcomes[:before] // it is told by the result
 			return true
 		}
-		t.block(p)
 	}
 	if done == nil && size > frames.SmallSize {
 		p.queue.Own(&t.spare, nil)
@@ -109,4 +114,5 @@ func (t *Transport) unblock(p *peer) {
 func (t *Transport) condemn(p *peer, err error) {
 	p.err = err
 	t.block(p)
+	t.Wake()
 }

@@ -155,8 +155,11 @@ func (t *Transport) PollBudget() time.Duration { return t.rest.PollBudget() }
 
 // Polls is many while no system call is needed to see whether a frame has come.
 func (t *Transport) Polls(hint int) int {
-	if !t.remote || hint >= 0 && t.peers[hint] != nil {
+	switch {
+	case hint >= 0 && t.peers[hint] != nil:
 		return polls
+	case !t.remote:
+		return max(polls/len(t.locals), 1) // each looks at all
 	}
 	return t.rest.Polls(hint)
 }
