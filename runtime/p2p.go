@@ -193,7 +193,7 @@ func (c *Comm) isend(dst int, tag Tag, elem, flags uint8, parts ...[]byte) *Requ
 		return failed(opSend, g, r.peer, err)
 	}
 	e.start(r)
-	e.flush()
+	e.flushAfter(r)
 	return r
 }
 

@@ -46,8 +46,9 @@ func (r *Request) Start() {
 	if r.kind == opSend {
 		r.head.Kind = r.firstKind // one that had to be announced may be sent at once
 		e.start(r)
+		e.flushAfter(r)
 	} else {
 		e.post(r)
+		e.flush()
 	}
-	e.flush()
 }

@@ -18,7 +18,7 @@ import (
 // every message would wake its thread for nothing. It then is unarmed: it
 // sleeps, and looks from time to time whether they have stopped. A caller that
 // parks, or leaves while frames wait to be sent or others are parked, wakes it
-// at once.
+// at once, except for small messages that Isend leaves behind: see flushAfter.
 //
 // Who has made another goroutine of this rank runnable (a handler, a parked
 // caller) lets it run before it polls or blocks again: on the own thread that
@@ -27,6 +27,7 @@ const (
 	tick       = 200 * time.Microsecond // of the unarmed service goroutine
 	clockTurns = 16                     // between looks at clock and context
 	schedTurns = 100                    // between turns of other goroutines
+	crumb      = 1 << 10                // bytes of a message that may wait for a tick
 )
 
 // await waits for a request to end. When ctx ends first the request does, with
@@ -168,6 +169,16 @@ func (e *engine) visit(hint int) {
 func (e *engine) flush() {
 	if e.unarmed.Load() && e.pollers.Load() == 0 && e.t.Pending() {
 		e.rouse()
+	}
+}
+
+// flushAfter is flush after the start of a send. A small message that is the
+// caller's no more and waits for company is left to whoever polls next, the
+// service goroutine a tick later at the latest: to wake that for a part of a
+// burst takes longer than to send the whole.
+func (e *engine) flushAfter(r *Request) {
+	if !r.done.Load() || r.head.Length > crumb {
+		e.flush()
 	}
 }
 
