@@ -8,8 +8,12 @@ func candidates(v Verb) []candidate { return catalogue[v] }
 // is combined; those of pipelines leave out what overlaps.
 var catalogue = map[Verb][]candidate{
 	Barrier: {
+		// Partners wait for one another: on few cores that is quicker than the
+		// ring of dissemination.
+		{name: "doubling", cost: func(e *estimate) float64 { return (e.log + e.fold) * e.a }, build: vector(AllreduceDoubling)},
 		{name: "dissemination", cost: func(e *estimate) float64 { return e.log * e.a }, build: vector(BarrierDissemination)},
 		{name: "dissemination4", cost: func(e *estimate) float64 { return 1.5*e.log*e.a + 1 }, build: vector(Dissemination(4))},
+		{name: "tree", cost: func(e *estimate) float64 { return 2 * e.log * e.a }, build: vector(AllreduceTree)},
 		{name: "two-level", fits: several, cost: func(e *estimate) float64 {
 			return 2*log2(int(e.mine))*e.la + log2(int(e.hosts))*e.a
 		}, build: func(c *Call, rank, _ int) Schedule {

@@ -166,6 +166,24 @@ func (m *Machine) Build(c *Call, i, rank int) Schedule {
 	return s
 }
 
+// Simulate returns the nanoseconds that a call takes by algorithm i, as
+// [Model.Measure] does.
+func (m *Machine) Simulate(c *Call, i int) float64 {
+	parts := make([]Schedule, c.Size)
+	for r := range parts {
+		parts[r] = m.Build(c, i, r)
+	}
+	size := float64(c.Elem)
+	model := Model{Alpha: m.Alpha, Beta: m.Beta * size, Gamma: m.Gamma * size}
+	if m.Local != nil {
+		model.Hosts, model.LocalAlpha, model.LocalBeta = c.Hosts, m.Local.Alpha, m.Local.Beta*size
+		if c.Hosts == nil {
+			model.Alpha, model.Beta = m.Local.Alpha, m.Local.Beta*size
+		}
+	}
+	return model.Measure(parts)
+}
+
 func find(list []candidate, name string) int {
 	return slices.IndexFunc(list, func(k candidate) bool { return k.name == name })
 }

@@ -1,27 +1,25 @@
 package schedule
 
 import (
+	"flag"
 	"fmt"
+	"math"
+	"slices"
+	"strings"
 	"testing"
 )
 
 // callOf is a call of size ranks with n elements in all.
 func callOf(v Verb, size, n int) *Call {
+	if v == Barrier {
+		n = 0
+	}
 	c := &Call{Verb: v, Size: size, Count: n, Elem: 4, Counts: Blocks(size, n)}
 	for _, k := range c.Counts {
 		c.Transfer.Send = append(c.Transfer.Send, k)
 		c.Transfer.Recv = append(c.Transfer.Recv, k)
 	}
 	return c
-}
-
-func (m *Machine) measure(c *Call, i int) float64 {
-	parts := make([]Schedule, c.Size)
-	for r := range parts {
-		parts[r] = m.Build(c, i, r)
-	}
-	size := float64(c.Elem)
-	return Model{m.Alpha, m.Beta * size, m.Gamma * size}.Measure(parts)
 }
 
 // TestFormulas: what the formulas say is what schedules cost. The copies that
@@ -37,7 +35,7 @@ func TestFormulas(t *testing.T) {
 						continue
 					}
 					e := m.estimate(c)
-					want, got := k.cost(e), m.measure(c, i)
+					want, got := k.cost(e), m.Simulate(c, i)
 					copies := 2 * e.n * e.g
 					if k.name == "bruck" && v == Alltoall {
 						copies += e.log * e.n * e.g
@@ -71,12 +69,12 @@ func TestChoose(t *testing.T) {
 					if k := candidates(v)[i]; !k.allowed(c) {
 						t.Errorf("%v of %d ranks: %s does not fit", v, size, k.name)
 					}
-					got, best, by := m.measure(c, i), 0.0, ""
+					got, best, by := m.Simulate(c, i), 0.0, ""
 					for j, k := range candidates(v) {
 						if !k.allowed(c) {
 							continue
 						}
-						if cost := m.measure(c, j); by == "" || cost < best {
+						if cost := m.Simulate(c, j); by == "" || cost < best {
 							best, by = cost, k.name
 						}
 					}
@@ -112,6 +110,65 @@ func TestRules(t *testing.T) {
 	} {
 		if _, err := Find(callOf(Allreduce, 4, 1), name); fmt.Sprint(err) != want {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+var table = flag.Bool("table", false, "print what algorithms cost on up to 1024 ranks")
+
+// TestTable makes the tables of docs/collectives.md: what a call costs by each
+// algorithm on hosts of eight ranks each. Rings of 1024 ranks are costed by their
+// formulas, the others simulated.
+func TestTable(t *testing.T) {
+	m := &Machine{
+		Link: Link{Alpha: 20_000, Beta: 0.32}, Gamma: 0.03, Local: &Link{Alpha: 5_000, Beta: 0.1}, Segment: 1 << 20,
+	}
+	sizes := []int{16}
+	if *table {
+		sizes = []int{16, 64, 256, 1024}
+	}
+	for _, v := range []Verb{Barrier, Bcast, Allreduce, ReduceScatter, Allgather, Alltoall} {
+		names := Names(v)
+		t.Logf("%v: | ranks | bytes | %s |", v, strings.Join(names, " | "))
+		for _, size := range sizes {
+			for _, bytes := range []int{8, 64 << 10, 16 << 20} {
+				if v == Barrier && bytes > 8 {
+					continue
+				}
+				n := bytes / 4
+				if v != Allreduce && v != Bcast {
+					n = max(n/size, 1) * size // whole blocks
+				}
+				c := callOf(v, size, n)
+				for r := range size {
+					c.Hosts = append(c.Hosts, r/8)
+				}
+				row := fmt.Sprintf("| %d | %d |", size, c.Count*4)
+				best := math.Inf(1)
+				costs := make([]float64, len(names))
+				e := m.estimate(c)
+				for i, k := range candidates(v) {
+					if !k.allowed(c) {
+						continue
+					}
+					long := slices.Contains([]string{"ring", "pairwise", "ordered", "linear", "scatter-allgather", "direct", "chain"}, k.name)
+					if costs[i] = k.cost(e); size <= 256 || !long {
+						costs[i] = m.Simulate(c, i)
+					}
+					best = min(best, costs[i])
+				}
+				for i := range costs {
+					switch {
+					case costs[i] == 0:
+						row += " |"
+					case costs[i] == best:
+						row += fmt.Sprintf(" **%.3g** |", costs[i]/1000)
+					default:
+						row += fmt.Sprintf(" %.3g |", costs[i]/1000)
+					}
+				}
+				t.Log(row)
+			}
 		}
 	}
 }

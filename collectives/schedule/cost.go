@@ -2,12 +2,26 @@ package schedule
 
 // Model is the α-β-γ model of a machine: what a message, an element on the wire
 // and an element combined cost, in any unit of time.
-type Model struct{ Alpha, Beta, Gamma float64 }
+type Model struct {
+	Alpha, Beta, Gamma float64
+
+	// Between ranks of one host messages may cost something else.
+	Hosts                 []int // of each rank; nil: every rank has its own
+	LocalAlpha, LocalBeta float64
+}
+
+// link is what messages cost between two ranks.
+func (m *Model) link(a, b int) (alpha, beta float64) {
+	if m.Hosts != nil && m.Hosts[a] == m.Hosts[b] {
+		return m.LocalAlpha, m.LocalBeta
+	}
+	return m.Alpha, m.Beta
+}
 
 // Measure returns when the last rank is done if all start at 0. A rank sends
 // one message after the other and takes them in one after the other, both at
 // once and while it combines; a message arrives Alpha plus Beta for each element
-// after its turn has come on both sides.
+// after its turn has come on both sides. Ranks of one host share nothing.
 func (m Model) Measure(parts []Schedule) float64 {
 	ranks := make([]clock, len(parts))
 	line := map[[2]int][]float64{} // of messages under way, when each arrives
@@ -49,7 +63,8 @@ func (c *clock) step(m Model, r int, rounds []Round, line map[[2]int][]float64) 
 		end := 0.0
 		for _, s := range rounds[c.round].Net {
 			if s.Kind == Send {
-				c.out = max(c.out, c.now) + m.Alpha + m.Beta*float64(s.Src.Len)
+				alpha, beta := m.link(r, s.Peer)
+				c.out = max(c.out, c.now) + alpha + beta*float64(s.Src.Len)
 				key := [2]int{r, s.Peer}
 				line[key] = append(line[key], c.out)
 				end = c.out
@@ -68,7 +83,8 @@ func (c *clock) step(m Model, r int, rounds []Round, line map[[2]int][]float64) 
 		for _, s := range rounds[c.taken].Net {
 			if s.Kind == Recv {
 				key := [2]int{s.Peer, r}
-				c.in = max(c.in+m.Alpha+m.Beta*float64(s.Dst.Len), line[key][0])
+				alpha, beta := m.link(r, s.Peer)
+				c.in = max(c.in+alpha+beta*float64(s.Dst.Len), line[key][0])
 				line[key] = line[key][1:]
 				c.done[c.taken] = max(c.done[c.taken], c.in)
 			}
