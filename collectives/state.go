@@ -185,16 +185,16 @@ func (s *state) join() {
 // tick comes while calls run: it hears what other ranks have to say, and has
 // calls that wait for long say so.
 func (s *state) tick() {
-	s.ticking.Store(false)
 	if s.running.Load() == 0 {
-		return
+		s.ticking.Store(false)
+		// A call that has come since counts on this tick.
+		if s.running.Load() == 0 || s.ticking.Swap(true) {
+			return
+		}
 	}
 	s.mu.Lock()
 	s.drain()
 	failed := s.err != nil
-	if !s.ticking.Swap(true) {
-		s.timer.Reset(patience)
-	}
 	s.mu.Unlock()
 	for i := range s.lanes {
 		l := &s.lanes[i]
@@ -211,6 +211,9 @@ func (s *state) tick() {
 			l.wake()
 		}
 	}
+	s.mu.Lock()
+	s.timer.Reset(patience)
+	s.mu.Unlock()
 }
 
 // errOf is the error of a call, if it is known to fail. mu is held.
