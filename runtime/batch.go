@@ -8,6 +8,8 @@ import (
 	"github.com/sspurn/sspurn/runtime/internal/wire"
 )
 
+const firstOps = 4 << 10 // bytes that a batch begins with
+
 // Batch collects operations on the window at one rank, so that many small ones
 // travel together: those that return something do not wait for it. They are
 // done in order, some of them before Flush when there are many. A Batch is used
@@ -127,6 +129,9 @@ func (b *batch) add(ctx context.Context, op *wire.Op, data, dst []byte) error {
 		if err := b.send(ctx, false); err != nil {
 			return err
 		}
+	}
+	if b.ops == nil {
+		b.ops = make([]byte, 0, firstOps)
 	}
 	b.ops = wire.AppendOp(b.ops, op, data)
 	if len(dst) > 0 {

@@ -44,17 +44,22 @@ var ErrOp = stderrors.New("wire: malformed operation on a window")
 // AppendOp appends an operation and its data, whose length must be Data(); or
 // none, when it follows by other means.
 func AppendOp(b []byte, op *Op, data ...[]byte) []byte {
-	b = append(b, byte(op.Kind), op.How, 0, 0)
-	b = binary.LittleEndian.AppendUint32(b, op.Tag)
-	b = binary.LittleEndian.AppendUint64(b, op.Offset)
-	b = binary.LittleEndian.AppendUint64(b, op.Length)
+	var head [OpSize]byte
+	head[0], head[1] = byte(op.Kind), op.How
+	binary.LittleEndian.PutUint32(head[4:], op.Tag)
+	binary.LittleEndian.PutUint64(head[8:], op.Offset)
+	binary.LittleEndian.PutUint64(head[16:], op.Length)
+	b = append(b, head[:]...)
 	n := 0
 	for _, d := range data {
 		b = append(b, d...)
 		n += len(d)
 	}
-	var zero [7]byte
-	return append(b, zero[:-n&7]...)
+	if n &= 7; n != 0 {
+		var zero [8]byte
+		b = append(b, zero[n:]...)
+	}
+	return b
 }
 
 // Data is how many bytes of data follow the operation, without the padding.

@@ -71,3 +71,27 @@ func FuzzOp(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkOp(b *testing.B) {
+	data := make([]byte, 8)
+	var buf []byte
+	b.Run("append", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			if i%64 == 0 {
+				buf = buf[:0]
+			}
+			op := Op{Kind: OpPut, Offset: 8, Length: 8}
+			buf = AppendOp(buf, &op, data)
+		}
+	})
+	b.Run("decode", func(b *testing.B) {
+		rest := buf
+		var op Op
+		for b.Loop() {
+			if len(rest) == 0 {
+				rest = buf
+			}
+			_, rest, _ = op.Decode(rest)
+		}
+	})
+}
