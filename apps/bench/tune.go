@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	stderrors "errors"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -64,6 +66,9 @@ func (cfg *config) measureModel(ctx context.Context, job *apps.Job) error {
 func readModel(path string) ([]byte, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
+		if p, ok := stderrors.AsType[*fs.PathError](err); ok {
+			err = p.Err // the file is named already
+		}
 		return nil, &apps.InputError{File: path, Err: errors.Wrap(err, "can not be read")}
 	}
 	if err := json.Unmarshal(text, new(collectives.Model)); err != nil {
