@@ -26,7 +26,7 @@ func slowed(t *testing.T, p ssp.Policy, record bootstrap.Recording, slow, worker
 		if err != nil {
 			return err
 		}
-		s, err := ssp.Open(ctx, c, ssp.Config{Workers: workers, Policy: p, LogBytes: 1, Straggle: fmt.Sprintf("rank=%d,delay=10ms", 2-slow)})
+		s, err := ssp.Open(ctx, c, ssp.Config{Workers: workers, Policy: p, LogBytes: 1, Straggle: fmt.Sprintf("rank=%d,delay=15ms", 2-slow)})
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func slowed(t *testing.T, p ssp.Policy, record bootstrap.Recording, slow, worker
 						return err
 					}
 				}
-				<-time.After(10 * time.Millisecond)
+				<-time.After(15 * time.Millisecond)
 				for row := range int64(6) {
 					v.IncAt(row, 0, 1)
 				}
