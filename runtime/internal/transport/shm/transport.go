@@ -21,7 +21,7 @@ const (
 	sweepEvery = 8       // calls of Poll with a hint between looks at all peers of this host
 	restEvery  = 16      // and at those of other hosts
 	lifeEvery  = 1024    // calls of Poll between looks at the processes of peers
-	polls      = 200     // calls of Poll that cost about what it costs to give up the core
+	polls      = 200     // calls of Poll between giving up the core: about 2 µs, some times what that costs
 	eventSlots = 16
 )
 
