@@ -18,10 +18,12 @@ type Link = schedule.Link
 // Rule is a part of a Model.
 type Rule = schedule.Rule
 
-// DefaultModel is what a communicator starts with: loopback, or the network of a
-// data centre.
+// DefaultModel is what a communicator starts with: hosts in a data centre, with
+// memory that the ranks of a host share.
 func DefaultModel() Model {
-	return Model{Link: Link{Alpha: 15_000, Beta: 0.4}, Gamma: 0.1, Segment: 1 << 20}
+	return Model{
+		Link: Link{Alpha: 15_000, Beta: 0.4}, Local: &Link{Alpha: 3_000, Beta: 0.15}, Gamma: 0.05, Segment: 1 << 20,
+	}
 }
 
 // Algorithms are the names that WithAlgorithm and rules know, by the name of the
