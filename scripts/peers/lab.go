@@ -87,7 +87,7 @@ func (l *lab) runOnce(ctx context.Context, s side, g group) (map[int]float64, er
 	if words == nil {
 		return nil, nil
 	}
-	out, err := launch(ctx, l.limit, slices.Concat(l.under, words), env)
+	out, _, err := launch(ctx, l.limit, slices.Concat(l.under, words), env)
 	if err != nil {
 		return nil, err
 	}
@@ -134,9 +134,8 @@ func (l *lab) start(ctx context.Context, op string) (time.Duration, error) {
 	} else {
 		words = append(words, filepath.Join(l.bin, "bench"), "-empty")
 	}
-	begin := time.Now()
-	_, err := launch(ctx, l.limit, slices.Concat(l.under, words), nil)
-	return time.Since(begin), err
+	_, took, err := launch(ctx, l.limit, slices.Concat(l.under, words), nil)
+	return took, err
 }
 
 // hammer starts jobs again and again, every tenth with ranks that connect, and

@@ -180,7 +180,7 @@ func TestOursMustWork(t *testing.T) {
 func TestLimit(t *testing.T) {
 	adoptOrphans()
 	file := filepath.Join(t.TempDir(), "pid")
-	_, err := launch(t.Context(), 300*time.Millisecond, []string{"sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $! >" + file + "; exec sleep 1000"}, nil)
+	_, _, err := launch(t.Context(), 300*time.Millisecond, []string{"sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $! >" + file + "; exec sleep 1000"}, nil)
 	if err == nil || !strings.Contains(err.Error(), "no end in 300ms") {
 		t.Fatalf("got %v", err)
 	}

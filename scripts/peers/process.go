@@ -11,9 +11,10 @@ import (
 	"time"
 )
 
-// launch runs a command within a limit and returns its standard output. What it
-// leaves behind is killed: MPI launchers hang at times, and leave ranks.
-func launch(ctx context.Context, limit time.Duration, words, env []string) (string, error) {
+// launch runs a command within a limit and returns its standard output and how
+// long it took. What it leaves behind is killed: MPI launchers hang at times, and
+// leave ranks.
+func launch(ctx context.Context, limit time.Duration, words, env []string) (string, time.Duration, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no end in %v", limit))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
@@ -23,7 +24,9 @@ func launch(ctx context.Context, limit time.Duration, words, env []string) (stri
 	cmd.WaitDelay = 5 * time.Second
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
+	begin := time.Now()
 	err := cmd.Run()
+	took := time.Since(begin)
 	if cmd.Process != nil {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // mostly nobody is left
 		killOrphans()
@@ -32,9 +35,9 @@ func launch(ctx context.Context, limit time.Duration, words, env []string) (stri
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %w%s", strings.Join(words, " "), err, lastLines(log.String()))
+		return "", took, fmt.Errorf("%s: %w%s", strings.Join(words, " "), err, lastLines(log.String()))
 	}
-	return out.String(), nil
+	return out.String(), took, nil
 }
 
 // lastLines is the end of what a failed command said.
