@@ -126,7 +126,8 @@ func plainArgs(job telemetry.JobInfo) []string {
 
 // key is what runs of one setting have in common.
 func (r *Run) key() string {
-	return fmt.Sprintf("%q %q %q %d %q %q", r.Setting(), r.Job.Program, plainArgs(r.Job), r.Ranks(), r.Job.Settings["emulate"], r.Job.Settings["straggle"])
+	s := r.Job.Settings
+	return fmt.Sprintf("%q %q %q %d %q %q %q", r.Setting(), r.Job.Program, plainArgs(r.Job), r.Ranks(), s["emulate"], s["straggle"], s["shm"])
 }
 
 // settings sorts runs by setting.
