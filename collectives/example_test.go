@@ -163,3 +163,106 @@ func ExampleFunc() {
 	})
 	// Output: 12
 }
+
+func ExampleReduceScatter() {
+	run(func(ctx context.Context, c *runtime.Comm) error {
+		mine := make([]int64, 1)
+		if err := collectives.ReduceScatter(ctx, c, mine, []int64{1, 10, 100}, collectives.Sum); err != nil {
+			return err
+		}
+		if c.Rank() == 1 {
+			fmt.Println(mine)
+		}
+		return nil
+	})
+	// Output: [30]
+}
+
+func ExampleAlltoall() {
+	run(func(ctx context.Context, c *runtime.Comm) error {
+		// Element q is for rank q.
+		out, in := make([]int32, 3), make([]int32, 3)
+		for q := range out {
+			out[q] = int32(10*c.Rank() + q)
+		}
+		if err := collectives.Alltoall(ctx, c, in, out); err != nil {
+			return err
+		}
+		if c.Rank() == 1 {
+			fmt.Println(in)
+		}
+		return nil
+	})
+	// Output: [1 11 21]
+}
+
+func ExampleExscan() {
+	run(func(ctx context.Context, c *runtime.Comm) error {
+		// Where the rows of this rank begin.
+		rows, first := []int64{int64(5 + c.Rank())}, []int64{0}
+		if err := collectives.Exscan(ctx, c, first, rows, collectives.Sum); err != nil {
+			return err
+		}
+		if c.Rank() == 2 {
+			fmt.Println(first[0])
+		}
+		return nil
+	})
+	// Output: 11
+}
+
+func ExampleStartAllreduce() {
+	run(func(ctx context.Context, c *runtime.Comm) error {
+		loss, grad := []float64{1}, []float64{2, 3}
+		a := collectives.StartAllreduce(c, loss, loss, collectives.Sum)
+		b := collectives.StartAllreduce(c, grad, grad, collectives.Sum)
+		// Compute something else here.
+		if err := collectives.WaitAll(ctx, a, b); err != nil {
+			return err
+		}
+		if c.Rank() == 0 {
+			fmt.Println(loss, grad)
+		}
+		return nil
+	})
+	// Output: [3] [6 9]
+}
+
+func ExamplePlan() {
+	run(func(ctx context.Context, c *runtime.Comm) error {
+		x := []float64{1}
+		p, err := collectives.PrepareAllreduce(c, x, x, collectives.Sum)
+		if err != nil {
+			return err
+		}
+		for range 3 {
+			if err := p.Run(ctx); err != nil {
+				return err
+			}
+		}
+		if c.Rank() == 0 {
+			fmt.Println(x)
+		}
+		return nil
+	})
+	// Output: [27]
+}
+
+func ExampleNeighborAlltoall() {
+	run(func(ctx context.Context, c *runtime.Comm) error {
+		ring, err := collectives.NewCart(ctx, c, []int{3}, []bool{true})
+		if err != nil {
+			return err
+		}
+		// Borders for the rank before and the one after, and what they send.
+		border, halo := []int32{int32(10 * c.Rank()), int32(10*c.Rank() + 9)}, make([]int32, 2)
+		if err := collectives.NeighborAlltoall(ctx, ring, halo, border); err != nil {
+			return err
+		}
+		if c.Rank() == 0 {
+			fmt.Println(halo)
+		}
+		return nil
+	})
+	// Output: [29 10]
+}

@@ -440,8 +440,12 @@ func (l *lane) look(ctx context.Context) error {
 		msg := make([]byte, 1+printSize)
 		msg[0] = ctlWaiting
 		l.f.encode(msg[1:])
+		told := -1
 		for _, f := range l.flights {
-			l.s.tell(f.step.Peer, msg)
+			if f.step.Peer != told {
+				told = f.step.Peer
+				l.s.tell(told, msg)
+			}
 		}
 	}
 	return nil
