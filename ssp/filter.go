@@ -54,7 +54,7 @@ const maxHold = 1 << 30
 //	hold:H       nothing waits longer than H clocks, also not what rounding leaves over
 //
 // With threshold and topk, rows wait for half the staleness of the policy,
-// rounded up, unless hold says another number; never longer than the staleness.
+// rounded up (under Managed a third), unless hold says another number; never longer than the staleness.
 // Without a bound (Async) they wait until Sync.
 func ParseFilter(text string) (Filter, error) {
 	if text == "none" {
@@ -181,6 +181,8 @@ func (f Filter) rule(p Policy, added bool) (r filter.Rule, hold Clock) {
 	switch {
 	case f.hold > 0:
 		r.Hold = int64(f.hold) - 1
+	case p.kind == managed:
+		r.Hold = int64(s+2) / 3
 	case bounded:
 		r.Hold = int64(s+1) / 2
 	default:
@@ -205,6 +207,21 @@ func (f Filter) rule(p Policy, added bool) (r filter.Rule, hold Clock) {
 		hold = Clock(min(r.Hold, int64(unbounded)))
 	}
 	return r, hold
+}
+
+// pushRule returns which rows an owner pushes first that have changed, and for how
+// many clocks they may wait there: under a managed policy, where workers keep
+// updates back for hold clocks. The zero Rule lets none wait.
+func (p Policy) pushRule(first filter.Order, hold Clock, seed uint64) filter.Rule {
+	if first == filter.Unordered {
+		return filter.Rule{}
+	}
+	s, _ := p.Staleness()
+	wait := min((s+1)/3, s-hold)
+	if wait <= 0 {
+		return filter.Rule{}
+	}
+	return filter.Rule{Order: first, Hold: int64(wait), Seed: seed}
 }
 
 // pack takes out of a batch the keys that the owner knows, with the right to send.

@@ -8,29 +8,32 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sspurn/sspurn/ssp/internal/codec"
 	"github.com/sspurn/sspurn/ssp/internal/filter"
 	"github.com/sspurn/sspurn/ssp/internal/oplog"
 	"github.com/sspurn/sspurn/ssp/internal/rate"
+	"github.com/sspurn/sspurn/ssp/internal/shard"
 	"github.com/sspurn/sspurn/ssp/internal/slab"
 )
 
 // Managed is ESSP that spends the bandwidth that is left over on the most
 // important updates (Wei et al., Managed communication and consistency for fast
 // data-parallel iterative analytics, SoCC 2015). At a worker's Clock, the updates
-// of a row leave when the oldest of them has waited for half of s clocks, rounded
+// of a row leave when the oldest of them has waited for a third of s clocks, rounded
 // up, whatever the network does; of the other rows those that are first by the
 // priority leave, as long as the rank's rate allows. What waits adds up, and is in
-// all that the worker itself reads. The bound of reads is s: copies count what
-// waits as missing, so that a read waits for other workers as under ESSP with s
-// less those clocks.
+// all that the worker itself reads. An owner does the same with the rows that have
+// changed, when its clock advances: they wait for a third of s clocks at most, and
+// the clock that it announces, by which copies age, is the one up to which all have
+// been pushed. The bound of reads is s: copies count what waits as missing, so that
+// a read waits for other workers as under ESSP with s less those clocks. In a store
+// with tables whose rows are pushed at once, those of all are.
 //
 // The rate is Config.Bandwidth or, where the network takes less or there is none,
 // what it takes: it grows by steps while rows wait and falls by a fifth or more
 // when messages are late. All that leaves the rank for the store is charged to it:
 // requests, answers, pushes and what had to leave, which it never delays. Updates
-// leave at Clock only, and an owner pushes at the advance of its clock, all rows
-// that have changed, unlike the paper's, which also sends in between.
+// leave at Clock only, and rows at the advance of the owner's clock, unlike the
+// paper's, where both are sent in between, too.
 //
 // In tables whose Update is not addition nothing waits. It panics unless
 // 0 <= s <= 2³⁰ and first is one of the priorities.
@@ -108,6 +111,7 @@ func (t *Table[T]) keeper() string {
 type budget struct {
 	tables    atomic.Int32 // that want it
 	voluntary atomic.Int64 // about the bytes that were let leave
+	pushing   atomic.Int64 // about the bytes that are to leave with the next pushes
 
 	mu       sync.Mutex
 	limit    *rate.Limiter
@@ -115,8 +119,7 @@ type budget struct {
 	promised []promise
 
 	// What a promised byte costs in the end: less where rows encode well, more for
-	// the pushes that updates cause, of which each rank sends about as many as all
-	// others cause it to.
+	// what is around them.
 	cost, est float64 // sums of both that fade
 	last      int64   // charged, when cost was added to
 }
@@ -141,8 +144,8 @@ func (b *budget) charge(s *Store, now int64) {
 	b.charged = total
 }
 
-// allowed returns the bytes that one table of one worker may send now. Each takes
-// a part of what there is and leaves the rest, so that none gets all.
+// allowed returns the bytes that the workers may send now, or the owner push: each
+// takes half of what there is and leaves the rest, so that neither gets all.
 func (b *budget) allowed(s *Store) int64 {
 	now := s.now(time.Now())
 	b.mu.Lock()
@@ -155,7 +158,21 @@ func (b *budget) allowed(s *Store) int64 {
 	for _, p := range b.promised {
 		n -= float64(p.bytes)
 	}
-	return int64(max(0, min(n, 1<<50))) / int64(s.cfg.Workers) / int64(max(1, b.tables.Load()))
+	n -= float64(b.pushing.Load())
+	return int64(max(0, min(n/2, 1<<50)))
+}
+
+// pace lets rows of this rank leave with the next pushes, with s.mu.
+func (s *Store) pace() {
+	b := &s.budget
+	bytes, short := s.shard.Pace(b.allowed(s))
+	b.pushing.Store(s.shard.Pending())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if short {
+		b.limit.Short()
+	}
+	b.est += float64(bytes)
 }
 
 // promise notes what was decided.
@@ -218,7 +235,7 @@ func (v *View[T]) sealAllowed(clock int64, all bool) *oplog.Entry[T] {
 	if all {
 		return v.log.SealSome(clock, true)
 	}
-	v.log.Allow(b.allowed(v.t.s))
+	v.log.Allow(b.allowed(v.t.s) / int64(v.t.s.cfg.Workers) / int64(max(1, b.tables.Load())))
 	e := v.log.SealSome(clock, false)
 	b.promise(clock, v.log.Spent())
 	return e
@@ -231,44 +248,22 @@ func (v *View[T]) weighs() {
 	}
 }
 
-// relative is Σ|δ/θ| of a delta to the row at slot.
+// relative is Σ|δ/θ| of a delta to the row at slot; |δ| where the worker has no
+// copy.
 func (v *View[T]) relative(d *slab.Rows[T], at int, slot int32) float64 {
-	known := v.stamp[slot] != 0 || v.age[slot] != 0
+	if v.stamp[slot] != 0 || v.age[slot] != 0 {
+		return shard.Relative(d, at, &v.data, int(slot))
+	}
 	sum := 0.0
 	if d.Sparse() {
-		cols, vals := d.Entries(at)
-		var own []int32
-		var x []T
-		if known {
-			own, x = v.data.Entries(int(slot))
-		}
-		j := 0
-		for i, c := range cols {
-			for j < len(own) && own[j] < c {
-				j++
-			}
-			theta := T(0)
-			if j < len(own) && own[j] == c {
-				theta = x[j]
-			}
-			sum += share(vals[i], theta)
+		_, vals := d.Entries(at)
+		for _, x := range vals {
+			sum += math.Abs(float64(x))
 		}
 		return sum
 	}
-	row := v.data.At(int(slot))
-	for i, u := range d.At(at) {
-		if !known {
-			sum += math.Abs(float64(u))
-			continue
-		}
-		sum += share(u, row[i])
+	for _, x := range d.At(at) {
+		sum += math.Abs(float64(x))
 	}
 	return sum
-}
-
-func share[T codec.Elem](delta, theta T) float64 {
-	if theta == 0 {
-		return math.Abs(float64(delta))
-	}
-	return math.Abs(float64(delta) / float64(theta))
 }

@@ -150,10 +150,10 @@ func TestManagedRefused(t *testing.T) {
 			if _, err := steps.View(w).GetWithin(ctx, 0, x, 0); err != nil {
 				return err
 			}
-			if _, err := counts.View(w).GetWithin(ctx, 0, n, 1); err == nil || !strings.Contains(err.Error(), "managed:4,fifo keeps updates back") {
+			if _, err := counts.View(w).GetWithin(ctx, 0, n, 2); err == nil || !strings.Contains(err.Error(), "managed:4,fifo keeps updates back") {
 				return errors.Errorf("a copy without what waits: %v", err)
 			}
-			_, err := counts.View(w).GetWithin(ctx, 0, n, 2)
+			_, err := counts.View(w).GetWithin(ctx, 0, n, 3)
 			return err
 		})
 		if err != nil {

@@ -36,7 +36,7 @@ func (t *Table[T]) install(owner int, d *codec.Decoder) error {
 				p.mu.Unlock()
 				return errors.Errorf("table %s: row %d from rank %d", t.spec.Name, row, owner)
 			}
-			if err := p.cache.Install(d, h.Epoch, d.Age(), h.Version, h.ID); err != nil {
+			if err := p.cache.Install(d, h.Epoch, d.Age(), h.Version+uint64(h.Branch), h.ID); err != nil {
 				p.mu.Unlock()
 				return err
 			}

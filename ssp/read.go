@@ -98,8 +98,8 @@ func (v *View[T]) GetWithin(ctx context.Context, row int64, dst []T, slack Clock
 	if slack < 0 {
 		return 0, errors.Errorf("table %s: slack %d", v.t.spec.Name, slack)
 	}
-	if slack < v.t.hold {
-		return 0, errors.Errorf("table %s: slack %d: %s keeps updates back for %d clocks", v.t.spec.Name, slack, v.t.keeper(), v.t.hold)
+	if kept := v.t.hold + v.t.lag; slack < kept {
+		return 0, errors.Errorf("table %s: slack %d: %s keeps updates back for %d clocks", v.t.spec.Name, slack, v.t.keeper(), kept)
 	}
 	wanted := v.oldest(slack)
 	if v.t.plain { // own updates stay in the log for as long as looser copies need them

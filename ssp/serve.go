@@ -153,6 +153,9 @@ type answer struct {
 // release makes the answers to the requests that the minimum serves now, with
 // s.mu, which is not held while they are compressed and sent.
 func (s *Store) release(rose bool) (ready []answer, err error) {
+	if rose && s.shard.Paced() {
+		s.pace()
+	}
 	for rose {
 		a, ok := s.shard.Release()
 		if !ok {
@@ -208,6 +211,9 @@ func (s *Store) push(ctx context.Context, rank int) {
 		s.mu.Lock()
 		out, ok := s.shard.Push(buf[:0], rank)
 		count := s.shard.Count()
+		if ok && s.shard.Paced() {
+			s.budget.pushing.Store(s.shard.Pending())
+		}
 		s.mu.Unlock()
 		if !ok {
 			if err := s.installed(rank, count); err != nil {

@@ -64,6 +64,7 @@ type Table[T Elem] struct {
 	drops bool           // not all updates count
 	slack Clock          // of the owners' clocks: the policy's less hold
 	hold  Clock          // how long a filter keeps updates back: an owner's clock less this is the age of a copy
+	lag   Clock          // and owners rows: what they announce may be this much behind their clock
 	rule  filter.Rule    // of updates; zero: all leave
 	own   *shard.Rows[T] // guarded by s.mu
 	// spec.Policy for those who do not rest while SetPolicy changes it.
@@ -135,6 +136,8 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 		t.rule.Seed = s.cfg.Seed ^ uint64(s.rank)<<32
 		s.budget.tables.Add(1)
 	}
+	pace := p.pushRule(t.rule.Order, t.hold, t.rule.Seed+1)
+	t.lag = Clock(pace.Hold)
 	for o := range s.size {
 		if o != s.rank {
 			t.peers[o].cache = rowcache.New[T](t.count(o), t.local, wire, spec.Sparse, p.pushes(), s.cfg.CacheBytes/max(1, s.size-1))
@@ -146,7 +149,7 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 		Global: func(local int64) int64 { return t.global(s.rank, local) },
 		Owned:  func(row int64) bool { return row < spec.Rows && t.owner(row) == s.rank },
 		Width:  spec.Width, Sparse: spec.Sparse, Ordered: p.ordered(), Eager: p.eager(), Pushed: p.pushes(), Init: spec.Init,
-		Rule: steps, Bound: p.shardBound(s.cfg.Workers > 1),
+		Rule: steps, Pace: pace, Bound: p.shardBound(s.cfg.Workers > 1),
 	}, s.size)
 	s.mu.Lock()
 	s.shard.AddTable(t.own)

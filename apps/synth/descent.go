@@ -18,17 +18,9 @@ import (
 // expected loss ½·Σ hᵢ(xᵢ − trueᵢ)² of weights x is known exactly.
 type descent struct {
 	*bench
+	goal
 	table *ssp.Table[float32]
 	truth []float64
-	begin time.Time
-	met   *reached // the target, by worker 0 of rank 0; nil: not yet
-}
-
-// reached is when a loss was read that is as good as the target.
-type reached struct {
-	clock int64
-	bytes int64 // that the rank had sent for the store
-	since time.Duration
 }
 
 // batch is the number of samples of a gradient.
@@ -94,11 +86,7 @@ func (d *descent) run(ctx context.Context) error {
 	result.Add("update", d.cfg.rule)
 	result.Add("start_loss", first)
 	result.Add("loss", d.loss(weights))
-	if d.met != nil {
-		result.Add("target_clock", d.met.clock)
-		result.Add("target_bytes", d.met.bytes)
-		result.Add("target_seconds", d.met.since.Seconds())
-	}
+	d.report(result)
 	result.Add("seed", d.job.Seed)
 	return d.job.Finish(result)
 }
@@ -116,22 +104,15 @@ func (d *descent) loss(weights []float64) float64 {
 	return sum
 }
 
-// meet looks whether weights that were read are as good as the target.
-func (d *descent) meet(clock int64, x []float32) {
-	target := d.job.Target // NaN: none
-	if !(target >= 0) {
-		return
-	}
+// look sees whether weights that were read are as good as the target.
+func (d *descent) look(clock int64, x []float32) {
 	loss, start := 0.0, 0.0
 	for i, v := range x {
 		e := float64(v) - d.truth[i]
 		loss += curvature(i) * e * e / 2
 		start += curvature(i) * d.truth[i] * d.truth[i] / 2
 	}
-	if loss <= target*start {
-		b := d.store.Stats().Bytes
-		d.met = &reached{clock, b["update"] + b["fetch"] + b["push"] + b["control"], time.Since(d.begin)}
-	}
+	d.meet(d.bench, clock, loss, start)
 }
 
 // work is the body of a worker: all rows, a gradient, a clock.
@@ -153,7 +134,7 @@ func (d *descent) work(ctx context.Context, w *ssp.Worker) error {
 			return err
 		}
 		if self == 0 && d.met == nil {
-			d.meet(clock, x)
+			d.look(clock, x)
 		}
 		clear(sum)
 		for range batch {
@@ -189,6 +170,7 @@ func (d *descent) work(ctx context.Context, w *ssp.Worker) error {
 const (
 	loadCount     = "count"
 	loadDescent   = "descent"
+	loadFactors   = "factors"
 	defaultUpdate = "sgd:0.01"
 )
 
@@ -203,12 +185,16 @@ func (cfg *config) verifyLoad() (err error) {
 		return nil
 	case cfg.load == loadCount:
 		return errors.Errorf("-update %s: expected -load %s with it", cfg.update, loadDescent)
-	case cfg.load != loadDescent:
-		return errors.Errorf("-load %s: expected %s or %s", cfg.load, loadCount, loadDescent)
+	case cfg.load != loadDescent && cfg.load != loadFactors:
+		return errors.Errorf("-load %s: expected %s, %s or %s", cfg.load, loadCount, loadDescent, loadFactors)
 	case cfg.check:
-		return errors.Errorf("-check with -load %s: expected -load %s", loadDescent, loadCount)
+		return errors.Errorf("-check with -load %s: expected -load %s", cfg.load, loadCount)
 	case cfg.touch != cfg.rows:
-		return errors.Errorf("-touch %d with -load %s: expected all %d rows", cfg.touch, loadDescent, cfg.rows)
+		return errors.Errorf("-touch %d with -load %s: expected all %d rows", cfg.touch, cfg.load, cfg.rows)
+	case cfg.load == loadFactors && cfg.update != "":
+		return errors.Errorf("-update %s: expected -load %s with it", cfg.update, loadDescent)
+	case cfg.load == loadFactors:
+		return nil
 	}
 	if cfg.update == "" {
 		cfg.update = defaultUpdate

@@ -70,6 +70,11 @@ the start and at the end, which is exact; 1e+300 stands for one that is larger o
 says at which clock rank 0 had a loss of at most X times that at the start in what it read, and what it had sent
 by then.
 
+With -load factors they factor a matrix of ratings of the rank -width: each worker has 64 users of its own, the
+-rows items are the table, of which the k-th gets a share of the ratings that is proportional to 1/k. In each clock
+a worker reads all rows, descends by 256 ratings at the rate -step, and sends the changes of the items. The losses
+are those of the first worker's users.
+
 With -descend the workers minimise |w|^2/2, w being a table of -rows rows of floats, from -first to 1.2 or until
 -duration, by gradients to which noise is added. The result says whether and after how many
 seconds (descent) the first worker saw that.`,
@@ -89,9 +94,9 @@ seconds (descent) the first worker saw that.`,
 			&cli.BoolFlag{Name: "noise", Usage: "fill the columns to which no worker adds with random numbers, so that rows do not compress", Destination: &cfg.noise},
 			&cli.StringFlag{Name: "prefetch", Value: ssp.OnDemand.String(), Usage: "when rows are asked for again: demand, conservative (at the end of a clock, those that the next would miss) or aggressive (all that were used)", Destination: &cfg.ahead},
 			&cli.BoolFlag{Name: "check", Usage: "test every read and the sums", Destination: &cfg.check},
-			&cli.StringFlag{Name: "load", Value: loadCount, Usage: "what workers do: " + loadCount + " or " + loadDescent, Destination: &cfg.load},
+			&cli.StringFlag{Name: "load", Value: loadCount, Usage: "what workers do: " + loadCount + ", " + loadDescent + " or " + loadFactors, Destination: &cfg.load},
 			&cli.StringFlag{Name: "update", Usage: "update rule of -load " + loadDescent + ", such as adagrad:0.1 or sgd:0.1,sqrt", DefaultText: defaultUpdate, Destination: &cfg.update},
-			&cli.Float64Flag{Name: "step", Value: 0.01, Usage: "with -update add, workers add -`X` times the gradient", Destination: &cfg.step},
+			&cli.Float64Flag{Name: "step", Value: 0.01, Usage: "with -update add and -load " + loadFactors + ", workers add -`X` times the gradient", Destination: &cfg.step},
 			&cli.BoolFlag{Name: "barrier", Usage: "wait for all ranks after each clock", Destination: &cfg.barrier},
 			&cli.Float64Flag{Name: "descend", Value: -1, Usage: "instead of counting, descend with gradients that have a variance of `V`", DefaultText: "none", Destination: &cfg.descend},
 			&cli.Float64Flag{Name: "first", Value: 150, Usage: "with -descend: the loss `X` at the begin", Destination: &cfg.first},
@@ -166,6 +171,9 @@ func (cfg *config) run(ctx context.Context, job *apps.Job) error {
 	}
 	if cfg.load == loadDescent {
 		return newDescent(b).run(ctx)
+	}
+	if cfg.load == loadFactors {
+		return newFactors(b).run(ctx)
 	}
 	return b.run(ctx)
 }

@@ -69,7 +69,7 @@ type experiment struct {
 // eight ranks with the same compute times, in which the closed forms of the
 // rotating straggler hold: T+d a clock under BSP, T+d/8 with enough slack.
 func experiments() []experiment {
-	return slices.Concat([]experiment{rotating(), permanent(), freeing(), dynamicBackup(), changingSpeeds(), fetches(), staleness(), readRule(), blocks(), products(), prefetch(), throttle(), revision(), capped(), priority()}, compared(), tuned())
+	return slices.Concat([]experiment{rotating(), permanent(), freeing(), converging(), dynamicBackup(), changingSpeeds(), fetches(), staleness(), readRule(), blocks(), products(), prefetch(), throttle(), revision(), capped(), priority()}, compared(), tuned())
 }
 
 // rotating: one rank after the other is late (Ho et al., More effective

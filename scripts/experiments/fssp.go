@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"time"
 )
@@ -39,6 +40,34 @@ func freeing() experiment {
 			{what: "times freed, late in turn", of: of("freed", "fssp, in turn"), low: 0, high: 0, expected: "0"},
 			{what: "seconds, late by chance, fssp:3 / ssp:3", of: ratio("seconds", "fssp, by chance", "ssp, by chance"), low: 0.95, high: 1.05, expected: "1.0 ± 0.05"},
 			{what: "times freed, late by chance", of: of("freed", "fssp, by chance"), low: 0, high: 0, expected: "0"},
+		},
+	}
+}
+
+// converging: with one rank that is ten times slower, iterations of the others until
+// a loss is reached under FSSP and without any bound, at the same rate. On links of
+// 20 ms without a bound all read what is old, and not only the slow rank.
+func converging() experiment {
+	const clocks = 130
+	run := func(policy string) setup {
+		return setup{
+			name: policy, launch: []string{"-straggle", "rank=7,factor=10", "-emulate", "delay=20ms"},
+			synth: []string{"-load", "descent", "-update", "sgd:0.1", "-compute", "10ms", "-jitter", "0.2", "-clocks", fmt.Sprint(clocks),
+				"-target", "0.1", "-sync", policy},
+			takes: 15 * time.Second,
+		}
+	}
+	return experiment{
+		name: "freeing-converges",
+		runs: []setup{run("fssp:3"), run("async")},
+		figures: []figure{
+			{what: "iterations until the target, fssp:3 / async, or all of them", low: 0, high: 0.5, expected: "1/4, at most 1/2", of: func(r map[string]result) float64 {
+				async := float64(clocks)
+				if x := r["async"]; x["target_clock"] != nil {
+					async = x.number("target_clock")
+				}
+				return r["fssp:3"].number("target_clock") / async
+			}},
 		},
 	}
 }

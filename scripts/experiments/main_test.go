@@ -57,7 +57,7 @@ func TestFiguresHaveTheirRuns(t *testing.T) {
 			if results[s.name] != nil {
 				t.Errorf("%s: two runs are called %s", e.name, s.name)
 			}
-			results[s.name] = result{"seconds": 1.0, "fetches": 1.0, "stale_mean": 1.0, "stale_sd": 1.0, "checked": 1.0, "violations": 1.0, "loss": 1.0, "start_loss": 1.0, "iterations": 1.0, "freed": 1.0, "bytes": 1.0, "descent": 1.0, "reached": 1.0, "least_window": 1.0, "most_window": 1.0, "target_bytes": 1.0}
+			results[s.name] = result{"seconds": 1.0, "fetches": 1.0, "stale_mean": 1.0, "stale_sd": 1.0, "checked": 1.0, "violations": 1.0, "loss": 1.0, "start_loss": 1.0, "iterations": 1.0, "freed": 1.0, "bytes": 1.0, "descent": 1.0, "reached": 1.0, "least_window": 1.0, "most_window": 1.0, "target_bytes": 1.0, "target_clock": 1.0, "ranks": 8.0}
 		}
 		if e.compare != nil {
 			for _, s := range e.compare.settings {

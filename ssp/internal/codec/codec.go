@@ -131,7 +131,7 @@ type Header struct {
 	Version     uint64 // Batch: its number from this sender to this owner; Rows, Ack: the last batch of the receiver that is applied
 	Clock       int64  // Batch with Ticks, Rows, Ack: the clock announced, not negative; Forever for a rank without workers
 	Epoch       uint32 // of the member set the clock is meant for
-	Branch      uint32 // Batch, Order: the term of a change of who counts; 0: none
+	Branch      uint32 // Batch, Order: the term of a change of who counts; 0: none; Rows with Push: how many batches beyond Version its rows have
 	ID          uint64 // Rows: how many batches the owner had applied, which orders copies of a row; Batch: microseconds that the iteration took
 	Last        int    // in [0, 1<<31); Rows: 1 + the rank whose batch made the owner's clock what it is, 0: none; with Branch: 1 + the subject of the change
 }

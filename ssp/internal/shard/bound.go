@@ -212,11 +212,16 @@ func Weigh[T codec.Elem](rows *slab.Rows[T], slot int, row int64, element bool, 
 
 func (t *Rows[T]) bound() *Bound { return t.spec.Bound }
 
-func (t *Rows[T]) weigh(d *codec.Decoder, f func(k value.Key, delta float64)) error {
+// scratch makes room for a change.
+func (t *Rows[T]) scratch() {
 	if t.change.Len() == 0 {
 		t.change = slab.NewRows[T](t.spec.Width, t.spec.Sparse)
 		t.change.Grow(1)
 	}
+}
+
+func (t *Rows[T]) weigh(d *codec.Decoder, f func(k value.Key, delta float64)) error {
+	t.scratch()
 	for d.NextRow() {
 		row := d.Row()
 		if err := t.change.Decode(0, d); err != nil {

@@ -32,6 +32,7 @@ type Shard[R any] struct {
 	enc     codec.Encoder
 	eager   bool // some table is
 	values  values
+	pace    pace
 }
 
 type sender struct {
@@ -72,6 +73,7 @@ func (s *Shard[R]) AddTable(t Table) {
 	s.tables = append(s.tables, t)
 	s.eager = s.eager || t.eager()
 	s.values.add(t, len(s.senders))
+	s.repace()
 }
 
 // Refit looks at the tables anew: what they do with rows has changed.
@@ -80,6 +82,7 @@ func (s *Shard[R]) Refit() {
 	for _, t := range s.tables {
 		s.eager = s.eager || t.eager()
 	}
+	s.repace()
 }
 
 // Min returns the clock of the slowest rank: everything with a smaller
@@ -161,10 +164,13 @@ func (s *Shard[R]) take(rank int, msg []byte) (rose, push bool, err error) {
 			keep = msg
 			continue
 		}
-		if err := t.apply(&d); err != nil {
+		if err := t.apply(&d, s.count); err != nil {
 			return false, false, err
 		}
 		bounded = bounded || t.bound() != nil
+	}
+	if s.pace.on {
+		s.pace.came(rank, s.count, h.Version)
 	}
 	if bounded {
 		s.values.spread.Applied(rank, h.Version, s.count)
@@ -193,6 +199,9 @@ func (s *Shard[R]) take(rank int, msg []byte) (rose, push bool, err error) {
 		s.last = rank
 		if err := s.settle(); err != nil {
 			return false, false, err
+		}
+		if s.pace.on {
+			s.pace.rose(s.count, s.clocks.Min())
 		}
 	}
 	return rose, rose || s.eager, nil
@@ -243,7 +252,7 @@ func (s *Shard[R]) applyHeld(rank int, b held) error {
 		if !t.ordered() {
 			continue
 		}
-		if err := t.apply(&d); err != nil {
+		if err := t.apply(&d, s.count); err != nil {
 			return err
 		}
 	}
@@ -369,10 +378,15 @@ func (s *Shard[R]) Answer(dst []byte, rank int, msg []byte, waited bool) ([]byte
 }
 
 func (s *Shard[R]) begin(dst []byte, rank int, flags codec.Flags, ordered bool) {
-	s.enc.Begin(dst, codec.Header{
+	s.enc.Begin(dst, s.header(rank, flags, ordered))
+}
+
+// header is that of rows for a rank.
+func (s *Shard[R]) header(rank int, flags codec.Flags, ordered bool) codec.Header {
+	return codec.Header{
 		Kind: codec.Rows, Flags: flags, Rank: s.rank, Version: s.Applied(rank, ordered), Clock: s.clocks.Min(),
 		Epoch: s.clocks.Epoch(), ID: s.count, Last: s.last + 1,
-	})
+	}
 }
 
 func (s *Shard[R]) open(t Table) {
@@ -386,21 +400,24 @@ func (s *Shard[R]) open(t Table) {
 // nothing.
 func (s *Shard[R]) Push(dst []byte, rank int) (out []byte, ok bool) {
 	to := &s.senders[rank]
-	news := to.subscribed && (s.clocks.Min() > to.clock || s.clocks.Epoch() != to.epoch) || (s.eager || s.clocks.Ever(rank)) && to.told < to.received
+	low, version := s.announced(rank)
+	news := to.subscribed && (low > to.clock || s.clocks.Epoch() != to.epoch) || (s.eager || s.clocks.Ever(rank)) && to.told < version
 	for _, t := range s.tables {
 		news = news || t.dirty(rank)
 	}
 	if !news {
 		return dst, false
 	}
-	s.begin(dst, rank, codec.Push, false)
+	h := s.header(rank, codec.Push, false)
+	h.Clock, h.Version, h.Branch = low, version, uint32(h.Version-version)
+	s.enc.Begin(dst, h)
 	for _, t := range s.tables {
 		if t.dirty(rank) {
 			s.open(t)
 			t.push(&s.enc, rank)
 		}
 	}
-	to.told, to.clock, to.epoch = to.received, s.clocks.Min(), s.clocks.Epoch()
+	to.told, to.clock, to.epoch = version, low, s.clocks.Epoch()
 	return s.enc.End(), true
 }
 
@@ -430,6 +447,9 @@ func (s *Shard[R]) Sync(to int64) error {
 		return err
 	}
 	s.clocks.Reset(to)
+	if s.pace.on {
+		s.announceAll()
+	}
 	return nil
 }
 

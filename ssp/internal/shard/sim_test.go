@@ -55,6 +55,7 @@ type world struct {
 	n       int
 	s       int64 // staleness
 	hold    int64 // of it, what a filter takes
+	lag     int64 // and what owners take that let rows wait
 	push    bool
 	ordered bool
 	clocks  int64
@@ -70,8 +71,8 @@ type world struct {
 	reads, steps int
 }
 
-func newWorld(t *testing.T, seed uint64, n int, s int64, push, ordered bool) *world {
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 7)), n: n, s: s, push: push, ordered: ordered}
+func newWorld(t *testing.T, seed uint64, n int, s int64, push, ordered bool, pace filter.Rule) *world {
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 7)), n: n, s: s, push: push, ordered: ordered, lag: pace.Hold}
 	grid := func() [][][]message {
 		g := make([][][]message, n)
 		for i := range g {
@@ -86,7 +87,7 @@ func newWorld(t *testing.T, seed uint64, n int, s int64, push, ordered bool) *wo
 		count := (int64(simRows) + int64(n) - 1 - int64(r)) / int64(n)
 		x.rows = shard.NewRows(shard.Spec[int64]{
 			Rows: count, Local: local, Global: func(l int64) int64 { return l*int64(n) + int64(r) },
-			Owned: func(row int64) bool { return row < simRows && int(row)%n == r }, Width: n, Ordered: ordered, Pushed: push,
+			Owned: func(row int64) bool { return row < simRows && int(row)%n == r }, Width: n, Ordered: ordered, Pushed: push, Pace: pace,
 		}, n)
 		x.shard.AddTable(x.rows)
 		for o := range n {
@@ -263,6 +264,9 @@ func (w *world) deliver(kind, from, to int) bool {
 		if m.extra && rose || x.shard.Min() < low {
 			w.fail("the minimum went from %d to %d by a repeat or backwards", low, x.shard.Min())
 		}
+		if rose {
+			x.shard.Pace(w.rng.Int64N(600) - 300)
+		}
 		for rose {
 			i, ok := x.shard.Release()
 			if !ok {
@@ -294,7 +298,7 @@ func (w *world) deliver(kind, from, to int) bool {
 		h := d.Header()
 		for d.NextTable() {
 			for d.NextRow() {
-				w.must(x.cache[from].Install(&d, h.Epoch, d.Age(), h.Version, h.ID))
+				w.must(x.cache[from].Install(&d, h.Epoch, d.Age(), h.Version+uint64(h.Branch), h.ID))
 			}
 		}
 		w.must(d.Err())
@@ -306,7 +310,11 @@ func (w *world) deliver(kind, from, to int) bool {
 }
 
 func simulate(t *testing.T, seed uint64, n int, s int64, push, ordered bool, rule filter.Rule, clocks int64) *world {
-	w := newWorld(t, seed, n, s, push, ordered)
+	var pace filter.Rule
+	if push && rule.Order != filter.Unordered && rule.Hold < s {
+		pace = filter.Rule{Order: rule.Order, Hold: 1 + int64(seed)%(s-rule.Hold), Seed: seed}
+	}
+	w := newWorld(t, seed, n, s, push, ordered, pace)
 	w.clocks, w.hold = clocks, rule.Hold
 	for r, x := range w.ranks {
 		if w.hold > 0 {

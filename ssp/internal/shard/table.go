@@ -7,6 +7,7 @@ import (
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/ssp/internal/codec"
+	"github.com/sspurn/sspurn/ssp/internal/filter"
 	"github.com/sspurn/sspurn/ssp/internal/rule"
 	"github.com/sspurn/sspurn/ssp/internal/slab"
 	"github.com/sspurn/sspurn/ssp/internal/value"
@@ -17,13 +18,17 @@ type Table interface {
 	ordered() bool
 	eager() bool
 	pushed() bool
-	apply(d *codec.Decoder) error
+	apply(d *codec.Decoder, count uint64) error
 	// encode adds a row to a message.
 	encode(e *codec.Encoder, row int64) error
 	block() codec.Block
 	subscribe(row int64, rank int) error
 	dirty(rank int) bool
 	push(e *codec.Encoder, rank int)
+	lag() int64
+	oldest() uint64
+	pending() int64
+	release(due uint64, allowed int64) (must, may int64, short bool)
 	bound() *Bound
 	// weigh calls f with the changes in a block of a bounded table.
 	weigh(d *codec.Decoder, f func(k value.Key, delta float64)) error
@@ -44,8 +49,12 @@ type Spec[T codec.Elem] struct {
 	Eager   bool   // rows are pushed as soon as they change
 	Pushed  bool   // a request may subscribe
 	Bound   *Bound // nil: values have none
-	Init    func(row int64, x []T)
-	Rule    *rule.Rule[T] // what is done with updates; nil: they are added
+	// Pace says, of a pushed table, which rows leave first that have changed, and
+	// with Hold for how many clocks they may wait, see Shard.Pace; the zero Rule: all
+	// leave when the clock rises.
+	Pace filter.Rule
+	Init func(row int64, x []T)
+	Rule *rule.Rule[T] // what is done with updates; nil: they are added
 }
 
 // Rows is a Table of T.
@@ -58,8 +67,9 @@ type Rows[T codec.Elem] struct {
 	sorted []int64      // keys in order, as of the last Each
 	fresh  []bool       // sparse, direct: by slot, the row has been initialised
 	x      []T          // scratch of Init
-	change slab.Rows[T] // scratch of weigh
+	change slab.Rows[T] // scratch of weigh and applyPaced
 	mean   *mean[T]
+	paced  paced[T]
 
 	// Subscribers: words of bits, by slot.
 	ranks int
@@ -176,7 +186,8 @@ func (t *Rows[T]) owns(row int64) error {
 	return nil
 }
 
-func (t *Rows[T]) apply(d *codec.Decoder) error {
+// apply adds the rows of the count-th batch.
+func (t *Rows[T]) apply(d *codec.Decoder, count uint64) error {
 	if t.spec.Rule != nil {
 		return t.step(d)
 	}
@@ -185,6 +196,12 @@ func (t *Rows[T]) apply(d *codec.Decoder) error {
 			return err
 		}
 		s := t.Slot(d.Row())
+		if t.lag() > 0 {
+			if err := t.applyPaced(s, d, count); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := t.rows.DecodeAdd(s, d); err != nil {
 			return err
 		}
@@ -208,6 +225,9 @@ func (t *Rows[T]) touch(s int) {
 		for ; fresh != 0; fresh &= fresh - 1 {
 			rank := w<<6 + bits.TrailingZeros64(fresh)
 			t.lists[rank] = append(t.lists[rank], int32(s))
+			if t.paced.bytes != nil {
+				t.paced.bytes[rank] += int64(t.rows.Travel(s, codec.Full))
+			}
 		}
 	}
 }
@@ -272,6 +292,9 @@ func (t *Rows[T]) push(e *codec.Encoder, rank int) {
 		}
 	}
 	t.lists[rank] = list[:0]
+	if t.paced.bytes != nil {
+		t.paced.bytes[rank] = 0
+	}
 }
 
 // Each calls f for the slots of the owned rows with numbers from a local number
