@@ -18,6 +18,14 @@ func (c *Comm) restart(r *Request, kind opKind, rank int, tag Tag, elem uint8, b
 	vec := r.payload[:0]
 	clear(r.payload)
 	*r = Request{e: c.e, payload: vec, kind: kind, group: c.group, peer: rank}
+	if rank == NoRank {
+		r.group = nil
+		if kind == opRecv {
+			r.status = noMessage
+		}
+		r.done.Store(true)
+		return
+	}
 	var peer int
 	var err error
 	if kind == opSend {
@@ -69,5 +77,6 @@ func WaitAnyFrom(ctx context.Context, c *Comm, peer int, rs ...*Request) (int, S
 			return -1, Status{}, context.Cause(ctx)
 		}
 	}
-	return i, rs[i].status, rs[i].err
+	st, err := rs[i].result()
+	return i, st, err
 }

@@ -68,4 +68,38 @@ func TestReuse(t *testing.T) {
 	runtimetest.TCP(t, 2, body)
 }
 
+// TestReuseNobody: requests of the caller's with NoRank end at once, as those of
+// Isend and Irecv do.
+func TestReuseNobody(t *testing.T) {
+	runtimetest.SPMD(t, 1, func(ctx context.Context, c *runtime.Comm) error {
+		var r runtime.Request
+		runtime.StartSend(&r, c, runtime.NoRank, 7, []int32{1})
+		if _, err := r.Wait(ctx); err != nil {
+			return err
+		}
+		runtime.StartRecv(&r, c, runtime.NoRank, 7, make([]int32, 1))
+		if st, err := r.Wait(ctx); err != nil || st.Source != runtime.NoRank || st.Count != 0 {
+			return errors.Errorf("recv: %+v: %v", st, err)
+		}
+		return nil
+	})
+}
+
+// TestWaitAnyFromParts: a message in parts is where it belongs when WaitAnyFrom
+// says that it has come.
+func TestWaitAnyFromParts(t *testing.T) {
+	runtimetest.SPMD(t, 2, func(ctx context.Context, c *runtime.Comm) error {
+		peer := 1 - c.Rank()
+		a, b := make([]int32, 1), make([]int32, 1)
+		r := runtime.IrecvParts(c, peer, 7, [][]int32{a, b})
+		if err := runtime.Send(ctx, c, peer, 7, []int32{3, 4}); err != nil {
+			return err
+		}
+		if _, st, err := runtime.WaitAnyFrom(ctx, c, peer, r); err != nil || st.Count != 2 || a[0] != 3 || b[0] != 4 {
+			return errors.Errorf("got %v %v, %+v: %v", a, b, st, err)
+		}
+		return nil
+	})
+}
+
 var errGone = stderrors.New("gone")
