@@ -173,6 +173,9 @@ func (e *engine) describe(r *Request, m *message) {
 	r.status = Status{Source: r.group.place(m.source), Tag: Tag(m.entry.Tag), Bytes: m.size, Count: m.size / elemSize(m.elem)}
 }
 
+// errPartial: only a peer that breaks the rules sends such.
+var errPartial = stderrors.New("protocol: a message that ends within an element")
+
 // accept checks a message against the receive that it met. When it does not
 // fit, the receive ends with an error.
 func (e *engine) accept(r *Request, source int, tag uint32, elem uint8, size int) bool {
@@ -184,6 +187,8 @@ func (e *engine) accept(r *Request, source int, tag uint32, elem uint8, size int
 		err = &TypeError{Sent: elemName(elem), Want: elemName(r.elem)}
 	case size > r.limit:
 		err = &TruncationError{Bytes: size, Room: r.limit}
+	case size%elemSize(elem) != 0:
+		err = errPartial
 	case r.alloc != nil:
 		r.buf = r.alloc(size)
 	case r.parts != nil:
