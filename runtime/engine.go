@@ -373,7 +373,8 @@ func (e *engine) desert(rank int) {
 			next := r.next
 			receives := r.phase == posted || r.phase == awaiting
 			sends := r.kind == opSend && (r.phase == queued || r.phase == announced || r.phase == delivered)
-			if r.peer == rank && (receives || sends) {
+			notifies := r.kind == opAccess && r.phase == queued
+			if r.peer == rank && (receives || sends || notifies) {
 				e.detach(r, false)
 				e.complete(r, e.deserted(rank))
 			}

@@ -144,7 +144,8 @@ func (w *Window[T]) CompareAndSwap(ctx context.Context, rank, off int, old, next
 
 // PutNotify is Put, and tells the rank when it, and all before it, is done: see
 // WaitNotify. Notifications that the target has not waited for are limited (to
-// about 8000 or more of each rank); a further PutNotify waits.
+// about 8000 or more of each rank); a further PutNotify waits, and fails with
+// ErrLeft when the target's body has returned.
 func (w *Window[T]) PutNotify(ctx context.Context, rank, off int, src []T, tag Tag) error {
 	if tag == AnyTag {
 		return errors.WithMessage(errTag, "notify")

@@ -60,8 +60,12 @@ func (w *view) notify(ctx context.Context, rank int, op wire.Op) error {
 	if p.waiting[forNotes].first != nil || p.credits[forNotes] < messageCost {
 		e.dispatch(peer, w.region, nil)
 		r := w.request(verb, peer)
-		r.head.Kind, r.phase = wire.Access, queued
-		p.waiting[forNotes].push(r)
+		if r.head.Kind = wire.Access; p.left {
+			e.complete(r, e.deserted(peer))
+		} else {
+			r.phase = queued
+			p.waiting[forNotes].push(r)
+		}
 		if err := w.finish(ctx, r); err != nil {
 			return err
 		}
