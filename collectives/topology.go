@@ -9,8 +9,8 @@ import (
 )
 
 // NoRank stands for a neighbour that there is not: one beyond the border of a
-// [Cart].
-const NoRank = -1
+// [Cart]. Messages to and from it end at once: it is [runtime.NoRank].
+const NoRank = runtime.NoRank
 
 // Neighborhood is a communicator whose ranks know with whom they exchange: a
 // [Cart] or a [Graph].
