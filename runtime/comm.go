@@ -155,7 +155,8 @@ func (c *Comm) source(rank int) (int, error) {
 
 // Split makes new communicators of the ranks that give the same color, ordered
 // by key and, for equal keys, by rank. It is collective. A rank that gives
-// NoColor gets nil; other colors are not negative. Spaces start anew.
+// NoColor gets nil; other colors are not negative. Spaces start anew. A rank
+// makes one communicator at a time, whatever its goroutines do otherwise.
 func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
 	c.e.mu.Lock()
 	c.group.splits++
@@ -175,6 +176,10 @@ func (c *Comm) Dup(ctx context.Context) (*Comm, error) {
 	c.e.mu.Unlock()
 	return c.derive(ctx, name, 0, c.group.rank)
 }
+
+// errAtOnce says that identities were agreed on twice at a time: both calls got
+// the same.
+var errAtOnce = errors.New("another communicator or window was made at the same time by another goroutine")
 
 // derive is Split with a name. Rank 0 collects what all want, and the lowest
 // identity for the new communicators that is above all that any rank knows: so
@@ -219,6 +224,9 @@ func (c *Comm) derive(ctx context.Context, name string, color, key int) (*Comm, 
 	e.nextID = max(e.nextID, id+1)
 	if color == NoColor {
 		return nil, nil
+	}
+	if e.groups[id] != nil {
+		return nil, errors.WithMessage(errAtOnce, name)
 	}
 	g := newGroup(id, name, members, e.rank, e.size)
 	e.groups[id] = g

@@ -51,8 +51,14 @@ func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byt
 	w.region = newRegion(id, g, elem, alloc(), e.size)
 	e.mu.Lock()
 	e.nextRegion = max(e.nextRegion, id+1)
-	e.regions[id] = w.region
+	taken := e.regions[id] != nil
+	if !taken {
+		e.regions[id] = w.region
+	}
 	e.mu.Unlock()
+	if taken {
+		return nil, errAtOnce
+	}
 	// Nobody may come before the region is there.
 	if err := w.barrier(ctx); err != nil {
 		w.shut()

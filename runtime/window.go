@@ -49,8 +49,8 @@ type Window[T Elem] struct {
 }
 
 // NewWindow opens a window of n elements on this rank, all zero; n may differ
-// between ranks, and be 0. It is collective. Failure leaves no window at this
-// rank, but maybe at others.
+// between ranks, and be 0. It is collective, and a rank opens one window at a
+// time. Failure leaves no window at this rank, but maybe at others.
 func NewWindow[T Elem](ctx context.Context, c *Comm, n int) (*Window[T], error) {
 	w := new(Window[T])
 	var err error
