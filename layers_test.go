@@ -81,7 +81,7 @@ var pure = map[string][]string{
 	"ssp/internal/oplog":          {module + "/linalg", module + "/ssp/internal/codec", module + "/ssp/internal/filter", module + "/ssp/internal/slab"},
 	"ssp/internal/codec":          {module + "/linalg", "github.com/klauspost/compress/s2"},
 	"ssp/internal/rule":           {module + "/linalg", module + "/ssp/internal/codec"},
-	"ssp/internal/shard":          {module + "/linalg", module + "/ssp/internal/backup", module + "/ssp/internal/clock", module + "/ssp/internal/codec", module + "/ssp/internal/member", module + "/ssp/internal/rule", module + "/ssp/internal/slab", module + "/ssp/internal/value"},
+	"ssp/internal/shard":          {module + "/linalg", module + "/ssp/internal/backup", module + "/ssp/internal/clock", module + "/ssp/internal/codec", module + "/ssp/internal/filter", module + "/ssp/internal/member", module + "/ssp/internal/rule", module + "/ssp/internal/slab", module + "/ssp/internal/value"},
 	"ssp/internal/value":          nil,
 }
 
