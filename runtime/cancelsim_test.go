@@ -26,12 +26,7 @@ func TestCancelSimulation(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(seed, 1))
 				n := 1 + rnd.IntN(4)
 				cl := runtimetest.NewCluster(n)
-				var mu sync.Mutex // guards rnd from here on
-				cl.Delay(func(int, int) time.Duration {
-					mu.Lock()
-					defer mu.Unlock()
-					return time.Duration(rnd.Int64N(int64(2 * time.Millisecond)))
-				})
+				shake(cl, seed, 2*time.Millisecond)
 				if err := runtimetest.Primary(cl.Run(t.Context(), cancelling(n, seed))); err != nil {
 					t.Fatalf("%d ranks: %v", n, err)
 				}

@@ -53,8 +53,8 @@ func (e *engine) await(ctx context.Context, r *Request) {
 
 // awaitAny waits for one of several requests and returns its index, or −1 when
 // ctx ends first.
-func (e *engine) awaitAny(ctx context.Context, rs []*Request) int {
-	if i := e.drive(ctx, rs, AnySource); i >= 0 {
+func (e *engine) awaitAny(ctx context.Context, rs []*Request, hint int) int {
+	if i := e.drive(ctx, rs, hint); i >= 0 {
 		return i
 	}
 	return e.park(ctx, rs)

@@ -1,7 +1,5 @@
 package runtime
 
-import "context"
-
 // StartSend is Isend with a request of the caller's, for libraries that start
 // many: r is new, or has ended and been waited for. It must not be copied.
 func StartSend[T Elem](r *Request, c *Comm, dst int, tag Tag, buf []T) {
@@ -61,22 +59,3 @@ func (c *Comm) restart(r *Request, kind opKind, rank int, tag Tag, elem uint8, b
 // Ended reports whether the operation has ended. Unlike Test it makes no
 // progress.
 func (r *Request) Ended() bool { return r.done.Load() }
-
-// WaitAnyFrom is WaitAny for requests that will most likely be ended by rank
-// peer of the communicator; AnySource when that is not known.
-func WaitAnyFrom(ctx context.Context, c *Comm, peer int, rs ...*Request) (int, Status, error) {
-	i := firstDone(rs)
-	if i < 0 {
-		if peer >= 0 {
-			peer = c.group.ranks[peer]
-		}
-		if i = c.e.drive(ctx, rs, peer); i < 0 {
-			i = c.e.park(ctx, rs)
-		}
-		if i < 0 {
-			return -1, Status{}, context.Cause(ctx)
-		}
-	}
-	st, err := rs[i].result()
-	return i, st, err
-}

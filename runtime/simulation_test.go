@@ -27,20 +27,23 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-func simulate(t *testing.T, seed uint64) {
-	rnd := rand.New(rand.NewPCG(seed, 1))
-	n := 2 + rnd.IntN(4)
-	const slowest = 5 * time.Millisecond
-	cl := runtimetest.NewCluster(n)
-	var mu sync.Mutex // guards rnd from here on
+// shake has each frame of a cluster take a time of its own, a third of them
+// none, the slowest most.
+func shake(cl *runtimetest.Cluster, seed uint64, most time.Duration) {
+	rnd := rand.New(rand.NewPCG(seed, 4))
+	var mu sync.Mutex // guards rnd
 	cl.Delay(func(int, int) time.Duration {
 		mu.Lock()
 		defer mu.Unlock()
-		if rnd.IntN(3) == 0 {
-			return 0
-		}
-		return time.Duration(rnd.Int64N(int64(slowest)))
+		return max(0, time.Duration(rnd.Int64N(3*int64(most)/2))-most/2)
 	})
+}
+
+func simulate(t *testing.T, seed uint64) {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	n := 2 + rnd.IntN(4)
+	cl := runtimetest.NewCluster(n)
+	shake(cl, seed, 5*time.Millisecond)
 	victim := -1
 	if seed%2 == 1 {
 		victim = rnd.IntN(n)

@@ -23,7 +23,21 @@ func WaitAll(ctx context.Context, rs ...*Request) error {
 // has ended to nil gets one after the other. The index is −1 when there is none
 // or ctx ended first: then none is cancelled and all may be waited for again.
 func WaitAny(ctx context.Context, rs ...*Request) (int, Status, error) {
-	i, err := awaitSome(ctx, rs)
+	return waitAny(ctx, rs, AnySource)
+}
+
+// WaitAnyFrom is WaitAny for requests that will most likely be ended by rank
+// peer of the communicator; AnySource when that is not known.
+func WaitAnyFrom(ctx context.Context, c *Comm, peer int, rs ...*Request) (int, Status, error) {
+	hint, err := c.source(peer)
+	if err != nil { // a guess that is wrong costs time only
+		hint = AnySource
+	}
+	return waitAny(ctx, rs, hint)
+}
+
+func waitAny(ctx context.Context, rs []*Request, hint int) (int, Status, error) {
+	i, err := awaitSome(ctx, rs, hint)
 	if i < 0 {
 		return -1, Status{}, err
 	}
@@ -38,7 +52,7 @@ func WaitAny(ctx context.Context, rs ...*Request) (int, Status, error) {
 // its cause, none is cancelled and all may be waited for again.
 func WaitSome(ctx context.Context, ended []int, rs ...*Request) ([]int, error) {
 	ended = ended[:0]
-	first, err := awaitSome(ctx, rs)
+	first, err := awaitSome(ctx, rs, AnySource)
 	if first < 0 {
 		return ended, err
 	}
@@ -51,14 +65,14 @@ func WaitSome(ctx context.Context, ended []int, rs ...*Request) ([]int, error) {
 }
 
 // awaitSome waits until one of the requests has ended and returns the first that
-// has, or −1.
-func awaitSome(ctx context.Context, rs []*Request) (int, error) {
+// has, or −1. hint is the place in the job whose frame is awaited.
+func awaitSome(ctx context.Context, rs []*Request, hint int) (int, error) {
 	if i := firstDone(rs); i >= 0 {
 		return i, nil
 	}
 	for _, r := range rs {
 		if r != nil {
-			if i := r.e.awaitAny(ctx, rs); i >= 0 {
+			if i := r.e.awaitAny(ctx, rs, hint); i >= 0 {
 				return i, nil
 			}
 			return -1, context.Cause(ctx)

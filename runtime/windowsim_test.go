@@ -5,7 +5,6 @@ import (
 	stderrors "errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,12 +28,7 @@ func simulateWindow(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 3))
 	n, each := 2+rnd.IntN(4), []int{7, 300, 20_000}[rnd.IntN(3)]
 	cl := runtimetest.NewCluster(n)
-	var mu sync.Mutex // guards rnd from here on
-	cl.Delay(func(int, int) time.Duration {
-		mu.Lock()
-		defer mu.Unlock()
-		return time.Duration(rnd.Int64N(int64(3 * time.Millisecond)))
-	})
+	shake(cl, seed, 3*time.Millisecond)
 	if seed%4 == 2 {
 		cl.Edit = func(cfg *runtime.Config) { cfg.Emulate = "delay=2ms,rate=100mbit" }
 	}
