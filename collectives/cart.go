@@ -79,6 +79,9 @@ func NewCart(ctx context.Context, c *runtime.Comm, dims []int, periodic []bool) 
 		if d < 1 {
 			return nil, errors.Errorf("collectives: dimension %d of a grid is %d", i, d)
 		}
+		if d > c.Size()/n { // not n*d, which may overflow
+			return nil, errors.Errorf("collectives: a grid of %v for %d ranks", dims, c.Size())
+		}
 		n *= d
 	}
 	if periodic == nil {
@@ -86,9 +89,6 @@ func NewCart(ctx context.Context, c *runtime.Comm, dims []int, periodic []bool) 
 	}
 	if len(periodic) != len(dims) {
 		return nil, errors.Errorf("collectives: a grid of %d dimensions, %d of which are said to be periodic or not", len(dims), len(periodic))
-	}
-	if n > c.Size() {
-		return nil, errors.Errorf("collectives: a grid of %v for %d ranks", dims, c.Size())
 	}
 	color := 0
 	if c.Rank() >= n {

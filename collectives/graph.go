@@ -2,6 +2,7 @@ package collectives
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 	"slices"
 
@@ -29,7 +30,7 @@ func NewGraph(ctx context.Context, c *runtime.Comm, in, out []int) (*Graph, erro
 	}{{in, receives}, {out, sends}} {
 		for _, r := range side.list {
 			if r < 0 || r >= c.Size() {
-				bad = errors.Errorf("neighbor %d of %d ranks", r, c.Size()).Error()
+				bad = fmt.Sprintf("neighbor %d of %d ranks", r, c.Size())
 				continue
 			}
 			side.times[r]++
@@ -45,7 +46,7 @@ func NewGraph(ctx context.Context, c *runtime.Comm, in, out []int) (*Graph, erro
 	}
 	for r, n := range theirs {
 		if bad == "" && n != receives[r] {
-			bad = errors.Errorf("rank %d sends to rank %d %d times, which receives %d times", r, c.Rank(), n, receives[r]).Error()
+			bad = fmt.Sprintf("rank %d sends to rank %d %d times, which receives %d times", r, c.Rank(), n, receives[r])
 		}
 	}
 	// All learn of it, also those for whom all is well.
@@ -56,11 +57,12 @@ func NewGraph(ctx context.Context, c *runtime.Comm, in, out []int) (*Graph, erro
 	if err := Allreduce(ctx, d, wrong, wrong, Max); err != nil {
 		return nil, err
 	}
-	switch {
-	case bad != "":
+	if wrong[0] > 0 {
+		if bad == "" {
+			bad = fmt.Sprintf("rank %d has neighbors that do not fit", wrong[0]-1)
+		}
+		_ = d.Close() // the mismatch is the news
 		return nil, &callError{ErrMismatch, "graph on " + c.Name() + ": " + bad}
-	case wrong[0] > 0:
-		return nil, &callError{ErrMismatch, errors.Errorf("graph on %s: rank %d has neighbors that do not fit", c.Name(), wrong[0]-1).Error()}
 	}
 	return &Graph{d, newTopology(slices.Clone(in), slices.Clone(out))}, nil
 }

@@ -267,7 +267,7 @@ func (s *state) hear(from int, msg []byte) {
 		s.end(binary.LittleEndian.Uint64(msg[1:]), err)
 		return
 	case kind != ctlWaiting || len(msg) != 1+printSize:
-		_ = s.failing(s.seq-1, ErrMismatch, fmt.Sprintf("rank %d sent a control message of kind %d and %d bytes", from, kind, len(msg)))
+		_ = s.failing(max(s.seq, 1)-1, ErrMismatch, fmt.Sprintf("rank %d sent a control message of kind %d and %d bytes", from, kind, len(msg)))
 		return
 	}
 	var f fingerprint

@@ -63,6 +63,21 @@ func TestCart(t *testing.T) {
 	}
 }
 
+// TestCartTooLarge: also where the number of places is more than an int holds.
+func TestCartTooLarge(t *testing.T) {
+	err := runtime.RunLocal(t.Context(), 2, func(ctx context.Context, c *runtime.Comm) error {
+		for _, dims := range [][]int{{3}, {2, 2}, {1 << 32, 1 << 32}, {2, 1 << 62, 2}} {
+			if g, err := collectives.NewCart(ctx, c, dims, nil); err == nil || g != nil {
+				return errors.Errorf("%v fit", dims)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func testCart(ctx context.Context, g *collectives.Cart) error {
 	rank, dims := g.Comm().Rank(), g.Dims()
 	at := g.Coords(rank)
