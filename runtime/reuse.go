@@ -49,11 +49,12 @@ func (c *Comm) restart(r *Request, kind opKind, rank int, tag Tag, elem uint8, b
 		r.head, r.op = c.header(tag, elem, 0, len(buf)), c.op
 		r.payload = append(r.payload, buf)
 		e.start(r)
+		e.flushAfter(r)
 	} else {
 		c.prepare(r, peer, tag, room{elem: elem, buf: buf, limit: len(buf)})
 		e.post(r)
+		e.flush()
 	}
-	e.flush()
 }
 
 // Ended reports whether the operation has ended. Unlike Test it makes no
