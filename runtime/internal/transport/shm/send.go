@@ -34,7 +34,7 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 			h.Encode(to)
 			to = to[wire.HeaderSize:]
 			for _, b := range payload {
-				to = to[copy(to, b):]
+				to = to[put(to, b):]
 			}
 			p.out.publish(n)
 			p.rouse()
@@ -76,7 +76,7 @@ func (t *Transport) flush(p *peer) bool {
 		if len(to) == 0 {
 			break
 		}
-		n := copy(to, b)
+		n := put(to, b)
 		p.out.publish(n)
 		t.outcomes = p.queue.Advance(&t.spare, n, t.outcomes)
 		turn -= n
