@@ -187,6 +187,34 @@ func (p *Port) Post(ctx context.Context, dst int, payload ...[]byte) error {
 // Call sends like Post, waits for the handler's reply and returns it; it is
 // the caller's own.
 func (p *Port) Call(ctx context.Context, dst int, payload ...[]byte) ([]byte, error) {
+	r, err := p.call(dst, payload)
+	if err != nil {
+		return nil, err
+	}
+	return r.answer(ctx)
+}
+
+// StartCall begins a Call and returns at once. Calls to one rank arrive in the
+// order in which they were started. The payloads are the caller's again, and its
+// memory is free, when Wait has returned, which must be called once.
+func (p *Port) StartCall(dst int, payload ...[]byte) (*PendingCall, error) {
+	r, err := p.call(dst, payload)
+	if err != nil {
+		return nil, err
+	}
+	p.c.e.mu.Lock()
+	p.c.e.flush()
+	p.c.e.mu.Unlock()
+	return &PendingCall{r}, nil
+}
+
+// PendingCall is a Call that has been started.
+type PendingCall struct{ r *Request }
+
+// Wait returns what Call would.
+func (c *PendingCall) Wait(ctx context.Context) ([]byte, error) { return c.r.answer(ctx) }
+
+func (p *Port) call(dst int, payload [][]byte) (*Request, error) {
 	e, g := p.c.e, p.c.group
 	peer, err := p.c.target(dst)
 	if err != nil {
@@ -201,15 +229,20 @@ func (p *Port) Call(ctx context.Context, dst int, payload ...[]byte) ([]byte, er
 		h.Kind, h.Flags = wire.Request, wire.ToPort|wire.WantReply
 	}
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	if err := p.usable(); err != nil {
-		e.mu.Unlock()
 		return nil, during("call port "+p.name+" on "+g.name, err)
 	}
 	r := e.newRequest()
 	r.kind, r.group, r.peer, r.head, r.port, r.op = opCall, g, peer, h, p.name, p.c.op
 	r.payload = append(r.payload[:0], payload...)
 	e.start(r)
-	e.mu.Unlock()
+	return r, nil
+}
+
+// answer waits for the reply to a call.
+func (r *Request) answer(ctx context.Context) ([]byte, error) {
+	e := r.e
 	e.await(ctx, r)
 	reply := r.reply
 	if err := e.retire(r); err != nil {

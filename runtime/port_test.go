@@ -310,6 +310,51 @@ func TestPortsApart(t *testing.T) {
 
 // TestCallStorm: a caller that waits for a reply while the handler
 // of its own rank is busy with others.
+// TestStartCall: calls that are under way together, small and large, arrive in the
+// order in which they were started, and each Wait has the answer to its own.
+func TestStartCall(t *testing.T) {
+	const calls = 200
+	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
+		run(t, 3, func(ctx context.Context, c *runtime.Comm) error {
+			next := make([]byte, 3)
+			p, err := c.OpenPort(ctx, "count", func(m *runtime.Message) {
+				if m.Payload[0] != next[m.Source] {
+					m.Reply([]byte("out of order"))
+					return
+				}
+				next[m.Source]++
+				m.Reply(m.Payload[:1])
+			})
+			if err != nil {
+				return err
+			}
+			for dst := range 3 {
+				var pending []*runtime.PendingCall
+				for i := range calls {
+					size := 1
+					if i%7 == 0 {
+						size = 100_000
+					}
+					msg := make([]byte, size)
+					msg[0] = byte(i)
+					q, err := p.StartCall(dst, msg)
+					if err != nil {
+						return err
+					}
+					pending = append(pending, q)
+				}
+				for i := range pending {
+					i = len(pending) - 1 - i
+					if got, err := pending[i].Wait(ctx); err != nil || len(got) != 1 || got[0] != byte(i) {
+						return fmt.Errorf("call %d to rank %d: %q, %v", i, dst, got, err)
+					}
+				}
+			}
+			return nil
+		})
+	})
+}
+
 func TestCallStorm(t *testing.T) {
 	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
 		run(t, 5, func(ctx context.Context, c *runtime.Comm) error {
