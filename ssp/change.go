@@ -34,6 +34,9 @@ func (t *Table[T]) SetPolicy(ctx context.Context, p Policy) error {
 	t.own.SetModes(p.ordered(), p.eager(), p.pushes())
 	s.shard.Refit()
 	s.mu.Unlock()
+	if p.prompt() {
+		s.prompt.Store(true)
+	}
 	for o := range t.peers {
 		if peer := &t.peers[o]; peer.cache != nil {
 			peer.mu.Lock()

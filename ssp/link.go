@@ -14,6 +14,8 @@ type link struct {
 	mu  sync.Mutex
 	est codec.Estimator // guarded by mu
 
+	shown time.Time // end of the last span of a push, guarded by mu
+
 	updates, fetches, pushed, control atomic.Int64 // bytes sent
 	raw                               atomic.Int64 // the first three before compression
 }

@@ -403,6 +403,9 @@ func (p Policy) tuned() bool { return p.kind == auto }
 // eager: updates leave at the worker's own Clock and are pushed when applied.
 func (p Policy) eager() bool { return p.kind == async || p.kind == capped || p.valued() }
 
+// prompt: updates are promised to others as early as may be.
+func (p Policy) prompt() bool { return p.kind == capped || p.valued() }
+
 // limited: reads have a bound in clocks.
 func (p Policy) limited() bool { return p.kind != async && p.kind != vap }
 

@@ -18,7 +18,7 @@ import (
 // How far updates have spread, for bounds on values. A push is acknowledged when
 // its rows are installed; when all subscribers have acknowledged what followed a
 // batch, its owner tells the sender. From Clock to there it takes about four times
-// the delay of a link, and up to two more when a push is on its way already.
+// the delay of a link, as pushes do not wait for those that are on their way.
 
 // reach is how far this rank's batches have spread.
 type reach struct {

@@ -1,14 +1,12 @@
 package ssp
 
 import (
-	"context"
 	"encoding/binary"
 	"time"
 
 	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/runtime"
-	"github.com/sspurn/sspurn/runtime/telemetry"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 	"github.com/sspurn/sspurn/ssp/internal/shard"
 )
@@ -191,65 +189,6 @@ func (s *Store) wakePushers() {
 		}
 		select {
 		case w <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// push tells a subscriber what is new, one message at a time, until the store
-// is closed.
-func (s *Store) push(ctx context.Context, rank int) {
-	var buf []byte
-	for {
-		select {
-		case <-s.wakers[rank]:
-		case <-ctx.Done():
-			return
-		case <-s.c.Done():
-			return
-		}
-		s.mu.Lock()
-		out, ok := s.shard.Push(buf[:0], rank)
-		count := s.shard.Count()
-		if ok && s.shard.Paced() {
-			s.budget.pushing.Store(s.shard.Pending())
-		}
-		s.mu.Unlock()
-		if !ok {
-			if err := s.installed(rank, count); err != nil {
-				s.fail(errors.WithMessagef(err, "shard of rank %d", s.rank))
-			}
-			continue
-		}
-		buf = out
-		link := &s.links[rank]
-		link.raw.Add(int64(len(out)))
-		msg := link.squeeze(out)
-		link.pushed.Add(int64(len(msg)))
-		start := time.Now()
-		_, err := s.news.Call(ctx, rank, msg)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			s.fail(errors.WithMessagef(err, "push to rank %d", rank))
-			return
-		}
-		if err := s.installed(rank, count); err != nil {
-			s.fail(errors.WithMessagef(err, "shard of rank %d", s.rank))
-			return
-		}
-		end := time.Now()
-		link.took(len(msg), end.Sub(start))
-		s.budget.took(s, len(msg), end.Sub(start))
-		if r := s.c.Recorder(); r.Tracing() {
-			on := s.c.JobRank(rank)
-			r.Trace(telemetry.Span{
-				Kind: telemetry.Push, Lane: telemetry.LanePush + on, On: on, Start: r.At(start), End: r.At(end), Bytes: int64(len(msg)),
-			})
-		}
-		select { // more may have come meanwhile
-		case s.wakers[rank] <- struct{}{}:
 		default:
 		}
 	}

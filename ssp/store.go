@@ -50,6 +50,7 @@ type Store struct {
 	wakers []chan struct{} // by rank: its pusher has something to look at
 
 	bounded atomic.Bool   // values of some table have a bound
+	prompt  atomic.Bool   // rows of some table are pushed without waiting for pushes before
 	spread  chan struct{} // holds one: tellReach has something to look at
 	reach   reach
 

@@ -154,6 +154,9 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 	s.mu.Lock()
 	s.shard.AddTable(t.own)
 	s.mu.Unlock()
+	if p.prompt() {
+		s.prompt.Store(true)
+	}
 	if p.valued() {
 		s.boundTable()
 	}
