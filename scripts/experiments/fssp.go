@@ -66,6 +66,9 @@ func converging() experiment {
 				if x := r["async"]; x["target_clock"] != nil {
 					async = x.number("target_clock")
 				}
+				if r["fssp:3"]["target_clock"] == nil {
+					return math.Inf(1)
+				}
 				return r["fssp:3"].number("target_clock") / async
 			}},
 		},
