@@ -79,7 +79,7 @@ func (s *Stats) add(o *Stats) {
 
 // recordEvery is the least time between two events of a worker: that in which
 // records leave a rank.
-const recordEvery = 200 * time.Millisecond
+const recordEvery = 500 * time.Millisecond
 
 // record publishes the worker's totals and, not too often unless it is the
 // last, writes an event.

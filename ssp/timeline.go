@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	keptClocks = 16               // of which the spans are recorded between two events of a worker: the slowest
+	keptClocks = 40               // of which the spans are recorded between two events of a worker: the slowest
 	keptWaits  = 6                // spans of such a clock beside those of computing; more than there are kinds
 	leastWait  = time.Microsecond // shorter waits get no span of their own
 
@@ -130,12 +130,13 @@ func (t *timeline) add(kind telemetry.SpanKind, on int, end time.Duration) {
 
 // trace traces a span of the running clock once it is known whether the next one
 // joins it; the zero Span ends the clock. Short stretches, of which there are as
-// many as of all others, join a neighbour.
+// many as of all others, join a neighbour, and so do waits for the same rank that
+// nothing else lies between.
 func (t *timeline) trace(s telemetry.Span) {
 	p := &t.last
 	switch {
 	case s.End == 0 || p.End == 0:
-	case s.End-s.Start < shortSpan:
+	case s.End-s.Start < shortSpan, s.Kind == p.Kind && s.On == p.On:
 		p.End = s.End
 		return
 	case p.End-p.Start < shortSpan:

@@ -164,3 +164,39 @@ func BenchmarkTimeline(b *testing.B) {
 		l.end(at[4])
 	}
 }
+
+// TestTracedWaits: waits for the same rank that nothing else lies between are
+// traced as one, others are not.
+func TestTracedWaits(t *testing.T) {
+	start := time.Now()
+	rec, spans := spansOf(t, start)
+	rec.SetTracing(true)
+	l := timeline{rec: rec}
+	at := func(us int) time.Time { return start.Add(time.Duration(us) * time.Microsecond) }
+	l.begin(0, at(0))
+	l.note(telemetry.Miss, 1, at(100), at(200))
+	l.note(telemetry.Miss, 1, at(200), at(300))
+	l.note(telemetry.Miss, 1, at(310), at(400)) // too short a computation for a span
+	l.note(telemetry.Miss, 2, at(400), at(500)) // another rank
+	l.note(telemetry.Miss, 2, at(600), at(700)) // after a computation
+	l.note(telemetry.Gate, 2, at(700), at(800)) // another kind
+	l.end(at(800))
+	l.flush()
+	rec.Flush()
+	type stretch struct {
+		kind telemetry.SpanKind
+		on   int
+		end  int
+	}
+	want := []stretch{
+		{telemetry.Compute, telemetry.NoRank, 100}, {telemetry.Miss, 1, 400}, {telemetry.Miss, 2, 500},
+		{telemetry.Compute, telemetry.NoRank, 600}, {telemetry.Miss, 2, 700}, {telemetry.Gate, 2, 800},
+	}
+	var got []stretch
+	for _, s := range spans() {
+		got = append(got, stretch{s.Kind, s.On, int(s.End.Microseconds())})
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

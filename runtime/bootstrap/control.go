@@ -19,7 +19,7 @@ const (
 	// Record lines travel together, and those of all ranks of a host at the same
 	// moments of its clock: to handle one wakes goroutines and threads here, in the
 	// agent and in the launcher, which costs more than what is in it.
-	gatherEvery  = 200 * time.Millisecond // between those moments
+	gatherEvery  = 500 * time.Millisecond // between those moments
 	gatherBytes  = 64 << 10               // of lines do not wait for the next one
 	recordQueue  = 2 * MaxLine            // bytes of them that may wait for the agent
 	finishWithin = 2 * time.Second        // for the last lines to reach the agent

@@ -27,7 +27,7 @@ type Recorder struct {
 }
 
 // traceBatch is how many traced spans make a record line.
-const traceBatch = 512
+const traceBatch = 2048
 
 // NewRecorder returns a recorder that hands each line, without newline, to
 // sink, which must not keep it.
