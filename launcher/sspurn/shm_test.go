@@ -114,7 +114,7 @@ func TestSharedKilled(t *testing.T) {
 			l := start(t, nil, "-n", "4", "RANK", "flood")
 			flooding(l, 4, 4)
 			if err := syscall.Kill(tt.victim(l), syscall.SIGKILL); err != nil {
-				t.Fatal(err)
+				t.Fatalf("%v, after\n%s%s", err, l.stdout.String(), l.stderr.String())
 			}
 			l.expect(tt.code, tt.text)
 			if after := files(t); !slices.Equal(before, after) {
