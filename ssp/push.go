@@ -69,6 +69,12 @@ func (s *Store) push(ctx context.Context, rank int) {
 				return
 			}
 			spare = append(spare, p.buf)
+			if p.call != nil { // what wakes nobody may have come meanwhile
+				select {
+				case s.wakers[rank] <- struct{}{}:
+				default:
+				}
+			}
 			continue
 		}
 		if flying == nil {
