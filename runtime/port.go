@@ -202,9 +202,9 @@ func (p *Port) StartCall(dst int, payload ...[]byte) (*PendingCall, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.c.e.mu.Lock()
-	p.c.e.flush()
-	p.c.e.mu.Unlock()
+	r.e.mu.Lock()
+	r.e.flush()
+	r.e.mu.Unlock()
 	return &PendingCall{r}, nil
 }
 

@@ -308,8 +308,6 @@ func TestPortsApart(t *testing.T) {
 	})
 }
 
-// TestCallStorm: a caller that waits for a reply while the handler
-// of its own rank is busy with others.
 // TestStartCall: calls that are under way together, small and large, arrive in the
 // order in which they were started, and each Wait has the answer to its own.
 func TestStartCall(t *testing.T) {
@@ -355,6 +353,8 @@ func TestStartCall(t *testing.T) {
 	})
 }
 
+// TestCallStorm: a caller that waits for a reply while the handler
+// of its own rank is busy with others.
 func TestCallStorm(t *testing.T) {
 	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
 		run(t, 5, func(ctx context.Context, c *runtime.Comm) error {

@@ -8,8 +8,8 @@ import (
 // throttle: where nothing but the bound on values limits updates of one sign, they
 // leave at its rate to the time in which an update becomes visible to all (Wei et
 // al., Consistency models of distributed machine learning, 2013): four times the
-// delay of a link, here where all ranks write one row. 500 clocks that add 1 under a bound of 10 on links
-// of 20 ms take as many seconds as that is delays.
+// delay of a link, here where all ranks write one row. 500 clocks that add 1 under
+// a bound of 10 on links of 20 ms take as many seconds as that is delays.
 func throttle() experiment {
 	run := func(policy string, takes time.Duration) setup {
 		return setup{
