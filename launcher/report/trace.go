@@ -110,7 +110,7 @@ func eachEvent(name string, f func(*telemetry.Event) error, kinds ...string) err
 // tracer writes the events of a trace.
 type tracer struct {
 	out   *bufio.Writer
-	buf   []byte // the event being made; reused
+	buf   []byte // the event being made
 	comma bool   // there is an event before
 	line  *telemetry.Timeline
 	base  time.Duration     // added to all times
@@ -118,8 +118,23 @@ type tracer struct {
 	heads map[head][]byte   // starts of the running rank's spans
 	spans int64
 
+	recent [recentHeads]struct { // of heads, by kind: looked at first
+		head head
+		text []byte
+	}
+	placed struct { // where the running rank's last span ended: the next one mostly starts there
+		at, place time.Duration
+	}
+	clock struct { // of the last span, and how its arguments start
+		clock int64
+		text  []byte
+	}
+
 	unpacked []telemetry.Span // of one event; reused
 }
+
+// recentHeads is more than there are kinds of spans, and a power of two.
+const recentHeads = 8
 
 // head is what many spans of a rank have in common.
 type head struct {
@@ -160,12 +175,14 @@ func (t *tracer) rank(ctx context.Context, rank int, host, dir string) error {
 		name += " on " + host
 	}
 	clear(t.heads)
+	clear(t.recent[:])
+	t.placed.at = -1
 	t.meta(rank, 0, "process_name", "name", name)
 	t.meta(rank, 0, "process_sort_index", "sort_index", rank)
 	if dir == "" {
 		return nil
 	}
-	lanes, lane := make(map[int]bool), telemetry.LaneRank
+	lanes, lane, named := make(map[int]bool), 0, false // lane is that of the last span, if it is named
 	return eachEvent(filepath.Join(dir, telemetry.RankFile(rank)), func(e *telemetry.Event) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -175,8 +192,8 @@ func (t *tracer) rank(ctx context.Context, rank int, host, dir string) error {
 			t.unpacked, _ = e.AppendSpans(t.unpacked[:0]) // those before what is not understood
 			for i := range t.unpacked {
 				s := &t.unpacked[i]
-				if s.Lane != lane || !lanes[lane] {
-					if lane = s.Lane; !lanes[lane] {
+				if s.Lane != lane || !named {
+					if lane, named = s.Lane, true; !lanes[lane] {
 						lanes[lane] = true
 						t.lane(rank, lane)
 					}
@@ -245,11 +262,24 @@ func (t *tracer) meta(rank, tid int, name, key string, value any) {
 // span writes a complete event.
 func (t *tracer) span(rank int, s *telemetry.Span) {
 	// Both ends go the same way, so that what does not overlap does not in the trace.
-	from, to := t.line.At(rank, s.Start)+t.base, t.line.At(rank, s.End)+t.base
-	t.buf = append(t.buf[:0], t.start(rank, head{s.Kind, s.Lane, s.Name})...)
+	from := t.placed.place
+	if t.placed.at != s.Start {
+		from = t.line.At(rank, s.Start) + t.base
+	}
+	to := t.line.At(rank, s.End) + t.base
+	t.placed.at, t.placed.place = s.End, to
+	h := head{s.Kind, s.Lane, s.Name}
+	start := &t.recent[s.Kind%recentHeads]
+	if start.text == nil || start.head != h {
+		start.head, start.text = h, t.start(rank, h)
+	}
+	t.buf = append(t.out.AvailableBuffer(), start.text...) // where it will be, so that it need not move
 	t.buf = appendMicros(t.buf, from)
 	t.buf = appendMicros(append(t.buf, `,"dur":`...), to-from)
-	t.buf = strconv.AppendInt(append(t.buf, `,"args":{"clock":`...), s.Clock, 10)
+	if t.clock.text == nil || t.clock.clock != s.Clock {
+		t.clock.clock, t.clock.text = s.Clock, strconv.AppendInt(append(t.clock.text[:0], `,"args":{"clock":`...), s.Clock, 10)
+	}
+	t.buf = append(t.buf, t.clock.text...)
 	if s.On != telemetry.NoRank {
 		key := `,"waited_for":`
 		if s.Kind == telemetry.Push {
@@ -308,7 +338,7 @@ func (t *tracer) seconds(rank int, at float64) time.Duration {
 
 // begin starts an event with what all have.
 func (t *tracer) begin(phase string, rank, tid int, name string) {
-	t.buf = t.buf[:0]
+	t.buf = t.out.AvailableBuffer()
 	if t.comma {
 		t.buf = append(t.buf, ',')
 	}
@@ -346,8 +376,9 @@ func appendMicros(dst []byte, d time.Duration) []byte {
 	if d < 0 {
 		dst, d = append(dst, '-'), -d
 	}
-	dst = strconv.AppendInt(dst, int64(d/time.Microsecond), 10)
-	if ns := d % time.Microsecond; ns != 0 {
+	us := d / time.Microsecond
+	dst = strconv.AppendInt(dst, int64(us), 10)
+	if ns := uint32(d - us*time.Microsecond); ns != 0 {
 		dst = append(dst, '.', byte('0'+ns/100), byte('0'+ns/10%10), byte('0'+ns%10))
 	}
 	return dst

@@ -22,8 +22,8 @@ type Recorder struct {
 	described time.Time  // when it was last
 	line      []byte     // reused
 
-	traceMu sync.Mutex // guards spans
-	spans   []Span     // traced, not yet recorded
+	traceMu sync.Mutex // guards traced
+	traced  packer     // not yet recorded
 }
 
 // traceBatch is how many traced spans make a record line.
@@ -100,22 +100,22 @@ func (r *Recorder) Spans(spans []Span) {
 	if !r.Enabled() || len(spans) == 0 {
 		return
 	}
-	packed, names := packSpans(make([]byte, 0, 16*len(spans)), nil, spans)
-	r.Record(Event{Kind: "spans", Spans: packed, Names: names})
+	p := packer{data: make([]byte, 0, 16*len(spans))}
+	p.add(spans)
+	r.Record(Event{Kind: "spans", Spans: p.data, Names: p.names})
 }
 
 // Trace records spans when tracing, together with others: Flush brings out
-// those that wait.
+// those that wait. The slice is the caller's again on return.
 func (r *Recorder) Trace(spans ...Span) {
 	if len(spans) == 0 || !r.Tracing() {
 		return
 	}
 	r.traceMu.Lock()
-	r.spans = append(r.spans, spans...)
-	full := len(r.spans) >= traceBatch
-	r.traceMu.Unlock()
-	if full {
-		r.Flush()
+	defer r.traceMu.Unlock()
+	r.traced.add(spans)
+	if r.traced.spans >= traceBatch {
+		r.bringOut()
 	}
 }
 
@@ -125,7 +125,14 @@ func (r *Recorder) Flush() {
 		return
 	}
 	r.traceMu.Lock()
-	defer r.traceMu.Unlock() // batches leave in order
-	r.Spans(r.spans)
-	r.spans = r.spans[:0]
+	defer r.traceMu.Unlock()
+	r.bringOut()
+}
+
+// bringOut records the traced spans, with traceMu: batches leave in order.
+func (r *Recorder) bringOut() {
+	if r.traced.spans > 0 {
+		r.Record(Event{Kind: "spans", Spans: r.traced.data, Names: r.traced.names})
+		r.traced.reset()
+	}
 }

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/pkg/errors"
@@ -52,32 +53,56 @@ type Span struct {
 	Name       string        // what operation; "" as a rule
 }
 
-// packSpans appends the spans, as Event.Spans holds them, to dst. names is the
-// table of their names, which it extends: index 0 stands for "".
-func packSpans(dst []byte, names []string, spans []Span) ([]byte, []string) {
-	var last Span
-	for _, s := range spans {
-		name := 0
-		if s.Name != "" {
-			for name = len(names); name > 0 && names[name-1] != s.Name; {
-				name--
-			}
-			if name == 0 {
-				names = append(names, s.Name)
-				name = len(names)
-			}
-		}
+// packer packs spans as Event.Spans holds them.
+type packer struct {
+	data  []byte
+	names []string // index i stands for number i+1; 0 for ""
+	spans int
+	end   time.Duration // of the last span
+	clock int64         // of the last span
+}
+
+// reset makes the packer empty; the memory stays.
+func (p *packer) reset() { *p = packer{data: p.data[:0], names: p.names[:0]} }
+
+// add packs spans behind those that are there.
+func (p *packer) add(spans []Span) {
+	dst := p.data
+	for i := range spans {
+		s := &spans[i]
 		dst = append(dst, byte(s.Kind))
-		dst = binary.AppendVarint(dst, int64(s.Lane))
-		dst = binary.AppendVarint(dst, int64(s.On))
-		dst = binary.AppendVarint(dst, int64(s.Start-last.End)) // lanes are mostly without gaps
-		dst = binary.AppendVarint(dst, int64(s.End-s.Start))
-		dst = binary.AppendVarint(dst, s.Clock-last.Clock)
-		dst = binary.AppendVarint(dst, s.Bytes)
-		dst = binary.AppendUvarint(dst, uint64(name))
-		last = s
+		dst = appendVarint(dst, int64(s.Lane))
+		dst = appendVarint(dst, int64(s.On))
+		dst = appendVarint(dst, int64(s.Start-p.end)) // lanes are mostly without gaps
+		dst = appendVarint(dst, int64(s.End-s.Start))
+		dst = appendVarint(dst, s.Clock-p.clock)
+		dst = appendVarint(dst, s.Bytes)
+		dst = binary.AppendUvarint(dst, p.name(s.Name))
+		p.end, p.clock = s.End, s.Clock
 	}
-	return dst, names
+	p.data = dst
+	p.spans += len(spans)
+}
+
+// name returns the number of a name.
+func (p *packer) name(s string) uint64 {
+	if s == "" {
+		return 0
+	}
+	i := slices.Index(p.names, s)
+	if i < 0 {
+		i = len(p.names)
+		p.names = append(p.names, s)
+	}
+	return uint64(i) + 1
+}
+
+// appendVarint is binary.AppendVarint, quicker for numbers of one byte, as most are.
+func appendVarint(dst []byte, v int64) []byte {
+	if u := uint64(v)<<1 ^ uint64(v>>63); u < 0x80 {
+		return append(dst, byte(u))
+	}
+	return binary.AppendVarint(dst, v)
 }
 
 // spanBytes is less than most spans take, and at least what any does.
@@ -92,35 +117,42 @@ func (e *Event) Unpack() ([]Span, error) {
 // AppendSpans is Unpack that appends to spans.
 func (e *Event) AppendSpans(spans []Span) ([]Span, error) {
 	before := len(spans)
-	var last Span
-	for b := e.Spans; len(b) > 0; {
-		s := Span{Kind: SpanKind(b[0])}
-		b = b[1:]
+	var clock int64
+	var end time.Duration
+	for b, at := e.Spans, 0; at < len(b); {
+		s := Span{Kind: SpanKind(b[at])}
+		at++
 		var x [6]int64
 		for i := range x {
-			v, n := binary.Varint(b)
+			if at < len(b) && b[at] < 0x80 { // as most are
+				x[i] = int64(b[at]>>1) ^ -int64(b[at]&1)
+				at++
+				continue
+			}
+			v, n := binary.Varint(b[at:])
 			if n <= 0 {
 				return spans, errors.Errorf("spans: number %d of span %d is cut off", i, len(spans)-before)
 			}
-			x[i], b = v, b[n:]
+			x[i] = v
+			at += n
 		}
-		name, n := binary.Uvarint(b)
+		name, n := binary.Uvarint(b[at:])
 		if n <= 0 || name > uint64(len(e.Names)) {
 			return spans, errors.Errorf("spans: the name of span %d is not there", len(spans)-before)
 		}
-		b = b[n:]
+		at += n
 		if name > 0 {
 			s.Name = e.Names[name-1]
 		}
 		s.Lane, s.On = int(x[0]), int(x[1])
-		s.Start = last.End + time.Duration(x[2])
+		s.Start = end + time.Duration(x[2])
 		s.End = s.Start + time.Duration(x[3])
-		s.Clock, s.Bytes = last.Clock+x[4], x[5]
+		s.Clock, s.Bytes = clock+x[4], x[5]
 		if s.End < s.Start {
 			return spans, errors.Errorf("spans: span %d ends before it starts", len(spans)-before)
 		}
 		spans = append(spans, s)
-		last = s
+		clock, end = s.Clock, s.End
 	}
 	return spans, nil
 }

@@ -91,9 +91,10 @@ func TestTraceAllocatesLittle(t *testing.T) {
 }
 
 func FuzzUnpack(f *testing.F) {
-	b, _ := packSpans(nil, nil, randomSpans(rand.New(rand.NewPCG(5, 5)), 20))
-	f.Add(b)
-	f.Add(b[:len(b)-1])
+	var p packer
+	p.add(randomSpans(rand.New(rand.NewPCG(5, 5)), 20))
+	f.Add(p.data)
+	f.Add(p.data[:len(p.data)-1])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e := Event{Spans: b, Names: []string{"a", "b"}}
 		spans, err := e.Unpack()
@@ -103,8 +104,9 @@ func FuzzUnpack(f *testing.F) {
 		if err != nil {
 			return
 		}
-		packed, names := packSpans(nil, nil, spans)
-		again, err := (&Event{Spans: packed, Names: names}).Unpack()
+		var p packer
+		p.add(spans)
+		again, err := (&Event{Spans: p.data, Names: p.names}).Unpack()
 		if err != nil || !reflect.DeepEqual(again, spans) {
 			t.Errorf("%v (%v), want %v", again, err, spans)
 		}
