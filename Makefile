@@ -56,8 +56,9 @@ big: ## messages of more than 2^31 elements; takes 11 GiB of memory
 bench: ## benchmarks that match BENCH (.), COUNT (1) times
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
 
-experiments: build ## the papers' experiments, each figure beside what is expected
-	$(GO) run ./scripts/experiments -bin bin
+experiments: build ## the papers' experiments, each figure beside what is expected; table and picture in out/
+	@mkdir -p out
+	$(GO) run ./scripts/experiments -bin bin -picture out/experiments.svg -markdown out/experiments.md
 
 overhead: build ## what records, metrics and traces cost: CPU of PAIRS (20) runs with and without
 	$(GO) run ./scripts/overhead -bin bin -pairs $(PAIRS)

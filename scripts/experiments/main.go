@@ -2,12 +2,13 @@
 // checked, on this machine, and prints each figure beside the value that is
 // expected of it. It exits with 1 when one is missed.
 //
-//	go run ./scripts/experiments [-bin DIR] [NAME...]
+//	go run ./scripts/experiments [-bin DIR] [-picture FILE] [-markdown FILE] [NAME...]
 //
 // Compute time is slept, so that eight ranks behave on two cores as on eight.
 package main
 
 import (
+	"bytes"
 	"context"
 	stderrors "errors"
 	"flag"
@@ -38,6 +39,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	flags := flag.NewFlagSet("experiments", flag.ContinueOnError)
 	flags.SetOutput(progress)
 	bin := flags.String("bin", "bin", "folder with sspurn and synth")
+	drawn := flags.String("picture", "", "draw the figures to `FILE` too: .svg, .png or .pdf")
+	document := flags.String("markdown", "", "write the table to `FILE` too, for a document")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -85,7 +88,27 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		}
 	}
 	fmt.Fprintf(progress, "%d runs in %.0f s\n", l.done, time.Since(start).Seconds())
+	if *drawn != "" {
+		if err := picture(*drawn, table); err != nil {
+			return err
+		}
+	}
+	if *document != "" {
+		if err := os.WriteFile(*document, markdown(table), 0o666); err != nil {
+			return err
+		}
+	}
 	return print(out, table)
+}
+
+// markdown returns the figures as a table of a document.
+func markdown(table []figure) []byte {
+	var b bytes.Buffer
+	fmt.Fprintln(&b, "| experiment | figure | measured | expected | |\n|---|---|---|---|---|")
+	for _, f := range table {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", f.experiment, f.what, f.text(), f.expected, f.verdict())
+	}
+	return b.Bytes()
 }
 
 // print writes the figures as a table.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -91,5 +93,66 @@ func TestUnknownExperiment(t *testing.T) {
 	err := run(context.Background(), []string{"absent"}, &bytes.Buffer{}, &bytes.Buffer{})
 	if err == nil || !strings.Contains(err.Error(), "rotating") {
 		t.Errorf("error %v, want one that lists the experiments", err)
+	}
+}
+
+func TestPlace(t *testing.T) {
+	inf := math.Inf(1)
+	for _, x := range []struct {
+		f                figure
+		value, low, high float64
+		ok               bool
+	}{
+		{figure{value: 3, low: 2, high: inf}, 1.5, 1, inf, true},                   // at least
+		{figure{value: 0.5, low: 0, high: 1}, 0.5, 0, 1, true},                     // at most
+		{figure{value: 4, low: 1, high: 4}, 2, 0.5, 2, true},                       // between
+		{figure{value: -1, low: -2, high: 0}, 0.5, 0, 1, true},                     // below zero
+		{figure{value: -4, low: -8, high: -2}, 1, 0.5, 2, true},                    // between, below zero
+		{figure{value: 0, low: 0, high: 0}, 0, 0, 0, false},                        // exact
+		{figure{value: 1, low: 1, high: 1}, 0, 0, 0, false},                        // exact
+		{figure{value: 1, low: -1, high: 1}, 0, 0, 0, false},                       // on both sides of zero
+		{figure{value: inf, low: 0, high: 2}, inf, 0, 1, true},                     // never got there
+		{figure{value: 5, low: 1e5, high: inf}, 5e-5, 1, inf, true},                // far off
+		{figure{value: 0.9, low: 0.95, high: 1 / 0.95}, 0.9, 0.95, 1 / 0.95, true}, // around one
+	} {
+		value, low, high, ok := x.f.place()
+		near := func(a, b float64) bool { return a == b || math.Abs(a-b) < 1e-12 }
+		if !near(value, x.value) || !near(low, x.low) || !near(high, x.high) || ok != x.ok {
+			t.Errorf("%+v: %g in %g to %g, %t", x.f, value, low, high, ok)
+		}
+	}
+}
+
+func TestPicture(t *testing.T) {
+	table := []figure{
+		{experiment: "a", what: "more <b>", low: 2, high: math.Inf(1), value: 3},
+		{experiment: "b", what: "exact", low: 1, high: 1, value: 1},
+		{experiment: "c", what: "less", low: 0, high: 1, value: math.Inf(1)},
+		{experiment: "d", what: "unknown", low: 0, high: 1, value: math.NaN()},
+	}
+	if got := rows(table); len(got) != 2 || got[0].label != "c: less" || got[0].good || got[0].value != reach || !got[1].good {
+		t.Errorf("%+v", got)
+	}
+	file := filepath.Join(t.TempDir(), "p.svg")
+	if err := picture(file, table); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for label, want := range map[string]int{"c: less": 1, "a: more": 1, "exact": 0, "unknown": 0, "#C02A1D": 1} {
+		if n := strings.Count(string(text), label); (n > 0) != (want > 0) {
+			t.Errorf("%q is there %d times", label, n)
+		}
+	}
+	if err := picture(file, table[1:2]); err == nil {
+		t.Error("an empty picture")
+	}
+	if err := picture(file+".unknown", table); err == nil {
+		t.Error("an unknown format")
+	}
+	if got, want := string(markdown(table[:1])), "| a | more <b> | 3 |  | ok |\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("%q does not end in %q", got, want)
 	}
 }
