@@ -103,6 +103,19 @@ func BenchmarkGradients(b *testing.B) {
 	}
 }
 
+// BenchmarkWide: long rows of few entries.
+func BenchmarkWide(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	rows := make([][]int64, benchRows)
+	for r := range rows {
+		rows[r] = make([]int64, 4096)
+		for range 8 {
+			rows[r][rng.IntN(4096)] += int64(rng.IntN(500))
+		}
+	}
+	benchmarkRows(b, rows)
+}
+
 func BenchmarkCounts(b *testing.B) {
 	for _, w := range []int{20, 100} {
 		benchmarkRows(b, topics(rand.New(rand.NewPCG(1, 1)), w))

@@ -126,44 +126,55 @@ func Dense[T Elem](e *Encoder, row int64, x []T) {
 		denseCoded(e, row, x)
 		return
 	}
-	s := dense
-	switch {
-	case t.integer():
-		s = countShape(x, t.Size())
-	case e.trust > 0:
-		e.trust--
+	switch counts := any(x).(type) {
+	case []int32:
+		denseCounts(e, row, counts)
+	case []int64:
+		denseCounts(e, row, counts)
 	default:
-		if n := nonzeros(x); uvarintLen(uint64(n))+n*(t.Size()+1) < len(x)*t.Size() {
-			s = sparse
-		} else {
-			e.trust = trustDense
-		}
+		denseFloats(e, row, x)
 	}
+}
+
+func denseCounts[T integer](e *Encoder, row int64, x []T) {
+	c := count(x)
+	s := c.shape(len(x), e.block.Type.Size())
 	e.head(row, s)
-	switch s {
-	case dense:
-		e.buf = appendRaw(e.buf, x)
-	case counted:
-		for _, v := range x {
-			e.buf = appendUvarint(e.buf, zigzag(int64(v)))
+	e.buf = appendCounts(e.buf, x, c, s)
+}
+
+func denseFloats[T Elem](e *Encoder, row int64, x []T) {
+	size := e.block.Type.Size()
+	if e.trust == 0 {
+		if n := nonzeros(x); uvarintLen(uint64(n))+n*(size+1) < len(x)*size {
+			e.head(row, sparse)
+			e.buf = appendSparse(e.buf, x, n)
+			return
 		}
-	default:
-		n := nonzeros(x)
-		e.buf = appendUvarint(e.buf, uint64(n))
-		if x, ok := any(x).([]float32); ok {
-			e.buf = appendFloats(e.buf, x, n)
-			break
-		}
-		next := 0
-		for i, v := range x {
-			if isZero(v) {
-				continue
-			}
-			e.buf = appendUvarint(e.buf, uint64(i-next))
-			e.buf = appendValue(e.buf, v, s)
-			next = i + 1
-		}
+		e.trust = trustDense + 1
 	}
+	e.trust--
+	e.head(row, dense)
+	e.buf = appendRaw(e.buf, x)
+}
+
+// appendSparse writes the n elements of a row that are not zero, each behind its
+// distance from the one before.
+func appendSparse[T Elem](dst []byte, x []T, n int) []byte {
+	dst = appendUvarint(dst, uint64(n))
+	if x, ok := any(x).([]float32); ok {
+		return appendFloats(dst, x, n)
+	}
+	next := 0
+	for i, v := range x {
+		if isZero(v) {
+			continue
+		}
+		dst = appendUvarint(dst, uint64(i-next))
+		dst = appendValue(dst, v, sparse)
+		next = i + 1
+	}
+	return dst
 }
 
 // Sparse adds a row given by its entries, columns strictly increasing and
@@ -235,30 +246,6 @@ func appendZeros(b []byte, n int) []byte {
 		b = append(b, 0)
 	}
 	return b
-}
-
-// countShape returns the smallest shape of a row of integers.
-func countShape[T Elem](x []T, size int) shape {
-	all, few, n, next := 0, 0, 0, 0
-	for i, v := range x {
-		if v == 0 {
-			all++
-			continue
-		}
-		l := uvarintLen(zigzag(int64(v)))
-		all += l
-		few += l + uvarintLen(uint64(i-next))
-		next = i + 1
-		n++
-	}
-	few += uvarintLen(uint64(n))
-	switch full := len(x) * size; {
-	case few < all && few < full:
-		return sparseCounted
-	case all < full:
-		return counted
-	}
-	return dense
 }
 
 // isZero tells 0 from -0: a row must arrive as it left.
