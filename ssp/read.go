@@ -40,9 +40,25 @@ func (v *View[T]) GetMany(ctx context.Context, rows []int64, dst []T) error {
 	if len(dst) != len(rows)*width {
 		return errors.Errorf("table %s: slice of %d elements for %d rows of %d", v.t.spec.Name, len(dst), len(rows), width)
 	}
+	if err := v.Fetch(ctx, rows...); err != nil {
+		return err
+	}
+	for i, row := range rows {
+		s := v.index.Find(row)
+		v.data.CopyTo(dst[i*width:(i+1)*width], s)
+		v.count(row, s, Read)
+	}
+	return nil
+}
+
+// Fetch brings copies of the rows, which may repeat, that will do until the next
+// Clock: reads of the worker need not wait for them then. Those that are not at
+// hand travel together, in the time of one where Get or Edit of each would take as
+// many round trips. It waits; Prefetch, for the next clock, does not.
+func (v *View[T]) Fetch(ctx context.Context, rows ...int64) error {
 	v.slots = v.slots[:0]
 	for _, row := range rows {
-		if err := v.check(row, width); err != nil {
+		if err := v.check(row, v.t.spec.Width); err != nil {
 			for _, s := range v.slots {
 				v.stamp[s] = 0
 			}
@@ -56,15 +72,7 @@ func (v *View[T]) GetMany(ctx context.Context, rows []int64, dst []T) error {
 	for _, s := range v.slots {
 		v.stamp[s] = 0
 	}
-	if err := v.refresh(ctx, v.slots, v.bound); err != nil {
-		return err
-	}
-	for i, row := range rows {
-		s := v.index.Find(row)
-		v.data.CopyTo(dst[i*width:(i+1)*width], s)
-		v.count(row, s, Read)
-	}
-	return nil
+	return v.refresh(ctx, v.slots, v.bound)
 }
 
 // GetSparse returns the entries of the row that are not zero, in the memory of

@@ -104,6 +104,10 @@ func (t *trainer) passes(ctx context.Context, n int) error {
 	}
 	start := time.Now()
 	err := t.store.Work(ctx, func(ctx context.Context, w *ssp.Worker) error {
+		first := &t.shares[w.Index()].chunks[t.clocks%int64(t.chunks)]
+		if err := t.words.View(w).Fetch(ctx, first.words...); err != nil { // no clock before this one has asked for them
+			return err
+		}
 		for i := range n * t.chunks {
 			if err := t.clock(ctx, w, t.clocks+int64(i)); err != nil {
 				return err

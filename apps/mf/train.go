@@ -121,13 +121,19 @@ func (t *trainer) work(ctx context.Context, w *ssp.Worker, epoch int, from int64
 	rate := float32(t.cfg.rate * math.Pow(t.cfg.decay, float64(epoch)))
 	l, view := t.local[w.Index()], t.items.View(w)
 	worker := t.job.Comm.Rank()*t.job.Workers + w.Index()
-	for i := range int64(t.plan.blocks) {
-		clock := from + i
+	items := func(clock int64) []int64 {
 		l.rows = l.rows[:0]
-		for _, r := range l.block(t.plan.at(worker, clock+1)) {
+		for _, r := range l.block(t.plan.at(worker, clock)) {
 			l.rows = append(l.rows, int64(r.item))
 		}
-		view.Prefetch(l.rows...) // they come while this clock computes
+		return l.rows
+	}
+	if err := view.Fetch(ctx, items(from)...); err != nil { // no clock before this one has asked for them
+		return err
+	}
+	for i := range int64(t.plan.blocks) {
+		clock := from + i
+		view.Prefetch(items(clock + 1)...) // they come while this clock computes
 		for n, r := range l.block(t.plan.at(worker, clock)) {
 			row, err := view.Edit(ctx, int64(r.item))
 			if err != nil {
