@@ -31,9 +31,10 @@ import (
 // The rate is Config.Bandwidth or, where the network takes less or there is none,
 // what it takes: it grows by steps while rows wait and falls by a fifth or more
 // when messages are late. All that leaves the rank for the store is charged to it:
-// requests, answers, pushes and what had to leave, which it never delays. Updates
-// leave at Clock only, and rows at the advance of the owner's clock, unlike the
-// paper's, where both are sent in between, too.
+// requests, answers, pushes and what had to leave, which it never delays. What is
+// not used adds up to a second's worth. Once half of that is there, in long clocks,
+// owners push rows that wait between the advances of their clock, too (the paper's
+// idle pushes). Updates leave at Clock only, unlike the paper's.
 //
 // In tables whose Update is not addition nothing waits. It panics unless
 // 0 <= s <= 2³⁰ and first is one of the priorities.
@@ -113,6 +114,8 @@ type budget struct {
 	voluntary atomic.Int64 // about the bytes that were let leave
 	pushing   atomic.Int64 // about the bytes that are to leave with the next pushes
 
+	waiting chan struct{} // wakes idle; nil: no table of the store lets rows wait
+
 	mu       sync.Mutex
 	limit    *rate.Limiter
 	charged  int64 // bytes of the links
@@ -162,8 +165,9 @@ func (b *budget) allowed(s *Store) int64 {
 	return int64(max(0, min(n/2, 1<<50)))
 }
 
-// pace lets rows of this rank leave with the next pushes, with s.mu.
-func (s *Store) pace() {
+// pace lets rows of this rank leave with the next pushes, with s.mu. It returns
+// whether any do; those that stay wait for the rank to be idle.
+func (s *Store) pace() (released bool) {
 	b := &s.budget
 	bytes, short := s.shard.Pace(b.allowed(s))
 	b.pushing.Store(s.shard.Pending())
@@ -171,8 +175,13 @@ func (s *Store) pace() {
 	defer b.mu.Unlock()
 	if short {
 		b.limit.Short()
+		select {
+		case b.waiting <- struct{}{}:
+		default:
+		}
 	}
 	b.est += float64(bytes)
+	return bytes > 0
 }
 
 // promise notes what was decided.

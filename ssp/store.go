@@ -61,6 +61,7 @@ type Store struct {
 	freeing  *freeing          // nil but under FSSP
 	backing  *backing          // nil but under Backup
 	budget   budget            // of bytes, under Managed
+	idler    sync.Once         // starts idle
 	packers  []codec.KeyWriter // by owner; nil while no table wants it; owned by the sender
 	packing  []bool            // by table: it wants it
 	readers  []codec.KeyReader // by sender; owned by the port's goroutine

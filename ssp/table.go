@@ -138,6 +138,14 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 	}
 	pace := p.pushRule(t.rule.Order, t.hold, t.rule.Seed+1)
 	t.lag = Clock(pace.Hold)
+	if t.lag > 0 && s.size > 1 {
+		s.idler.Do(func() {
+			s.mu.Lock()
+			s.budget.waiting = make(chan struct{}, 1)
+			s.mu.Unlock()
+			s.spawn(s.idle)
+		})
+	}
 	for o := range s.size {
 		if o != s.rank {
 			t.peers[o].cache = rowcache.New[T](t.count(o), t.local, wire, spec.Sparse, p.pushes(), s.cfg.CacheBytes/max(1, s.size-1))

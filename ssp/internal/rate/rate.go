@@ -67,6 +67,15 @@ func (l *Limiter) Allowed(now int64) int64 {
 	return int64(math.Floor(l.tokens))
 }
 
+// Idle returns the time until the bucket is half full, an hour at most; 0: it is.
+func (l *Limiter) Idle(now int64) int64 {
+	l.pass(now)
+	if lack := l.hold()/2 - l.tokens; lack > 0 {
+		return int64(min(math.Ceil(lack/l.rate*second), 3600*second))
+	}
+	return 0
+}
+
 // Charge takes bytes that leave out of the bucket, whoever wanted them.
 func (l *Limiter) Charge(now, bytes int64) {
 	l.pass(now)

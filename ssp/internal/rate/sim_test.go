@@ -173,3 +173,27 @@ func TestBurst(t *testing.T) {
 		t.Errorf("%d bytes after a burst", got)
 	}
 }
+
+// TestIdle: the bucket is half full when Idle says, not before, whatever its rate.
+func TestIdle(t *testing.T) {
+	for _, bits := range []float64{1, 8e3, 8e6, 1e12} {
+		for _, debt := range []int64{0, 1000, 1e9} {
+			l := rate.New(bits, 0)
+			l.Charge(0, debt)
+			half := int64(max(32<<10, bits/8/2))
+			now := int64(0)
+			for d, n := l.Idle(now), 0; d > 0; d, n = l.Idle(now), n+1 {
+				if d > 3600*second || n > 1e6 {
+					t.Fatalf("%g bits a second, debt %d: %d ns more after %d", bits, debt, d, n)
+				}
+				if got := l.Allowed(now); got >= half {
+					t.Fatalf("%g bits a second, debt %d: %d ns to wait with %d bytes of %d", bits, debt, d, got, half)
+				}
+				now += d
+			}
+			if got := l.Allowed(now); got < half {
+				t.Errorf("%g bits a second, debt %d: idle with %d bytes of %d", bits, debt, got, half)
+			}
+		}
+	}
+}

@@ -92,7 +92,8 @@ func (s *Shard[R]) due() uint64 {
 // Pace lets rows leave with the next pushes that have changed: those that have
 // waited long enough and, of the others, the first by their order until allowed
 // bytes are used up. It returns about the bytes of all of them, and whether rows
-// stay for want of bytes. It must be called when the minimum has risen.
+// stay for want of bytes. It must be called when the minimum has risen, and may be
+// at any other time.
 func (s *Shard[R]) Pace(allowed int64) (bytes int64, short bool) {
 	p := &s.pace
 	if !p.on {

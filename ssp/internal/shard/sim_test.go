@@ -335,6 +335,9 @@ func simulate(t *testing.T, seed uint64, n int, s int64, push, ordered bool, rul
 		case k < 6:
 			moved = w.run(from, clocks)
 		case push && len(w.pushes[from][to]) == 0: // one in flight
+			if x := w.ranks[from].shard; x.Paced() && w.rng.IntN(3) == 0 { // idle, between two advances
+				x.Pace(w.rng.Int64N(600) - 300)
+			}
 			if out, ok := w.ranks[from].shard.Push(nil, to); ok {
 				w.pushes[from][to] = append(w.pushes[from][to], message{msg: out})
 				moved = true
