@@ -181,6 +181,8 @@ func (cfg *config) verifyLoad() (err error) {
 		cfg.load = loadCount
 	}
 	switch {
+	case !(cfg.skew >= 0 && cfg.skew <= 8):
+		return errors.Errorf("-skew %g: expected 0 to 8", cfg.skew)
 	case cfg.load == loadCount && cfg.update == "":
 		return nil
 	case cfg.load == loadCount:

@@ -15,7 +15,7 @@ import (
 // factors is a load that learns, of rows that matter differently: it factors a
 // matrix of ratings that is made up as it is needed, of the rank of the table's
 // width, by stochastic gradient descent. Rows are items, the i-th of which is rated
-// 1/(1+i) times as often as the first; each worker has users of its own, whose
+// (1+i)^-skew times as often as the first; each worker has users of its own, whose
 // factors nobody else needs.
 type factors struct {
 	*bench
@@ -37,7 +37,7 @@ func newFactors(b *bench) *factors {
 	f := &factors{bench: b, often: make([]float64, b.cfg.rows), truth: b.normal(1<<32, int(b.cfg.rows))}
 	sum := 0.0
 	for i := range f.often {
-		sum += 1 / float64(1+i)
+		sum += math.Pow(float64(1+i), -b.cfg.skew)
 		f.often[i] = sum
 	}
 	for i := range f.often {

@@ -36,7 +36,8 @@ type config struct {
 	update  string
 	rule    ssp.Update // of update
 	step    float64
-	ahead   string // text of mode
+	skew    float64 // of factors: the k-th item gets a share of 1/k to this power
+	ahead   string  // text of mode
 	mode    ssp.Prefetch
 
 	descend   float64 // negative: count instead
@@ -71,8 +72,8 @@ says at which clock rank 0 had a loss of at most X times that at the start in wh
 by then.
 
 With -load factors they factor a matrix of ratings of the rank -width: each worker has 64 users of its own, the
--rows items are the table, of which the k-th gets a share of the ratings that is proportional to 1/k. In each clock
-a worker reads all rows, descends by 256 ratings at the rate -step, and sends the changes of the items. The losses
+-rows items are the table, of which the k-th gets a share of the ratings that is proportional to 1/k to the power
+of -skew. In each clock a worker reads all rows, descends by 256 ratings at the rate -step, and sends the changes of the items. The losses
 are those of the first worker's users.
 
 With -descend the workers minimise |w|^2/2, w being a table of -rows rows of floats, from -first to 1.2 or until
@@ -97,6 +98,7 @@ seconds (descent) the first worker saw that.`,
 			&cli.StringFlag{Name: "load", Value: loadCount, Usage: "what workers do: " + loadCount + ", " + loadDescent + " or " + loadFactors, Destination: &cfg.load},
 			&cli.StringFlag{Name: "update", Usage: "update rule of -load " + loadDescent + ", such as adagrad:0.1 or sgd:0.1,sqrt", DefaultText: defaultUpdate, Destination: &cfg.update},
 			&cli.Float64Flag{Name: "step", Value: 0.01, Usage: "with -update add and -load " + loadFactors + ", workers add -`X` times the gradient", Destination: &cfg.step},
+			&cli.Float64Flag{Name: "skew", Value: 1, Usage: "with -load " + loadFactors + ", the item that comes k-th gets a share of the ratings like 1/k to the power of `X` (0: all the same)", Destination: &cfg.skew},
 			&cli.BoolFlag{Name: "barrier", Usage: "wait for all ranks after each clock", Destination: &cfg.barrier},
 			&cli.Float64Flag{Name: "descend", Value: -1, Usage: "instead of counting, descend with gradients that have a variance of `V`", DefaultText: "none", Destination: &cfg.descend},
 			&cli.Float64Flag{Name: "first", Value: 150, Usage: "with -descend: the loss `X` at the begin", Destination: &cfg.first},
