@@ -46,15 +46,17 @@ func freeing() experiment {
 
 // converging: with one rank that is ten times slower, iterations of the others until
 // a loss is reached under FSSP and without any bound, at the same rate. On links of
-// 20 ms without a bound all read what is old, and not only the slow rank.
+// 20 ms without a bound all read what is old, and not only the slow rank. The rate is
+// the largest of 0.02, 0.04, 0.06 and 0.08 with other seeds, at all of which fssp:3
+// converges; at 0.1 it does not always.
 func converging() experiment {
-	const clocks = 130
+	const clocks = 200
 	run := func(policy string) setup {
 		return setup{
 			name: policy, launch: []string{"-straggle", "rank=7,factor=10", "-emulate", "delay=20ms"},
-			synth: []string{"-load", "descent", "-update", "sgd:0.1", "-compute", "10ms", "-jitter", "0.2", "-clocks", fmt.Sprint(clocks),
+			synth: []string{"-load", "descent", "-update", "sgd:0.08", "-compute", "10ms", "-jitter", "0.2", "-clocks", fmt.Sprint(clocks),
 				"-target", "0.1", "-sync", policy},
-			takes: 15 * time.Second,
+			takes: 21 * time.Second,
 		}
 	}
 	return experiment{
