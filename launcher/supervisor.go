@@ -155,7 +155,7 @@ func (s *supervisor) start(paths []string) error {
 	for i, l := range s.links {
 		ranks := s.plan.On[i]
 		w := welcome
-		w.Host, w.HostRanks, w.Listen = l.host.Name, len(ranks), addrs[i]
+		w.Host, w.HostRanks, w.Cores, w.Listen = l.host.Name, len(ranks), l.hello.CPUs, addrs[i]
 		if s.job.shares() {
 			w.Shared = &bootstrap.Place{ID: hex.EncodeToString(random(8))}
 		}

@@ -39,6 +39,11 @@ func (c *Comm) Name() string { return c.group.name }
 // Host names the host of a rank, as the user wrote it.
 func (c *Comm) Host(rank int) string { return c.e.hosts[c.group.ranks[rank]] }
 
+// Cores is how many cores the host of a rank has, as its agent sees it; 0 when
+// that is not known, as of ranks that share a process, or says nothing because
+// the network is emulated. All ranks get the same answer.
+func (c *Comm) Cores(rank int) int { return c.e.cores[c.group.ranks[rank]] }
+
 // JobRank is the place in the job of a rank of this communicator: what record
 // events call it.
 func (c *Comm) JobRank(rank int) int { return c.group.ranks[rank] }

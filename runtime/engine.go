@@ -45,6 +45,7 @@ func windowSize(ranks int) int { return min(max(64<<20/ranks, 1<<20), 4<<20) }
 type engine struct {
 	rank, size int
 	hosts      []string // of all ranks
+	cores      []int    // of all ranks' hosts; 0: not known
 	log        *slog.Logger
 	recorder   *telemetry.Recorder
 	straggle   string
@@ -157,7 +158,7 @@ type message struct {
 func newEngine(rank int, hosts []string, log *slog.Logger) *engine {
 	size := len(hosts)
 	e := &engine{
-		rank: rank, size: size, hosts: hosts, log: log,
+		rank: rank, size: size, hosts: hosts, cores: make([]int, size), log: log,
 		window:  windowSize(size),
 		arm:     make(chan struct{}, 1),
 		stopped: make(chan struct{}),

@@ -147,7 +147,10 @@ func (cfg Config) join(ctx context.Context, e *engine, slow bootstrap.Emulation)
 
 // connect is join with what the rank shares with others of its host.
 func (cfg Config) connect(ctx context.Context, e *engine, slow bootstrap.Emulation, memory segment) (transport.Transport, error) {
-	self := bootstrap.Peer{Rank: cfg.Rank, Host: cfg.Host}
+	self := bootstrap.Peer{Rank: cfg.Rank, Host: cfg.Host, Cores: cfg.Cores}
+	if cfg.Emulate != "" {
+		self.Cores = 0 // messages take the time of the network, not of the cores
+	}
 	if local, ok := cfg.Control.(inProcess); ok {
 		if _, err := cfg.meet(ctx, e, self); err != nil {
 			return nil, err
@@ -221,7 +224,7 @@ func (cfg Config) meet(ctx context.Context, e *engine, self bootstrap.Peer) ([]b
 		if p.Rank != i {
 			return nil, errors.Errorf("roster: rank %d in the place of %d", p.Rank, i)
 		}
-		e.hosts[i] = p.Host
+		e.hosts[i], e.cores[i] = p.Host, p.Cores
 	}
 	return roster, nil
 }

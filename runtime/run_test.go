@@ -49,14 +49,33 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
+// TestCoresOfEmulation: on an emulated network ranks stand for hosts that are not
+// there.
+func TestCoresOfEmulation(t *testing.T) {
+	cl := runtimetest.NewTCPCluster(2)
+	cl.Edit = func(cfg *runtime.Config) { cfg.Cores, cfg.Emulate = 2, "delay=10us" }
+	err := runtimetest.Primary(cl.Run(t.Context(), func(_ context.Context, c *runtime.Comm) error {
+		if c.Cores(0) != 0 || c.Cores(1) != 0 {
+			return fmt.Errorf("cores %d, %d", c.Cores(0), c.Cores(1))
+		}
+		return nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestJob checks what a rank gets from its launcher and what it gives back.
 func TestJob(t *testing.T) {
 	for _, network := range []func(int) *runtimetest.Cluster{runtimetest.NewCluster, runtimetest.NewTCPCluster} {
 		cl := network(3)
-		cl.Edit = func(cfg *runtime.Config) { cfg.Straggle = "rotate,delay=2ms" }
+		cl.Edit = func(cfg *runtime.Config) { cfg.Straggle, cfg.Cores = "rotate,delay=2ms", 10*cfg.Rank }
 		errs := cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
 			if c.Host(2) != "h2" || c.Straggle() != "rotate,delay=2ms" {
 				return fmt.Errorf("host %q, straggle %q", c.Host(2), c.Straggle())
+			}
+			if c.Cores(0) != 0 || c.Cores(1) != 10 || c.Cores(2) != 20 {
+				return fmt.Errorf("cores %d, %d, %d", c.Cores(0), c.Cores(1), c.Cores(2))
 			}
 			before, _ := c.Traffic()
 			if err := runtime.Send(ctx, c, (c.Rank()+1)%3, 0, make([]float64, 1000)); err != nil {

@@ -19,7 +19,7 @@ import (
 
 func welcome(rank, size int) Message {
 	return Message{Kind: KindWelcome, Welcome: &Welcome{
-		Job: "j", Rank: rank, Size: size, Host: "node2", HostRanks: 2, Secret: []byte{1, 2, 3},
+		Job: "j", Rank: rank, Size: size, Host: "node2", HostRanks: 2, Cores: 6, Secret: []byte{1, 2, 3},
 		Listen: "10.0.0.2", Ports: [2]int{4000, 4010}, Emulate: "delay=1ms", Straggle: "rotate,delay=2ms", Record: RecordTrace, Join: time.Minute,
 	}}
 }
@@ -63,7 +63,7 @@ func write(t *testing.T, conn net.Conn, ms ...Message) {
 func TestAttachCarriesEverything(t *testing.T) {
 	cfg, _, _ := attach(t, 1, 3)
 	want := Config{
-		Job: "j", Rank: 1, Size: 3, Host: "node2", HostRanks: 2, Secret: []byte{1, 2, 3},
+		Job: "j", Rank: 1, Size: 3, Host: "node2", HostRanks: 2, Cores: 6, Secret: []byte{1, 2, 3},
 		Listen: "10.0.0.2", Ports: [2]int{4000, 4010}, Emulate: "delay=1ms", Straggle: "rotate,delay=2ms", Record: RecordTrace, Join: time.Minute,
 	}
 	if cfg.Control == nil {

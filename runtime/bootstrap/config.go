@@ -16,6 +16,7 @@ type Config struct {
 	Rank, Size int           // this rank and the number of ranks
 	Host       string        // this rank's host, as the user wrote it
 	HostRanks  int           // ranks of the job on this host; 0 means 1
+	Cores      int           // of this host; 0 means not known
 	Secret     []byte        // authenticates the mesh; required when Size > 1
 	Listen     string        // IP address to listen on and to tell the others; "127.0.0.1" when empty
 	Ports      [2]int        // first and last port to listen on; zero means any
@@ -44,6 +45,10 @@ type Peer struct {
 	Rank int    `json:"rank"`
 	Host string `json:"host"`
 	Addr string `json:"addr"` // host:port
+
+	// Cores is how many cores the rank's host has: the same for all ranks of a
+	// host, and 0 when it is not known.
+	Cores int `json:"cores,omitempty"`
 
 	// Shared is the ID of the memory that the rank shares with others of its host,
 	// and Slot its place there; empty when it shares none.

@@ -73,7 +73,7 @@ func Attach(conn net.Conn) (Config, error) {
 	}
 	w := m.Welcome
 	return Config{
-		Job: w.Job, Rank: w.Rank, Size: w.Size, Host: w.Host, HostRanks: w.HostRanks,
+		Job: w.Job, Rank: w.Rank, Size: w.Size, Host: w.Host, HostRanks: w.HostRanks, Cores: w.Cores,
 		Secret: w.Secret, Listen: w.Listen, Ports: w.Ports,
 		Emulate: w.Emulate, Straggle: w.Straggle, Record: w.Record, Join: w.Join, Stall: w.Stall,
 		Shared:  shared,

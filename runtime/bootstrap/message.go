@@ -50,6 +50,7 @@ type Welcome struct {
 	Size      int           `json:"size"`
 	Host      string        `json:"host"`
 	HostRanks int           `json:"host_ranks"`
+	Cores     int           `json:"cores,omitempty"` // of the host
 	Secret    []byte        `json:"secret"`
 	Listen    string        `json:"listen,omitempty"`
 	Ports     [2]int        `json:"ports"`
