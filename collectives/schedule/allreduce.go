@@ -195,9 +195,11 @@ func AllreduceOrdered(rank, size, _, count int) Schedule {
 }
 
 // AllreduceTree combines in tree order along a binomial tree to rank 0 and sends
-// the result back along it.
+// the result back along it. Ranks combine in Output, which the result overwrites.
 func AllreduceTree(rank, size, _, count int) Schedule {
-	return join("tree", ReduceBinomial(rank, size, 0, count), BcastBinomial(rank, size, 0, count))
+	s := Schedule{}
+	s.ascend(rank, size, func(v int) int { return v }, true, count)
+	return join("tree", s, BcastBinomial(rank, size, 0, count))
 }
 
 // AllreduceDirect combines in tree order: every rank has all vectors sent to it

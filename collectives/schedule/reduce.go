@@ -10,7 +10,7 @@ package schedule
 // when it is not the root. Output of other ranks is not touched.
 func ReduceBinomial(rank, size, root, count int) Schedule {
 	s := Schedule{Name: "binomial"}
-	cur := s.ascend(rank, size, func(v int) int { return v }, root == 0, count)
+	cur := s.ascend(rank, size, func(v int) int { return v }, rank == 0 && root == 0, count)
 	out := Range{Output, 0, count}
 	switch {
 	case root == 0 || size == 1:
@@ -26,16 +26,16 @@ func ReduceBinomial(rank, size, root, count int) Schedule {
 // operations that commute.
 func ReduceRotated(rank, size, root, count int) Schedule {
 	s := Schedule{Name: "rotated"}
-	s.ascend((rank-root+size)%size, size, func(v int) int { return (v + root) % size }, true, count)
+	s.ascend((rank-root+size)%size, size, func(v int) int { return (v + root) % size }, rank == root, count)
 	return s
 }
 
 // ascend is the part of v in a binomial tree that ends at v = 0, in Output
-// there if that may be written. It returns where the result is.
+// if that may be written. It returns where the result is.
 func (s *Schedule) ascend(v, size int, at func(v int) int, inOutput bool, count int) Range {
 	in := Range{Input, 0, count}
 	sum, other := Range{Scratch, 0, count}, Range{Scratch, count, count}
-	if inOutput && v == 0 {
+	if inOutput {
 		sum, other = Range{Output, 0, count}, Range{Scratch, 0, count}
 	}
 	cur := in
