@@ -38,8 +38,8 @@
 // # Algorithms
 //
 // The algorithms are data (package schedule), chosen by the communicator's
-// [Model] from the number of ranks, their hosts and the size of the vector, so
-// that all ranks choose alike. [Tune] measures a model, [Install] installs it,
+// [Model] from the number of ranks, their hosts, the cores of these and the size of
+// the vector, so that all ranks choose alike. [Tune] measures a model, [Install] installs it,
 // [WithAlgorithm] overrides it for a call, and the record's trace says what ran.
 // Results of sums of floats depend on the algorithm, unless [InOrder] asks for
 // one order; all ranks get the same bits in any case.

@@ -60,6 +60,7 @@ type state struct {
 
 	model Model
 	hosts []int // of all ranks; nil: one
+	cores []int // of all ranks' hosts; 0: not known
 	plans map[planKey]*plan
 }
 
@@ -74,6 +75,9 @@ type stateKey struct{}
 func stateOf(c *runtime.Comm) *state {
 	return c.Local(stateKey{}, func() any {
 		s := &state{c: c.Space(space), hosts: hostsOf(c)}
+		for r := range c.Size() {
+			s.cores = append(s.cores, c.Cores(r))
+		}
 		s.model = DefaultModel()
 		for i := range s.lanes {
 			l := &s.lanes[i]

@@ -92,7 +92,7 @@ func (s *state) measureLinks(ctx context.Context, m *Model) error {
 	}
 	if len(leaders) == 1 {
 		link, err := s.measureRing(ctx, mine)
-		m.Link = link
+		m.Link = alone(link, len(mine), s.cores[mine[0]])
 		return err
 	}
 	m.Link = Link{}
@@ -105,10 +105,21 @@ func (s *state) measureLinks(ctx context.Context, m *Model) error {
 	}
 	if len(mine) > 1 {
 		link, err := s.measureRing(ctx, mine)
+		link = alone(link, len(mine), s.cores[mine[0]])
 		m.Local = &link
 		return err
 	}
 	return nil
+}
+
+// alone is what a link costs ranks that have a core each, by what it cost when
+// they all used it on fewer: the choice counts by itself how many share one.
+func alone(l Link, ranks, cores int) Link {
+	if cores == 0 || ranks <= cores {
+		return l
+	}
+	share := float64(cores) / float64(ranks)
+	return Link{Alpha: l.Alpha * share, Beta: l.Beta * share}
 }
 
 // measureRing has all members send to the next one at once.

@@ -3,6 +3,7 @@ package collectives_test
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -86,4 +87,19 @@ func TestInstall(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestAlone(t *testing.T) {
+	link := collectives.Link{Alpha: 600, Beta: 0.75}
+	for _, x := range []struct {
+		ranks, cores int
+		want         collectives.Link
+	}{
+		{4, 0, link}, {1, 2, link}, {2, 2, link}, {4, 2, collectives.Link{Alpha: 300, Beta: 0.375}}, {6, 4, collectives.Link{Alpha: 400, Beta: 0.5}},
+	} {
+		got := collectives.Alone(link, x.ranks, x.cores)
+		if math.Abs(got.Alpha-x.want.Alpha) > 1e-9 || math.Abs(got.Beta-x.want.Beta) > 1e-9 {
+			t.Errorf("%d ranks on %d cores: %v, want %v", x.ranks, x.cores, got, x.want)
+		}
+	}
 }

@@ -10,78 +10,99 @@ var catalogue = map[Verb][]candidate{
 	Barrier: {
 		// Partners wait for one another: on few cores that is quicker than the
 		// ring of dissemination.
-		{name: "doubling", cost: func(e *estimate) float64 { return (e.log + e.fold) * e.a }, build: vector(AllreduceDoubling)},
-		{name: "dissemination", cost: func(e *estimate) float64 { return e.log * e.a }, build: vector(BarrierDissemination)},
-		{name: "dissemination4", cost: func(e *estimate) float64 { return 1.5*e.log*e.a + 1 }, build: vector(Dissemination(4))},
-		{name: "tree", cost: func(e *estimate) float64 { return 2 * e.log * e.a }, build: vector(AllreduceTree)},
+		{name: "doubling", cost: func(e *estimate) float64 { return (e.log + e.fold) * e.a },
+			work:  func(e *estimate) work { return doubled(e.p, 0) },
+			build: vector(AllreduceDoubling)},
+		{name: "dissemination", cost: func(e *estimate) float64 { return e.log * e.a },
+			work:  func(e *estimate) work { return work{messages: e.p * steps(e.p, 2)} },
+			build: vector(BarrierDissemination)},
+		{name: "dissemination4", cost: func(e *estimate) float64 { return 1.5*e.log*e.a + 1 },
+			work:  func(e *estimate) work { return work{messages: e.p * steps(e.p, 4)} },
+			build: vector(Dissemination(4))},
+		{name: "tree", cost: func(e *estimate) float64 { return 2 * e.log * e.a },
+			work:  func(e *estimate) work { return along(e.p, 0, 2) },
+			build: vector(AllreduceTree)},
 		{name: "two-level", fits: several, cost: func(e *estimate) float64 {
 			return 2*log2(int(e.mine))*e.la + log2(int(e.hosts))*e.a
-		}, build: func(c *Call, rank, _ int) Schedule {
-			return AllreduceTwoLevel(c.Hosts, BarrierDissemination)(rank, c.Size, 0, 0)
-		}},
+		}, work: func(e *estimate) work { return work{messages: 2*(e.p-e.hosts) + e.hosts*steps(e.hosts, 2)} },
+			build: func(c *Call, rank, _ int) Schedule {
+				return AllreduceTwoLevel(c.Hosts, BarrierDissemination)(rank, c.Size, 0, 0)
+			}},
 	},
 	Bcast: {
-		{name: "binomial", cost: func(e *estimate) float64 { return e.log * (e.a + e.n*e.b) }, build: vector(BcastBinomial)},
-		{name: "knomial4", cost: func(e *estimate) float64 { return 1.5*e.log*(e.a+e.n*e.b) + 1 }, build: vector(BcastKnomial(4))},
+		{name: "binomial", cost: func(e *estimate) float64 { return e.log * (e.a + e.n*e.b) },
+			work:  func(e *estimate) work { return along(e.p, e.n, 1) },
+			build: vector(BcastBinomial)},
+		{name: "knomial4", cost: func(e *estimate) float64 { return 1.5*e.log*(e.a+e.n*e.b) + 1 },
+			work:  func(e *estimate) work { return along(e.p, e.n, 1) },
+			build: vector(BcastKnomial(4))},
 		{name: "scatter-allgather", cost: func(e *estimate) float64 {
 			return (e.log+e.p-1)*e.a + 2*e.part()*e.n*e.b
-		}, build: vector(BcastScatterAllgather)},
+		}, work: func(e *estimate) work { return branches(e.p, e.n).plus(gathered(e.p, e.n, 1).times(e.part())) },
+			build: vector(BcastScatterAllgather)},
 		{name: "chain", cost: func(e *estimate) float64 {
 			k := e.parts(e.n)
 			return (k + e.p - 2) * (e.a + e.n/k*e.b)
-		}, build: parted(BcastChain)},
+		}, work: func(e *estimate) work { return along(e.p, e.n, e.parts(e.n)) }, build: parted(BcastChain)},
 		{name: "two-level", fits: several, cost: func(e *estimate) float64 {
 			return log2(int(e.hosts))*(e.a+e.n*e.b) + log2(int(e.mine))*(e.la+e.n*e.lb)
-		}, build: func(c *Call, rank, _ int) Schedule {
+		}, work: func(e *estimate) work { return along(e.p, e.n, 1) }, build: func(c *Call, rank, _ int) Schedule {
 			return BcastTwoLevel(c.Hosts, BcastBinomial)(rank, c.Size, c.Root, c.Count)
 		}},
 	},
 	ReduceTo: {
-		{name: "rotated", cost: func(e *estimate) float64 { return e.log * (e.a + e.n*(e.b+e.g)) }, build: vector(ReduceRotated)},
+		{name: "rotated", cost: func(e *estimate) float64 { return e.log * (e.a + e.n*(e.b+e.g)) },
+			work:  func(e *estimate) work { return merging(along(e.p, e.n, 1)) },
+			build: vector(ReduceRotated)},
 		{name: "binomial", tree: always, cost: func(e *estimate) float64 {
 			return e.log*(e.a+e.n*(e.b+e.g)) + e.root*(e.a+e.n*e.b)
-		}, build: vector(ReduceBinomial)},
+		}, work: func(e *estimate) work { return merging(along(e.p, e.n, 1)).plus(work{e.root, e.root * e.n, 0}) },
+			build: vector(ReduceBinomial)},
 		{name: "chain", cost: func(e *estimate) float64 {
 			k := e.parts(e.n)
 			return (k+e.p-2)*(e.a+e.n/k*e.b) + (e.p-1)*e.n/k*e.g
-		}, build: parted(ReduceChain)},
+		}, work: func(e *estimate) work { return merging(along(e.p, e.n, e.parts(e.n))) }, build: parted(ReduceChain)},
 		{name: "scatter-gather", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*(1+k)*e.a + e.part()*e.n*(2*e.b+e.g/k)
-		}, build: parted(ReduceScatterGather)},
+		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)).plus(along(e.p, e.n/e.p, 1)) },
+			build: parted(ReduceScatterGather)},
 		{name: "ordered-gather", tree: always, cost: func(e *estimate) float64 {
 			return 2*(e.p-1)*e.a + e.part()*e.n*(2*e.b+e.g)
-		}, build: vector(ReduceScatterTree)},
+		}, work: func(e *estimate) work { return scattered(e.p, e.n, 1).plus(along(e.p, e.n/e.p, 1)) }, build: vector(ReduceScatterTree)},
 		{name: "two-level", fits: several, cost: func(e *estimate) float64 {
 			return log2(int(e.hosts))*(e.a+e.n*(e.b+e.g)) + log2(int(e.mine))*(e.la+e.n*(e.lb+e.g))
-		}, build: func(c *Call, rank, _ int) Schedule {
+		}, work: func(e *estimate) work { return merging(along(e.p, e.n, 1)) }, build: func(c *Call, rank, _ int) Schedule {
 			return ReduceTwoLevel(c.Hosts, ReduceRotated)(rank, c.Size, c.Root, c.Count)
 		}},
 	},
 	Allreduce: {
 		{name: "doubling", tree: power, cost: func(e *estimate) float64 {
 			return (e.log + e.fold) * (e.a + e.n*(e.b+e.g))
-		}, build: vector(AllreduceDoubling)},
+		}, work: func(e *estimate) work { return doubled(e.p, e.n) }, build: vector(AllreduceDoubling)},
 		{name: "rabenseifner", tree: power, cost: func(e *estimate) float64 {
 			return 2*e.log*e.a + e.part()*e.n*(2*e.b+e.g) + e.fold*e.n*(2*e.b+e.g)
-		}, build: vector(AllreduceHalving)},
+		}, work: func(e *estimate) work { return halved(e.p, e.n) }, build: vector(AllreduceHalving)},
 		{name: "ring", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return 2*(e.p-1)*k*e.a + e.part()*e.n*(2*e.b+e.g/k)
+		}, work: func(e *estimate) work {
+			return scattered(e.p, e.n, e.parts(e.n/e.p)).plus(gathered(e.p, e.n, e.parts(e.n/e.p)))
 		}, build: parted(AllreduceRing)},
 		{name: "pairwise", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*(1+k)*e.a + e.part()*e.n*(2*e.b+e.g/k)
-		}, build: parted(AllreducePairwise)},
+		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)).plus(gathered(e.p, e.n, 1)) },
+			build: parted(AllreducePairwise)},
 		{name: "ordered", tree: always, cost: func(e *estimate) float64 {
 			return 2*(e.p-1)*e.a + e.part()*e.n*(2*e.b+e.g)
-		}, build: vector(AllreduceOrdered)},
+		}, work: func(e *estimate) work { return scattered(e.p, e.n, 1).plus(gathered(e.p, e.n, 1)) }, build: vector(AllreduceOrdered)},
 		{name: "tree", tree: always, cost: func(e *estimate) float64 {
 			return e.log * (2*e.a + e.n*(2*e.b+e.g))
-		}, build: vector(AllreduceTree)},
+		}, work: func(e *estimate) work { return merging(along(e.p, e.n, 1)).plus(along(e.p, e.n, 1)) }, build: vector(AllreduceTree)},
 		{name: "direct", tree: always, cost: func(e *estimate) float64 {
 			return (e.p - 1) * (e.a + e.n*(e.b+e.g))
-		}, build: vector(AllreduceDirect)},
+		}, work: func(e *estimate) work { return merging(gathered(e.p, e.n*e.p, 1)) }, build: vector(AllreduceDirect)},
 		{name: "two-level", fits: several, cost: func(e *estimate) float64 {
 			h, log := e.hosts, log2(int(e.hosts))
 			between := log * (e.a + e.n*(e.b+e.g))
@@ -90,7 +111,7 @@ var catalogue = map[Verb][]candidate{
 				between = 2*(h-1)*k*e.a + (h-1)/h*e.n*(2*e.b+e.g/k)
 			}
 			return between + log2(int(e.mine))*(2*e.la+e.n*(2*e.lb+e.g))
-		}, build: func(c *Call, rank, segment int) Schedule {
+		}, work: func(e *estimate) work { return e.twoLevel() }, build: func(c *Call, rank, segment int) Schedule {
 			return AllreduceTwoLevel(c.Hosts, inner(segment))(rank, c.Size, 0, c.Count)
 		}},
 		{name: "sliced", fits: even, cost: func(e *estimate) float64 {
@@ -102,50 +123,67 @@ var catalogue = map[Verb][]candidate{
 			}
 			k := e.parts(n)
 			return between + (e.mine-1)*((1+k)*e.la+n*(2*e.lb+e.g/k))
-		}, build: func(c *Call, rank, segment int) Schedule {
+		}, work: func(e *estimate) work { return e.sliced() }, build: func(c *Call, rank, segment int) Schedule {
 			return AllreduceSliced(c.Hosts, segment, inner(segment))(rank, c.Size, 0, c.Count)
 		}},
 	},
 	ReduceScatter: {
 		{name: "halving", cost: func(e *estimate) float64 {
 			return (e.log+2*e.fold)*e.a + (e.part()+e.fold)*e.n*(e.b+e.g)
-		}, build: blocks(ReduceScatterHalving)},
+		}, work: func(e *estimate) work { return halvedScatter(e.p, e.n) }, build: blocks(ReduceScatterHalving)},
 		{name: "pairwise", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*k*e.a + e.part()*e.n*(e.b+e.g/k)
-		}, build: partedBlocks(ReduceScatterPairwise)},
+		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)) }, build: partedBlocks(ReduceScatterPairwise)},
 		{name: "ring", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*k*e.a + e.part()*e.n*(e.b+e.g/k)
-		}, build: partedBlocks(ReduceScatterRing)},
+		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)) }, build: partedBlocks(ReduceScatterRing)},
 		{name: "ordered", tree: always, cost: func(e *estimate) float64 {
 			return (e.p-1)*e.a + e.part()*e.n*(e.b+e.g)
-		}, build: blocks(ReduceScatterOrdered)},
+		}, work: func(e *estimate) work { return scattered(e.p, e.n, 1) }, build: blocks(ReduceScatterOrdered)},
 	},
 	Gather: {
-		{name: "linear", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b }, build: blocks(GatherLinear)},
+		{name: "linear", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
+			work:  func(e *estimate) work { return along(e.p, e.n/e.p, 1).plus(work{touched: e.n / e.p}) },
+			build: blocks(GatherLinear)},
 		{name: "binomial", cost: func(e *estimate) float64 {
 			return e.log*e.a + e.part()*e.n*e.b + 2*e.n*e.g
-		}, build: blocks(GatherBinomial)},
+		}, work: func(e *estimate) work { return branches(e.p, e.n).plus(boxed(e.p, e.n)) }, build: blocks(GatherBinomial)},
 	},
 	Scatter: {
-		{name: "linear", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b }, build: blocks(ScatterLinear)},
+		{name: "linear", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
+			work:  func(e *estimate) work { return along(e.p, e.n/e.p, 1).plus(work{touched: e.n / e.p}) },
+			build: blocks(ScatterLinear)},
 		{name: "binomial", cost: func(e *estimate) float64 {
 			return e.log*e.a + e.part()*e.n*e.b + 2*e.n*e.g
-		}, build: blocks(ScatterBinomial)},
+		}, work: func(e *estimate) work { return branches(e.p, e.n).plus(boxed(e.p, e.n)) }, build: blocks(ScatterBinomial)},
 	},
 	Allgather: {
-		{name: "doubling", fits: power, cost: func(e *estimate) float64 { return e.log*e.a + e.part()*e.n*e.b }, build: blocks(AllgatherDoubling)},
-		{name: "bruck", cost: func(e *estimate) float64 { return e.log*e.a + e.part()*e.n*e.b + 2*e.n*e.g }, build: blocks(AllgatherBruck)},
-		{name: "pairwise", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b }, build: blocks(AllgatherPairwise)},
-		{name: "ring", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b }, build: blocks(AllgatherRing)},
+		{name: "doubling", fits: power, cost: func(e *estimate) float64 { return e.log*e.a + e.part()*e.n*e.b },
+			work:  func(e *estimate) work { return work{e.p * e.log, (e.p - 1) * e.n, e.n} },
+			build: blocks(AllgatherDoubling)},
+		{name: "bruck", cost: func(e *estimate) float64 { return e.log*e.a + e.part()*e.n*e.b + 2*e.n*e.g },
+			work:  func(e *estimate) work { return work{e.p * e.log, (e.p - 1) * e.n, (e.p + 1) * e.n} },
+			build: blocks(AllgatherBruck)},
+		{name: "pairwise", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
+			work:  func(e *estimate) work { return gathered(e.p, e.n, 1).plus(work{touched: e.n}) },
+			build: blocks(AllgatherPairwise)},
+		{name: "ring", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
+			work:  func(e *estimate) work { return gathered(e.p, e.n, 1).plus(work{touched: e.n}) },
+			build: blocks(AllgatherRing)},
 	},
 	Alltoall: {
-		{name: "pairwise", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b }, build: transfer(AlltoallPairwise)},
-		{name: "linear", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b }, build: transfer(AlltoallLinear)},
+		{name: "pairwise", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
+			work:  func(e *estimate) work { return gathered(e.p, e.n, 1).plus(work{touched: e.n}) },
+			build: transfer(AlltoallPairwise)},
+		{name: "linear", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
+			work:  func(e *estimate) work { return gathered(e.p, e.n, 1).plus(work{touched: e.n}) },
+			build: transfer(AlltoallLinear)},
 		{name: "bruck", fits: func(c *Call) bool { return !c.Uneven }, cost: func(e *estimate) float64 {
 			return e.log*(e.a+e.n/2*(e.b+2*e.g)) + 2*e.n*e.g
-		}, build: func(c *Call, rank, _ int) Schedule { return AlltoallBruck(rank, c.Size, 0, c.Count/c.Size) }},
+		}, work: func(e *estimate) work { return work{e.p * e.log, ones(e.p) * e.n, 2 * (e.p + ones(e.p)) * e.n} },
+			build: func(c *Call, rank, _ int) Schedule { return AlltoallBruck(rank, c.Size, 0, c.Count/c.Size) }},
 	},
 	Scan:   scans(false),
 	Exscan: scans(true),
@@ -159,10 +197,16 @@ func scans(exclusive bool) []candidate {
 	return []candidate{
 		{name: "doubling", tree: always, cost: func(e *estimate) float64 {
 			return e.log * (e.a + e.n*(e.b+e.g))
-		}, build: vector(ScanDoubling(exclusive))},
+		}, work: func(e *estimate) work { return prefixes(e.p, e.n) }, build: vector(ScanDoubling(exclusive))},
 		{name: "chain", cost: func(e *estimate) float64 {
 			k := e.parts(e.n)
 			return (k+e.p-2)*(e.a+e.n/k*e.b) + (e.p-1)*e.n/k*e.g
+		}, work: func(e *estimate) work {
+			w := along(e.p, e.n, e.parts(e.n))
+			if exclusive {
+				return w.plus(work{touched: 2*w.moved - e.n})
+			}
+			return w.plus(work{touched: 2*w.moved + e.n})
 		}, build: parted(func(segment int) Algorithm { return ScanChain(exclusive, segment) })},
 	}
 }

@@ -50,6 +50,7 @@ type Call struct {
 	Elem    int   // bytes of an element
 	InOrder bool  // results may not depend on the algorithm
 	Hosts   []int // of each rank, in any numbers; nil: one host
+	Cores   []int // of each rank's host; 0: not known. nil: of none
 	Uneven  bool  // an Alltoall of blocks of different lengths
 
 	Transfer Transfer // of Alltoall
@@ -93,7 +94,8 @@ type candidate struct {
 	name  string
 	fits  func(c *Call) bool        // nil: always
 	tree  func(c *Call) bool        // whether it combines in tree order; nil: never
-	cost  func(e *estimate) float64 // by the formulas of the literature, for what Measure counts
+	cost  func(e *estimate) float64 // of the longest path, by the formulas of the literature, for what Path counts
+	work  func(e *estimate) work    // of all ranks of a call together, more than one
 	build func(c *Call, rank, segment int) Schedule
 }
 
@@ -114,7 +116,7 @@ func (m *Machine) Choose(c *Call) int {
 		if !list[i].allowed(c) {
 			continue
 		}
-		if cost := list[i].cost(e); best < 0 || cost < least {
+		if cost := list[i].total(e); best < 0 || cost < least {
 			best, least = i, cost
 		}
 	}
@@ -175,6 +177,7 @@ func (m *Machine) Simulate(c *Call, i int) float64 {
 	}
 	size := float64(c.Elem)
 	model := Model{Alpha: m.Alpha, Beta: m.Beta * size, Gamma: m.Gamma * size}
+	model.Cores = c.Cores
 	if m.Local != nil {
 		model.Hosts, model.LocalAlpha, model.LocalBeta = c.Hosts, m.Local.Alpha, m.Local.Beta*size
 		if c.Hosts == nil {
@@ -212,6 +215,7 @@ type estimate struct {
 
 	la, lb      float64 // message and element within a host
 	hosts, mine float64 // hosts, and most ranks of one
+	crowd       float64 // most ranks on a core of a host; 0: not known
 }
 
 func (m *Machine) estimate(c *Call) *estimate {
@@ -219,6 +223,7 @@ func (m *Machine) estimate(c *Call) *estimate {
 	e := &estimate{
 		a: m.Alpha, b: m.Beta * size, g: m.Gamma * size, n: float64(c.Count), p: float64(c.Size), log: log2(c.Size),
 		segment: max(1, float64(m.Segment/max(c.Elem, 1))), hosts: 1, mine: float64(c.Size),
+		crowd: c.crowd(),
 	}
 	if c.Size&(c.Size-1) != 0 {
 		e.fold = 1

@@ -8,6 +8,8 @@ type Model struct {
 	// Between ranks of one host messages may cost something else.
 	Hosts                 []int // of each rank; nil: every rank has its own
 	LocalAlpha, LocalBeta float64
+
+	Cores []int // of each rank's host; 0: not known, nil: of none
 }
 
 // link is what messages cost between two ranks.
@@ -18,11 +20,16 @@ func (m *Model) link(a, b int) (alpha, beta float64) {
 	return m.Alpha, m.Beta
 }
 
-// Measure returns when the last rank is done if all start at 0. A rank sends
+// Measure returns what a call takes: its longest path, or the work of a host's
+// ranks on its cores where that takes longer. See Path and Work.
+func (m Model) Measure(parts []Schedule) float64 { return max(m.Path(parts), m.Work(parts)) }
+
+// Path returns when the last rank is done if all start at 0. A rank sends
 // one message after the other and takes them in one after the other, both at
 // once and while it combines; a message arrives Alpha plus Beta for each element
-// after its turn has come on both sides. Ranks of one host share nothing.
-func (m Model) Measure(parts []Schedule) float64 {
+// after its turn has come on both sides. Every rank has a
+// core of its own.
+func (m Model) Path(parts []Schedule) float64 {
 	ranks := make([]clock, len(parts))
 	line := map[[2]int][]float64{} // of messages under way, when each arrives
 	for running := len(parts); running > 0; {
@@ -48,7 +55,7 @@ func (m Model) Measure(parts []Schedule) float64 {
 	return last
 }
 
-// clock is a rank in Measure.
+// clock is a rank in Path.
 type clock struct {
 	now, out, in float64 // of the rank, and of its two directions
 	round        int

@@ -1,0 +1,160 @@
+package schedule
+
+import (
+	"fmt"
+	"math"
+	"testing"
+)
+
+// crowded is the machine that a communicator starts with.
+var crowded = Machine{Link: Link{Alpha: 15_000, Beta: 0.4}, Local: &Link{Alpha: 3_000, Beta: 0.15}, Gamma: 0.05, Segment: 1 << 20}
+
+// onHosts gives a call hosts, with so many cores each.
+func onHosts(c *Call, hosts []int, cores ...int) *Call {
+	c.Hosts = hosts
+	for r := range c.Size {
+		host := 0
+		if hosts != nil {
+			host = hosts[r]
+		}
+		c.Cores = append(c.Cores, cores[host%len(cores)])
+	}
+	return c
+}
+
+// workOf is Model.Work, done in the dumbest way: message by message, each looked
+// up at its receiver too, on a list of hosts.
+func workOf(m Model, parts []Schedule) float64 {
+	most := 0.0
+	for host := range 64 {
+		busy, cores := 0.0, 0
+		in := func(r int) bool { return m.Hosts == nil && host == 0 || m.Hosts != nil && m.Hosts[r] == host }
+		for r, p := range parts {
+			if in(r) {
+				cores = m.Cores[r]
+			}
+			for _, round := range p.Rounds {
+				for _, s := range round.Net {
+					if s.Kind != Send {
+						continue
+					}
+					cost := m.LocalAlpha + m.LocalBeta*float64(s.Src.Len)
+					if m.Hosts == nil {
+						cost = m.Alpha + m.Beta*float64(s.Src.Len)
+					}
+					for _, end := range []int{r, s.Peer} {
+						if in(end) {
+							busy += cost / 2
+						}
+					}
+				}
+				for _, s := range round.Local {
+					if in(r) {
+						busy += m.Gamma * float64(s.Dst.Len)
+					}
+				}
+			}
+		}
+		if cores > 0 {
+			most = max(most, busy/float64(cores))
+		}
+	}
+	return most
+}
+
+func TestModelWork(t *testing.T) {
+	for _, v := range []Verb{Barrier, Bcast, Allreduce, Allgather} {
+		for i, k := range candidates(v) {
+			for size := 1; size <= 17; size++ {
+				for name, hosts := range layouts(size) {
+					c := onHosts(callOf(v, size, 100*size), hosts, 2, 1, 0)
+					if !k.allowed(c) {
+						continue
+					}
+					var parts []Schedule
+					for r := range size {
+						parts = append(parts, crowded.Build(c, i, r))
+					}
+					m := Model{Alpha: 7, Beta: 0.5, Gamma: 0.25, LocalAlpha: 3, LocalBeta: 0.125, Hosts: hosts, Cores: c.Cores}
+					got, want := m.Work(parts), workOf(m, parts)
+					if math.Abs(got-want) > 1e-9*want {
+						t.Errorf("%v %s, %d ranks on hosts %s: %v, want %v", v, k.name, size, name, got, want)
+					}
+					if whole := m.Measure(parts); whole != max(m.Path(parts), got) {
+						t.Errorf("%v %s, %d ranks on hosts %s: %v of path %v and work %v", v, k.name, size, name, whole, m.Path(parts), got)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestCrowd: how many ranks share a core decides.
+func TestCrowd(t *testing.T) {
+	for _, x := range []struct {
+		v        Verb
+		size     int
+		bytes    int
+		hosts    []int
+		cores    []int
+		crowd    float64
+		want, as string // as: without cores
+	}{
+		{Barrier, 4, 0, nil, []int{2}, 2, "tree", "doubling"},
+		{Barrier, 8, 0, nil, []int{2}, 4, "tree", "doubling"},
+		{Barrier, 4, 0, nil, []int{4}, 1, "doubling", "doubling"},
+		{Barrier, 9, 0, nil, []int{8}, 1.125, "doubling", "dissemination"},
+		{Barrier, 4, 0, nil, []int{0}, 0, "doubling", "doubling"},
+		{Allreduce, 4, 8, nil, []int{2}, 2, "tree", "doubling"},
+		{Allreduce, 8, 8, nil, []int{2}, 4, "tree", "doubling"},
+		{Allreduce, 4, 128 << 10, nil, []int{2}, 2, "rabenseifner", "rabenseifner"},
+		{Allreduce, 8, 128 << 10, nil, []int{2}, 4, "tree", "rabenseifner"},
+		{Allreduce, 8, 128 << 10, nil, []int{8}, 1, "rabenseifner", "rabenseifner"},
+		{Barrier, 4, 0, []int{0, 0, 1, 1}, []int{2}, 1, "two-level", "two-level"},
+		{Barrier, 6, 0, []int{0, 0, 0, 0, 1, 1}, []int{1, 8}, 4, "two-level", "two-level"},
+	} {
+		t.Run(fmt.Sprintf("%v/%d/%d/cores=%v", x.v, x.size, x.bytes, x.cores), func(t *testing.T) {
+			c := callOf(x.v, x.size, x.bytes/4)
+			c.Hosts = x.hosts
+			if got := Name(x.v, crowded.Choose(c)); got != x.as {
+				t.Errorf("without cores: %s, want %s", got, x.as)
+			}
+			onHosts(c, x.hosts, x.cores...)
+			if got := c.crowd(); got != x.crowd {
+				t.Errorf("%v ranks a core, want %v", got, x.crowd)
+			}
+			if got := Name(x.v, crowded.Choose(c)); got != x.want {
+				t.Errorf("%s, want %s", got, x.want)
+			}
+		})
+	}
+}
+
+// TestChooseInACrowd: whatever the call, the choice fits, is proven elsewhere,
+// and what it measures is not much more than the least.
+func TestChooseInACrowd(t *testing.T) {
+	for v := Barrier; v <= Exscan; v++ {
+		for size := 1; size <= 17; size++ {
+			for _, cores := range []int{1, 2, 3, 8} {
+				for _, n := range []int{0, 12 * size, 10_000 * size, 100_000 * size} {
+					c := onHosts(callOf(v, size, n), nil, cores)
+					i := crowded.Choose(c)
+					if i < 0 || !candidates(v)[i].allowed(c) {
+						t.Fatalf("%v of %d ranks: algorithm %d", v, size, i)
+					}
+					got, best, by := crowded.Simulate(c, i), 0.0, ""
+					for j, k := range candidates(v) {
+						if k.allowed(c) {
+							if cost := crowded.Simulate(c, j); by == "" || cost < best {
+								best, by = cost, k.name
+							}
+						}
+					}
+					if got > 1.5*best {
+						t.Errorf("%v of %d ranks on %d cores, %d elements: %s costs %.0f, %s %.0f", v, size, cores, n, Name(v, i), got, by, best)
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,195 @@
+package schedule
+
+// Where ranks outnumber cores, the time of a call is not that of its longest
+// chain of messages but that of all the work of a host's ranks on its cores:
+// who waits leaves its core to another that has something to do.
+
+// work is what all ranks of a call do together.
+type work struct {
+	messages float64
+	moved    float64 // elements sent
+	touched  float64 // elements combined or copied
+}
+
+func (w work) plus(v work) work {
+	return work{w.messages + v.messages, w.moved + v.moved, w.touched + v.touched}
+}
+
+func (w work) times(k float64) work { return work{k * w.messages, k * w.moved, k * w.touched} }
+
+// overhang is the part of the longest path during which cores have nothing to
+// do although there is work. The bound for greedy schedules, work over cores and
+// (1−1/cores) of the path (Brent 1974, lemma 2), has a half on two cores; calls
+// of 3 to 8 ranks there were measured nearer to a third.
+const overhang = 1.0 / 3
+
+// total is what the candidate costs: its longest path where every rank has a
+// core, else its work with what the path leaves idle, but no less than the path.
+func (k *candidate) total(e *estimate) float64 {
+	path := k.cost(e)
+	if e.crowd <= 1 {
+		return path
+	}
+	w := k.work(e)
+	spent := (w.messages*e.la + w.moved*e.lb + w.touched*e.g) * e.crowd / e.p
+	return max(path, spent+overhang*path)
+}
+
+// crowd returns how many ranks share a core on the host where most do; 0 when
+// that is not known of any.
+func (c *Call) crowd() float64 {
+	if c.Cores == nil {
+		return 0
+	}
+	ranks := map[int]int{}
+	most := 0.0
+	for r, cores := range c.Cores {
+		host := 0
+		if c.Hosts != nil {
+			host = c.Hosts[r]
+		}
+		ranks[host]++
+		if cores > 0 {
+			most = max(most, float64(ranks[host])/float64(cores))
+		}
+	}
+	return most
+}
+
+// Work returns how long the cores of a host are busy at least, where that is
+// longest: every message costs half of LocalAlpha and LocalBeta on either side,
+// as the rest of what it takes between hosts is spent by no core, and what is
+// combined or copied Gamma. Without Cores it is 0.
+func (m Model) Work(parts []Schedule) float64 {
+	alpha, beta := m.LocalAlpha, m.LocalBeta
+	if m.Hosts == nil {
+		alpha, beta = m.Alpha, m.Beta
+	}
+	busy := map[int]float64{} // of hosts
+	most := 0.0
+	for r := range parts {
+		if m.Cores == nil || m.Cores[r] == 0 {
+			continue
+		}
+		host := 0
+		if m.Hosts != nil {
+			host = m.Hosts[r]
+		}
+		for _, round := range parts[r].Rounds {
+			for _, s := range round.Net {
+				busy[host] += (alpha + beta*float64(s.Src.Len+s.Dst.Len)) / 2
+			}
+			for _, s := range round.Local {
+				busy[host] += m.Gamma * float64(s.Dst.Len)
+			}
+		}
+		most = max(most, busy[host]/float64(m.Cores[r]))
+	}
+	return most
+}
+
+// What algorithms that several operations share do, by p ranks with vectors of
+// n elements.
+
+// along is a tree, or a chain in k parts: every rank but one sends, or gets, n.
+func along(p, n, k float64) work { return work{messages: (p - 1) * k, moved: (p - 1) * n} }
+
+// merging is w when what is moved is combined.
+func merging(w work) work { return w.plus(work{touched: w.moved}) }
+
+// doubled is recursive doubling of the largest power of two, with the ranks
+// beyond it before and after.
+func doubled(p, n float64) work {
+	f := newFold(int(p))
+	pow, rest := float64(f.pow), float64(f.rest)
+	each := pow * log2(f.pow)
+	return work{each + 2*rest, (each + 2*rest) * n, (each + rest) * n}
+}
+
+// scattered is a reduce-scatter in which every rank sends its part of each
+// block of a vector of n, in k parts.
+func scattered(p, n, k float64) work {
+	return work{p * (p - 1) * k, (p - 1) * n, (p - 1) * n}
+}
+
+// gathered has every rank send its block of n elements to all others.
+func gathered(p, n, k float64) work { return work{messages: p * (p - 1) * k, moved: (p - 1) * n} }
+
+// branches is a binomial tree along which blocks of n elements in all travel:
+// each passes every rank between its own and the root.
+func branches(p, n float64) work {
+	blocks := 0
+	for v := 1; v < int(p); v++ {
+		blocks += min(v&-v, int(p)-v)
+	}
+	return work{messages: p - 1, moved: float64(blocks) * n / p}
+}
+
+// innerWork is that of inner.
+func (e *estimate) innerWork(p, n float64) work {
+	if n <= e.segment {
+		return doubled(p, n)
+	}
+	k := e.parts(n / p)
+	return scattered(p, n, k).plus(gathered(p, n, k))
+}
+
+// ones is how many ones there are in the binary numbers below p.
+func ones(p float64) float64 {
+	n := 0
+	for v := range int(p) {
+		for ; v > 0; v &= v - 1 {
+			n++
+		}
+	}
+	return float64(n)
+}
+
+// steps is how many messages a rank sends in a dissemination.
+func steps(p float64, radix int) float64 {
+	n := 0
+	for d := 1; d < int(p); d *= radix {
+		n += min(radix-1, (int(p)-1)/d)
+	}
+	return float64(n)
+}
+
+// halved is Rabenseifner's allreduce, of the power of two as doubled has it.
+func halved(p, n float64) work {
+	f := newFold(int(p))
+	pow, rest := float64(f.pow), float64(f.rest)
+	return work{2*pow*log2(f.pow) + 2*rest, 2 * (p - 1) * n, (p - 1) * n}
+}
+
+// halvedScatter is recursive halving to the blocks of a vector of n.
+func halvedScatter(p, n float64) work {
+	f := newFold(int(p))
+	pow, rest := float64(f.pow), float64(f.rest)
+	return work{pow*log2(f.pow) + 2*rest, (p - 1 + rest/p) * n, (p - 1 + pow/p) * n}
+}
+
+// boxed is what binomial gathers and scatters of n elements copy: all at the
+// root, and their own block those who pass others on.
+func boxed(p, n float64) work { return work{touched: n + float64(int(p)/2)*n/p} }
+
+// prefixes is a scan by doubling.
+func prefixes(p, n float64) work {
+	w := work{touched: p * n}
+	for d := 1; d < int(p); d *= 2 {
+		w = w.plus(work{p - float64(d), (p - float64(d)) * n, (p - float64(d)) * n})
+	}
+	return w
+}
+
+// twoLevel combines in a tree within hosts, and between these as inner does.
+func (e *estimate) twoLevel() work {
+	within := work{messages: e.p - e.hosts, moved: (e.p - e.hosts) * e.n}
+	return merging(within).plus(within).plus(e.innerWork(e.hosts, e.n))
+}
+
+// sliced has the ranks of hosts of as many combine a slice each.
+func (e *estimate) sliced() work {
+	k := e.parts(e.n / e.mine)
+	within := scattered(e.mine, e.n, k).plus(gathered(e.mine, e.n, 1)).plus(work{touched: e.n})
+	return within.times(e.hosts).plus(e.innerWork(e.hosts, e.n/e.mine).times(e.mine))
+}
