@@ -1,0 +1,5 @@
+//go:build !portable
+
+package main
+
+const sharing = true // ranks of a host share memory
