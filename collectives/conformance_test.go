@@ -316,17 +316,20 @@ func conformance[T runtime.Elem](ctx context.Context, c *runtime.Comm) error {
 }
 
 func TestConformance(t *testing.T) {
-	for _, size := range sizes {
-		t.Run(fmt.Sprintf("ranks=%d", size), func(t *testing.T) {
-			runtimetest.SPMD(t, size, conformance[int32])
-			if size == 4 {
-				runtimetest.SPMD(t, size, conformance[complex128])
-				runtimetest.SPMD(t, size, conformance[int8])
+	for _, net := range runtimetest.Networks() {
+		for _, size := range sizes {
+			if raceEnabled && net.Name != "mem" && size != 2 && size != 5 {
+				continue // minutes
 			}
-		})
-	}
-	for _, size := range []int{2, 3} {
-		t.Run(fmt.Sprintf("tcp/ranks=%d", size), func(t *testing.T) { runtimetest.TCP(t, size, conformance[float64]) })
+			t.Run(fmt.Sprintf("net=%s/ranks=%d", net.Name, size), func(t *testing.T) {
+				net.Run(t, size, conformance[int32])
+				if size == 4 && (net.Name == "mem" || net.Name == "shm") {
+					net.Run(t, size, conformance[complex128])
+					net.Run(t, size, conformance[int8])
+					net.Run(t, size, conformance[float64])
+				}
+			})
+		}
 	}
 }
 

@@ -9,23 +9,27 @@ import (
 	"github.com/sspurn/sspurn/runtime/runtimetest"
 )
 
-// networks are the ways to run two ranks in this process.
-var networks = []struct {
-	name string
-	run  func(t testing.TB, n int, body runtimetest.Body)
-}{
-	{"mem", runtimetest.SPMD},
-	{"tcp", runtimetest.TCP},
+// networks are the ways to run ranks in this process.
+var networks = runtimetest.Networks()
+
+// clusters make clusters that are connected by them.
+func clusters() []func(n int) *runtimetest.Cluster {
+	all := []func(int) *runtimetest.Cluster{
+		runtimetest.NewCluster, runtimetest.NewTCPCluster,
+		func(n int) *runtimetest.Cluster { return runtimetest.NewSharedCluster(n, n) },
+		func(n int) *runtimetest.Cluster { return runtimetest.NewSharedCluster(n, 2) },
+	}
+	return all[:len(networks)]
 }
 
 // BenchmarkPingPong reports whole round trips.
 func BenchmarkPingPong(b *testing.B) {
 	for _, net := range networks {
 		for _, size := range []int{8, 1 << 10, 64 << 10, 1 << 20} {
-			b.Run(fmt.Sprintf("net=%s/bytes=%d", net.name, size), func(b *testing.B) {
+			b.Run(fmt.Sprintf("net=%s/bytes=%d", net.Name, size), func(b *testing.B) {
 				b.SetBytes(int64(2 * size))
 				b.ReportAllocs()
-				net.run(b, 2, func(ctx context.Context, c *runtime.Comm) error {
+				net.Run(b, 2, func(ctx context.Context, c *runtime.Comm) error {
 					buf := make([]byte, size)
 					if c.Rank() == 1 {
 						for {
@@ -72,9 +76,9 @@ func BenchmarkSelf(b *testing.B) {
 
 func BenchmarkCall(b *testing.B) {
 	for _, net := range networks {
-		b.Run("net="+net.name, func(b *testing.B) {
+		b.Run("net="+net.Name, func(b *testing.B) {
 			b.ReportAllocs()
-			net.run(b, 2, func(ctx context.Context, c *runtime.Comm) error {
+			net.Run(b, 2, func(ctx context.Context, c *runtime.Comm) error {
 				p, err := c.OpenPort(ctx, "echo", func(m *runtime.Message) {
 					if err := m.Reply(m.Payload); err != nil {
 						panic(err)

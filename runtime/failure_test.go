@@ -123,7 +123,7 @@ func TestLostRankFailsPendingCalls(t *testing.T) {
 					loss.lose(cl)
 					errs := <-done
 					lost, ok := stderrors.AsType[*runtime.RankError](errs[0])
-					if !ok || !stderrors.Is(errs[0], runtime.ErrRankLost) || lost.Rank != 1 || lost.Host != "h1" || lost.Op != pending.op {
+					if !ok || !stderrors.Is(errs[0], runtime.ErrRankLost) || lost.Rank != 1 || lost.Host != cl.Host(1) || lost.Op != pending.op {
 						t.Fatalf("got %#v", errs[0])
 					}
 					if want := pending.op + ": rank 1 on host h1 lost: " + loss.cause; lost.Error() != want {
@@ -218,7 +218,7 @@ func TestBodyFails(t *testing.T) {
 			return err
 		}, "handler of port p: " + exited},
 	}
-	for _, network := range []func(int) *runtimetest.Cluster{runtimetest.NewCluster, runtimetest.NewTCPCluster} {
+	for _, network := range clusters() {
 		for _, end := range over {
 			t.Run(end.name, func(t *testing.T) {
 				defer runtimetest.Leaks(t)()
@@ -242,7 +242,7 @@ func TestBodyFails(t *testing.T) {
 				}
 				for _, rank := range []int{0, 2} {
 					lost, ok := stderrors.AsType[*runtime.RankError](errs[rank])
-					if !ok || lost.Rank != 1 || lost.Host != "h1" || !exits && !strings.Contains(lost.Error(), "out of cheese") || exits && !strings.Contains(lost.Error(), exited) {
+					if !ok || lost.Rank != 1 || lost.Host != cl.Host(1) || !exits && !strings.Contains(lost.Error(), "out of cheese") || exits && !strings.Contains(lost.Error(), exited) {
 						t.Errorf("rank %d: %v", rank, errs[rank])
 					}
 					if v, _ := cl.Verdict(rank); v.OK || !v.Secondary || v.Lost != 1 {
@@ -296,7 +296,7 @@ func TestJobOver(t *testing.T) {
 // TestServesUntilAllReturn: the ports of a rank whose body has returned answer
 // until the last body has.
 func TestServesUntilAllReturn(t *testing.T) {
-	for _, network := range []func(int) *runtimetest.Cluster{runtimetest.NewCluster, runtimetest.NewTCPCluster} {
+	for _, network := range clusters() {
 		cl := network(3)
 		returned := make(chan struct{}, 3)
 		err := runtimetest.Primary(cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {

@@ -15,10 +15,10 @@ import (
 
 var sizes = []int{1, 2, 3, 5, 8}
 
-// over runs a test in memory and over real connections.
+// over runs a test over each network.
 func over(t *testing.T, test func(t *testing.T, run func(t testing.TB, n int, body runtimetest.Body))) {
 	for _, net := range networks {
-		t.Run("net="+net.name, func(t *testing.T) { test(t, net.run) })
+		t.Run("net="+net.Name, func(t *testing.T) { test(t, net.Run) })
 	}
 }
 

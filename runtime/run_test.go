@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/sspurn/sspurn/runtime"
-	"github.com/sspurn/sspurn/runtime/runtimetest"
 	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
@@ -67,11 +66,11 @@ func TestCoresOfEmulation(t *testing.T) {
 
 // TestJob checks what a rank gets from its launcher and what it gives back.
 func TestJob(t *testing.T) {
-	for _, network := range []func(int) *runtimetest.Cluster{runtimetest.NewCluster, runtimetest.NewTCPCluster} {
+	for _, network := range clusters() {
 		cl := network(3)
 		cl.Edit = func(cfg *runtime.Config) { cfg.Straggle, cfg.Cores = "rotate,delay=2ms", 10*cfg.Rank }
 		errs := cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
-			if c.Host(2) != "h2" || c.Straggle() != "rotate,delay=2ms" {
+			if c.Host(2) != cl.Host(2) || c.Straggle() != "rotate,delay=2ms" {
 				return fmt.Errorf("host %q, straggle %q", c.Host(2), c.Straggle())
 			}
 			if c.Cores(0) != 0 || c.Cores(1) != 10 || c.Cores(2) != 20 {

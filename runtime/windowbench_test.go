@@ -62,9 +62,9 @@ func BenchmarkWindow(b *testing.B) {
 		}},
 	} {
 		for _, net := range networks {
-			b.Run(fmt.Sprintf("net=%s/%s", net.name, op.name), func(b *testing.B) {
+			b.Run(fmt.Sprintf("net=%s/%s", net.Name, op.name), func(b *testing.B) {
 				b.ReportAllocs()
-				net.run(b, 2, func(ctx context.Context, c *runtime.Comm) error {
+				net.Run(b, 2, func(ctx context.Context, c *runtime.Comm) error {
 					w, err := runtime.NewWindow[uint8](ctx, c, most)
 					if err != nil {
 						return err
@@ -87,9 +87,9 @@ func BenchmarkWindow(b *testing.B) {
 // BenchmarkFetch is fetch-and-op of 8 bytes.
 func BenchmarkFetch(b *testing.B) {
 	for _, net := range networks {
-		b.Run("net="+net.name, func(b *testing.B) {
+		b.Run("net="+net.Name, func(b *testing.B) {
 			b.ReportAllocs()
-			net.run(b, 2, func(ctx context.Context, c *runtime.Comm) error {
+			net.Run(b, 2, func(ctx context.Context, c *runtime.Comm) error {
 				w, err := runtime.NewWindow[int64](ctx, c, 1)
 				if err != nil {
 					return err

@@ -13,7 +13,7 @@ import (
 	"github.com/sspurn/sspurn/runtime/runtimetest"
 )
 
-// eachSize runs test over both networks with several numbers of ranks.
+// eachSize runs test over each network with several numbers of ranks.
 func eachSize(t *testing.T, body runtimetest.Body) {
 	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
 		for _, n := range []int{1, 2, 3, 5, 8} {

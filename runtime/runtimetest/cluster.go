@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pkg/errors"
+
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/bootstrap"
 	"github.com/sspurn/sspurn/runtime/internal/transport/mem"
@@ -18,13 +20,14 @@ import (
 
 // Cluster is a job whose surroundings a test controls: it plays launcher and
 // agents, and the network when the ranks are connected in memory. Rank i runs
-// on host "h<i>".
+// on host "h<i>", or with others where ranks share memory.
 type Cluster struct {
 	// Edit may change what a rank is told to join with. Set it before Run.
 	Edit func(cfg *runtime.Config)
 
-	net   *mem.Net // nil: real connections
-	ranks []*control
+	net     *mem.Net // nil: real connections
+	perHost int      // ranks that share memory; 1: none
+	ranks   []*control
 
 	mu    sync.Mutex
 	peers []bootstrap.Peer
@@ -41,10 +44,20 @@ func NewCluster(n int) *Cluster {
 
 // NewTCPCluster returns a cluster of n ranks connected over loopback.
 func NewTCPCluster(n int) *Cluster {
-	c := &Cluster{peers: make([]bootstrap.Peer, n), all: make(chan struct{})}
+	c := &Cluster{perHost: 1, peers: make([]bootstrap.Peer, n), all: make(chan struct{})}
 	for rank := range n {
 		c.ranks = append(c.ranks, &control{cluster: c, rank: rank, losses: make(chan bootstrap.Loss, n)})
 	}
+	return c
+}
+
+// NewSharedCluster returns a cluster of n ranks of hosts with perHost ranks
+// each, of which the last may have fewer: they share memory within a host, and
+// are connected over loopback otherwise. It needs a system where ranks share
+// memory; elsewhere all of its ranks fail.
+func NewSharedCluster(n, perHost int) *Cluster {
+	c := NewTCPCluster(n)
+	c.perHost = perHost
 	return c
 }
 
@@ -53,12 +66,20 @@ func (c *Cluster) Run(ctx context.Context, body Body) []error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errHang)
 	defer cancel()
 	errs := make([]error, len(c.ranks))
+	memory, err := c.memory()
+	if err != nil {
+		for rank := range errs {
+			errs[rank] = err
+		}
+		return errs
+	}
 	var ranks sync.WaitGroup
 	for rank, control := range c.ranks {
 		cfg := runtime.Config{
-			Job: "test", Rank: rank, Size: len(c.ranks), Host: host(rank), HostRanks: len(c.ranks),
+			Job: "test", Rank: rank, Size: len(c.ranks), Host: c.Host(rank), HostRanks: len(c.ranks), Shared: memory[rank],
 			Secret: []byte("of a test, at least sixteen bytes"), Listen: "127.0.0.1", Control: control,
 		}
+		control.shares = cfg.Shared != nil
 		if c.net != nil {
 			cfg.Control = inMemory{control}
 		}
@@ -71,7 +92,34 @@ func (c *Cluster) Run(ctx context.Context, body Body) []error {
 	return errs
 }
 
-func host(rank int) string { return "h" + strconv.Itoa(rank) }
+// memory returns what each rank shares with the others of its host, nil for one
+// that has the host to itself.
+func (c *Cluster) memory() ([]*bootstrap.Shared, error) {
+	n := len(c.ranks)
+	if c.perHost == 1 {
+		return make([]*bootstrap.Shared, n), nil
+	}
+	var out []*bootstrap.Shared
+	for len(out) < n {
+		some := min(c.perHost, n-len(out))
+		if some == 1 {
+			out = append(out, nil)
+			continue
+		}
+		host, err := share(c.Host(len(out)), some)
+		if err != nil {
+			for _, s := range out {
+				s.Close()
+			}
+			return nil, err
+		}
+		out = append(out, host...)
+	}
+	return out, nil
+}
+
+// Host names the host of a rank.
+func (c *Cluster) Host(rank int) string { return "h" + strconv.Itoa(rank/c.perHost) }
 
 // Kill loses a rank the way a killed process does: its connections end. Its
 // body goes on in this process, with calls that fail. In memory only.
@@ -81,7 +129,7 @@ func (c *Cluster) Kill(rank int) { c.net.Kill(rank) }
 func (c *Cluster) Lose(rank int, cause string) {
 	for i, r := range c.ranks {
 		if i != rank {
-			r.losses <- bootstrap.Loss{Rank: rank, Host: host(rank), Cause: cause}
+			r.losses <- bootstrap.Loss{Rank: rank, Host: c.Host(rank), Cause: cause}
 		}
 	}
 }
@@ -136,6 +184,7 @@ func (c *Cluster) Events(t testing.TB, rank int) []telemetry.Event {
 type control struct {
 	cluster *Cluster
 	rank    int
+	shares  bool                // set by Run
 	losses  chan bootstrap.Loss // has room for every rank
 
 	// guarded by cluster.mu
@@ -151,6 +200,10 @@ func (c inMemory) Network() *mem.Net { return c.cluster.net }
 
 func (c *control) Roster(ctx context.Context, self bootstrap.Peer) ([]bootstrap.Peer, error) {
 	cl := c.cluster
+	if c.shares && self.Shared == "" {
+		// It would reach the others over TCP, and the test would be another one.
+		return nil, errors.New("has not mapped the memory of its host")
+	}
 	cl.mu.Lock()
 	cl.peers[c.rank] = self
 	if cl.told++; cl.told == len(cl.peers) {

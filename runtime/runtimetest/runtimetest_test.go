@@ -18,3 +18,7 @@ func ring(ctx context.Context, c *runtime.Comm) error {
 func TestSPMD(t *testing.T) { runtimetest.SPMD(t, 3, ring) }
 
 func TestTCP(t *testing.T) { runtimetest.TCP(t, 3, ring) }
+
+func TestShared(t *testing.T) { runtimetest.Shared(t, 3, ring) }
+
+func TestHosts(t *testing.T) { runtimetest.Hosts(t, 3, ring) }

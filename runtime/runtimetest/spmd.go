@@ -1,6 +1,7 @@
 // Package runtimetest runs the ranks of a job inside a test: on goroutines,
-// connected in memory (SPMD) or by real loopback connections (TCP), or under a
-// script that delays, cuts off and loses ranks (Cluster).
+// connected in memory (SPMD), by real loopback connections (TCP) or by memory
+// that they share as on one host (Shared, Hosts), or under a script that
+// delays, cuts off and loses ranks (Cluster).
 package runtimetest
 
 import (

@@ -8,13 +8,7 @@ import (
 )
 
 func TestPointToPoint(t *testing.T) {
-	for _, net := range []struct {
-		name  string
-		start conformance.Start
-	}{
-		{"mem", runtimetest.SPMD},
-		{"tcp", runtimetest.TCP},
-	} {
-		t.Run("net="+net.name, func(t *testing.T) { conformance.PointToPoint(t, net.start) })
+	for _, net := range runtimetest.Networks() {
+		t.Run("net="+net.Name, func(t *testing.T) { conformance.PointToPoint(t, net.Run) })
 	}
 }
