@@ -53,3 +53,17 @@ func BenchmarkPingPong(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPut is a chunk's copy to so many bytes behind where it is read, by the
+// addresses' last twelve bits.
+func BenchmarkPut(b *testing.B) {
+	from, to := make([]byte, longest), make([]byte, longest+4096)
+	for _, behind := range []int{0, 8, 16, 24, 32, 64} {
+		b.Run(strconv.Itoa(behind), func(b *testing.B) {
+			b.SetBytes(longest)
+			for b.Loop() {
+				put(to[behind:], from)
+			}
+		})
+	}
+}

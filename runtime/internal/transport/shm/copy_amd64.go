@@ -2,7 +2,11 @@
 
 package shm
 
-import "golang.org/x/sys/cpu"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
 
 // stringMin is the length in bytes from which put uses the string move.
 const stringMin = 512
@@ -18,11 +22,19 @@ const stringMin = 512
 // processors only.
 func put(to, b []byte) int {
 	n := min(len(to), len(b))
-	if n < stringMin || !cpu.X86.HasERMS {
+	if n < stringMin || !cpu.X86.HasERMS || trails(&to[0], &b[0]) {
 		return copy(to, b)
 	}
 	moveString(&to[0], &b[0], uintptr(n))
 	return n
+}
+
+// trails reports whether a copy writes a few bytes behind where it reads, by the
+// addresses' last twelve bits: reads then pass for ones of what was just written, and a
+// string move waits for each (measured at 8, 16 and 24 bytes: 2 GB/s instead of 40).
+func trails(to, from *byte) bool {
+	d := (uintptr(unsafe.Pointer(to)) - uintptr(unsafe.Pointer(from))) % 4096
+	return 0 < d && d < 32
 }
 
 // moveString copies n bytes, by REP MOVSB.

@@ -16,7 +16,7 @@ func TestPut(t *testing.T) {
 	rand.NewChaCha8(seed).Read(from)
 	for _, n := range []int{0, 1, 63, 64, 511, 512, 513, 2047, 2048, 4096, 8192, 32 << 10, 64<<10 + 1} {
 		for _, room := range []int{0, 1, 511, 512, 513, n - 1, n, n + 1} {
-			for _, at := range [][2]int{{0, 0}, {1, 0}, {0, 1}, {16, 40}, {64, 3}, {7, 64}} {
+			for _, at := range [][2]int{{0, 0}, {1, 0}, {0, 1}, {16, 0}, {31, 0}, {32, 0}, {16, 40}, {64, 3}, {7, 64}} {
 				if room < 0 {
 					continue
 				}
