@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sspurn/sspurn/runtime"
+	"github.com/sspurn/sspurn/runtime/runtimetest"
 	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
