@@ -33,9 +33,8 @@ type Store struct {
 	start      time.Time
 	links      []link // by peer
 
-	spawn func(func(ctx context.Context)) // runs until the store is closed
+	*crew // until the store is closed
 	stop  context.CancelFunc
-	wg    sync.WaitGroup
 
 	failOnce sync.Once
 	failed   chan struct{} // closed by fail
@@ -153,7 +152,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	s.spawn = func(f func(context.Context)) { s.wg.Go(func() { f(life) }) }
+	s.crew = newCrew(life, c.Done())
 	if s.data, err = s.c.OpenPort(ctx, "store", s.handle); err != nil {
 		stop()
 		return nil, errors.WithMessage(err, "open store")
@@ -177,7 +176,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 	fmt.Fprint(setup, cfg.Workers, cfg.Policy, cfg.Filter)
 	if _, err := s.meet(ctx, meeting{mark: setup.Sum64()}); err != nil {
 		stop()
-		s.wg.Wait()
+		s.disband()
 		return nil, errors.WithMessage(err, "open store")
 	}
 	if s.backing != nil {
@@ -225,7 +224,7 @@ func (s *Store) Close(ctx context.Context) error {
 	defer s.traced("close", time.Now())
 	err := s.settle(ctx)
 	s.stop()
-	s.wg.Wait()
+	s.disband()
 	if err == nil {
 		_, err = s.meet(ctx, meeting{mark: markClose, call: "Close of the store"})
 	}
