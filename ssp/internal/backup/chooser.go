@@ -28,15 +28,19 @@ const (
 //	G(k) = (η − Lη²/2)·|∇F|² − (Lη²/2)·V/k
 //
 // and takes T(h, k), when the one before waited for h. The rule is the largest
-// G(k)/T(h, k); the first iterations wait for all, which gives the estimators their
-// data. V comes from the spread of the gradients that were received, |∇F|² from the
-// square of their mean less V/k, as means in which old terms fade, L from what the
-// loss fell by over many iterations, at most 1/η. When the mean of the losses has
+// G(k)/T(h, k); the first iteration waits for all, which gives the estimators their
+// data. V comes from the spread of the gradients that were received, L from what the
+// loss fell by over many iterations, at most 1/η. |∇F|² comes from the square of
+// their mean less V/k, and from the trend of the losses, which must be G at the k
+// that were waited for: near the end of a descent |∇F|² is much smaller than V/k and
+// its error, while the losses show well enough that a k brings nothing any more.
+// Each of the two has the weight of its accuracy. When the mean of the losses has
 // risen by more than 1 % and two standard errors from one window to the next, k
 // rises. Where no gain is positive, k rises too, at least to that which gets the
 // most gradients a second: the paper's k = n would wait for ranks that are far
-// behind whenever the estimates do. Lengths and bounds are ours, and so is the
-// quotient of sums for L: a mean of quotients drowns in the noise of the losses.
+// behind whenever the estimates do. Lengths and bounds are ours, and so are the
+// trend and the quotient of sums for L: a mean of quotients drowns in the noise of
+// the losses.
 type Chooser struct {
 	n     int
 	rule  Rule
@@ -45,9 +49,13 @@ type Chooser struct {
 	first float64
 	count int // iterations seen
 
-	v, p   fading // V and |∇F|²
+	v      fading // V
+	p      fading // |∇F|², by the gradients
+	off    fading // squared errors of what p is the mean of, times k²
+	p2     float64
 	l      fading // L
 	loss   window
+	trend  trend
 	before Iteration
 	excess float64 // of before: |∇F|² as that iteration showed it
 	rose   bool
@@ -67,14 +75,14 @@ const Window = 5
 
 // warmUp is how many iterations wait for all, to give the estimators their data.
 // More cost more than they bring where the slowest is far behind.
-const warmUp = 2
+const warmUp = 1
 
 // keepTimes is the share of its weight that a time keeps over an iteration.
 const keepTimes = 0.95
 
 // What an iteration later is left of the weight of a sample of V, |∇F|² and L.
 const (
-	keepVariance = 0.95
+	keepVariance = 0.98
 	keepSquare   = 0.85
 	keepSmooth   = 0.99
 )
@@ -151,7 +159,10 @@ func (c *Chooser) Done(k int) int {
 
 // Pause says that the gradients that come next were not begun when the last
 // iteration ended.
-func (c *Chooser) Pause() { c.before = Iteration{Rate: c.before.Rate, K: c.before.K, Loss: math.NaN()} }
+func (c *Chooser) Pause() {
+	c.before = Iteration{Rate: c.before.Rate, K: c.before.K, Loss: math.NaN()}
+	c.trend = trend{}
+}
 
 // Learn takes what an iteration showed, in their order.
 func (c *Chooser) Learn(it Iteration) {
@@ -167,7 +178,13 @@ func (c *Chooser) Learn(it Iteration) {
 	}
 	v := c.v.mean()
 	excess := it.Mean - v/k
+	if c.p.under > 0 {
+		e := excess - c.p.mean()
+		c.off.add(k*k*e*e, 1, keepSquare)
+	}
 	c.p.add(k*k*excess, k*k, keepSquare) // the error of it falls with k
+	c.p2 = keepSquare*keepSquare*c.p2 + k*k
+	c.trend.add(it.Loss, it.K)
 	if b := c.before; b.K > 0 && !math.IsNaN(b.Loss) {
 		// The step before has changed the loss by −η|∇F|² + (Lη²/2)·(|∇F|² + V/k),
 		// and the last two terms are the square of its mean gradient.
@@ -180,11 +197,27 @@ func (c *Chooser) Learn(it Iteration) {
 	c.before = it
 }
 
+// square returns |∇F|²; a is Lη²/2.
+func (c *Chooser) square(a float64) float64 {
+	p := c.p.mean()
+	fall, variance, share, ok := c.trend.line()
+	if !ok || c.off.under <= 0 {
+		return p
+	}
+	b := c.before.Rate - a
+	other, variance := (fall+a*c.v.mean()*share)/b, variance/(b*b)
+	own := c.off.mean() * c.p2 / (c.p.under * c.p.under)
+	if own+variance <= 0 {
+		return p
+	}
+	return (p*variance + other*own) / (own + variance)
+}
+
 // gain returns the expected gain of an iteration of k gradients.
 func (c *Chooser) gain(k int) float64 {
 	rate := c.before.Rate
 	a := min(max(c.l.mean(), 0), 1/rate) * rate * rate / 2
-	return (rate-a)*max(0, c.p.mean()) - a*c.v.mean()/float64(k)
+	return (rate-a)*max(0, c.square(a)) - a*c.v.mean()/float64(k)
 }
 
 // Next returns for how many gradients the running iteration waits, by what is

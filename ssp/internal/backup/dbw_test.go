@@ -180,20 +180,52 @@ func TestDynamicBackup(t *testing.T) {
 // long run, DBW is faster than every k that stays.
 func TestDynamicBackupAdapts(t *testing.T) {
 	runs := min(seeds.Count(t, 3), 12)
-	const first, variance = 20_000, 600
-	best, at := math.Inf(1), 0
-	for k := 1; k <= dbwWorkers; k++ {
-		s, _ := average(first, variance, k, Gain, changing, runs)
-		t.Logf("k=%d %.1f s", k, s)
-		if s < best {
-			best, at = s, k
+	for _, x := range []struct{ first, variance float64 }{{20_000, 600}, {1e6, 200}} {
+		best, at := math.Inf(1), 0
+		for _, k := range []int{1, 2, 3, 4, 5, 6, 8, 10, 12, 16} {
+			s, _ := average(x.first, x.variance, k, Gain, changing, runs)
+			t.Logf("V=%g: k=%d %.1f s", x.variance, k, s)
+			if s < best {
+				best, at = s, k
+			}
+		}
+		s, _ := average(x.first, x.variance, 0, Gain, changing, runs)
+		_, _, ks := train(1, x.first, x.variance, 0, Gain, changing)
+		t.Logf("V=%g: DBW %.1f s, best k=%d %.1f s, %.2f times; %v", x.variance, s, at, best, best/s, ks)
+		if best/s < 1.25 {
+			t.Errorf("V=%g: DBW takes %.1f s, k=%d %.1f s: expected 1.25 times as long", x.variance, s, at, best)
 		}
 	}
-	s, _ := average(first, variance, 0, Gain, changing, runs)
-	_, _, ks := train(1, first, variance, 0, Gain, changing)
-	t.Logf("DBW %.1f s, best k=%d %.1f s, %.2f times; %v", s, at, best, best/s, ks)
-	if best/s < 1.1 {
-		t.Errorf("DBW takes %.1f s, k=%d %.1f s: expected 1.1 times as long", s, at, best)
+}
+
+// TestTrend: the line is that of the last iterations, and its error that of the
+// noise around it.
+func TestTrend(t *testing.T) {
+	var x trend
+	for i := range 3 * trendWindow {
+		if _, _, _, ok := x.line(); ok != (i >= trendWindow) {
+			t.Fatalf("a line after %d iterations: %t", i, ok)
+		}
+		loss := 7.0 // long ago
+		if i >= 2*trendWindow {
+			loss = 100 - 3*float64(i)
+		}
+		x.add(loss, 1+i%2)
+	}
+	if fall, variance, share, _ := x.line(); math.Abs(fall-3) > 1e-9 || variance > 1e-9 || math.Abs(share-0.75) > 1e-9 {
+		t.Errorf("a straight line falls by %g ± %g at 1/k = %g, want 3, 0, 0.75", fall, math.Sqrt(variance), share)
+	}
+	rng, inside, lines := rand.New(rand.NewPCG(1, 2)), 0, 2000
+	for range lines {
+		for i := range trendWindow {
+			x.add(-0.5*float64(i)+rng.NormFloat64(), 1)
+		}
+		if fall, variance, _, _ := x.line(); math.Abs(fall-0.5) < math.Sqrt(variance) {
+			inside++
+		}
+	}
+	if share := float64(inside) / float64(lines); share < 0.63 || share > 0.72 {
+		t.Errorf("%g of the lines fall as expected within a standard error, want 0.67", share)
 	}
 }
 

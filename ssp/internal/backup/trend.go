@@ -1,0 +1,41 @@
+package backup
+
+// trendWindow is of how many iterations a trend is.
+const trendWindow = 20
+
+// trend is the line of least squares through the losses of the last iterations.
+type trend struct {
+	losses, shares [trendWindow]float64 // shares are 1/k
+	n              int                  // iterations, of which the last are kept
+}
+
+func (t *trend) add(loss float64, k int) {
+	t.losses[t.n%trendWindow], t.shares[t.n%trendWindow] = loss, 1/float64(k)
+	t.n++
+}
+
+// line returns by how much the loss falls an iteration, the variance of that, and
+// the mean of 1/k; ok is false before there are enough iterations.
+func (t *trend) line() (fall, variance, share float64, ok bool) {
+	if t.n < trendWindow {
+		return 0, 0, 0, false
+	}
+	const n, middle = float64(trendWindow), float64(trendWindow-1) / 2
+	mean := 0.0
+	for i := range trendWindow {
+		mean += t.losses[i] / n
+		share += t.shares[i] / n
+	}
+	over, under := 0.0, 0.0
+	for i := range trendWindow {
+		d := float64(i) - middle
+		over += d * (t.losses[(t.n+i)%trendWindow] - mean)
+		under += d * d
+	}
+	slope := over / under
+	for i := range trendWindow {
+		e := t.losses[(t.n+i)%trendWindow] - mean - slope*(float64(i)-middle)
+		variance += e * e / (n - 2) / under
+	}
+	return -slope, variance, share, true
+}
