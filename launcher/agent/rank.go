@@ -165,21 +165,22 @@ func channelFault(err error) error {
 }
 
 // welcome tells the rank what it joins; the line waits in the socket, so that
-// the rank finds it. slot is its place in the memory that shared is, if any.
-func (r *rank) welcome(w bootstrap.Welcome, slot int, shared []int) error {
-	place := w.Shared
+// the rank finds it. slot is its place in what is shared, if anything is.
+func (r *rank) welcome(w bootstrap.Welcome, slot int, shared *bootstrap.Shared) error {
 	for {
 		w.Rank, w.Shared = r.number, nil
 		var rights []byte
-		if len(shared) > 0 {
-			w.Shared = &bootstrap.Place{ID: place.ID, Slot: slot, Slots: len(shared) - 1}
-			rights = unix.UnixRights(shared...)
+		if shared != nil {
+			place := shared.Place
+			place.Slot = slot
+			w.Shared = &place
+			rights = unix.UnixRights(append([]int{shared.Memory}, shared.Bells...)...)
 		}
 		line, err := bootstrap.AppendMessage(nil, bootstrap.Message{Kind: bootstrap.KindWelcome, Welcome: &w})
 		if err != nil {
 			return err
 		}
-		if err := r.say(line, rights); err == nil || len(shared) == 0 {
+		if err := r.say(line, rights); err == nil || shared == nil {
 			return nil
 		}
 		shared = nil // too many descriptors under way: this rank has to do without

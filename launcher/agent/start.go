@@ -23,7 +23,7 @@ type start struct {
 	dir    string
 	env    []string
 	null   *os.File
-	shared []int // descriptors of memory that the ranks share, and their bells; nil: none
+	shared *bootstrap.Shared // by the ranks; nil: nothing is
 	answer StartedInfo
 }
 
@@ -61,7 +61,7 @@ func (s *server) startRanks(info StartInfo) error {
 	s.starting = &start{info: info, dir: dir, env: mergeEnv(os.Environ(), info.Env), null: null, answer: StartedInfo{Note: note}}
 	// A bell for each rank, and the memory, must fit beside what is needed.
 	if n := len(info.Ranks); info.Welcome.Shared != nil && n > 1 && n <= bootstrap.MaxShared && uint64((rankFiles+1)*n+otherFiles) < limit.Cur {
-		if s.starting.shared, err = newShared(n); err != nil && note == "" {
+		if s.starting.shared, err = bootstrap.NewShared(info.Welcome.Shared.ID, n); err != nil && note == "" {
 			s.starting.answer.Note = "no shared memory, ranks talk over TCP: " + err.Error()
 		}
 	}
@@ -104,8 +104,8 @@ func (s *server) endStart(err error) {
 	}
 	s.starting = nil
 	_ = st.null.Close() // nothing was written to it
-	for _, fd := range st.shared {
-		_ = syscall.Close(fd) // the ranks have them
+	if st.shared != nil {
+		st.shared.Close() // the ranks have it
 	}
 	close(s.spawned)
 	if err != nil {

@@ -90,29 +90,3 @@ func newPipe() (p [2]int, err error) {
 func newPair() ([2]int, error) {
 	return unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 }
-
-// newShared makes a memory file for n ranks, and the counters that wake them.
-// No file system knows them, so that they end with the last process that has
-// them.
-func newShared(n int) (fds []int, err error) {
-	defer func() {
-		if err != nil {
-			for _, fd := range fds {
-				_ = unix.Close(fd)
-			}
-			fds = nil
-		}
-	}()
-	fd, err := unix.MemfdCreate("sspurn", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	if err != nil {
-		return nil, errors.Wrap(err, "memory file")
-	}
-	fds = append(fds, fd)
-	for range n {
-		if fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-			return fds, errors.Wrap(err, "eventfd")
-		}
-		fds = append(fds, fd)
-	}
-	return fds, nil
-}

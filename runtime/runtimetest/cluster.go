@@ -107,15 +107,42 @@ func (c *Cluster) memory() ([]*bootstrap.Shared, error) {
 			continue
 		}
 		host, err := share(c.Host(len(out)), some)
+		out = append(out, host...)
 		if err != nil {
-			for _, s := range out {
-				s.Close()
-			}
+			closeShared(out)
 			return nil, err
 		}
-		out = append(out, host...)
 	}
 	return out, nil
+}
+
+// share makes what the agent of a host with n ranks makes, and returns what each
+// of them gets of it.
+func share(id string, n int) (out []*bootstrap.Shared, err error) {
+	if !shares {
+		return nil, errors.New("ranks share no memory here")
+	}
+	made, err := bootstrap.NewShared(id, n)
+	if err != nil {
+		return nil, err
+	}
+	defer made.Close()
+	for slot := range n {
+		s, err := made.At(slot)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func closeShared(all []*bootstrap.Shared) {
+	for _, s := range all {
+		if s != nil {
+			s.Close()
+		}
+	}
 }
 
 // Host names the host of a rank.

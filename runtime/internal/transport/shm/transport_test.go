@@ -9,54 +9,27 @@ import (
 	"sync"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/sspurn/sspurn/runtime/bootstrap"
 	"github.com/sspurn/sspurn/runtime/internal/transport"
 	"github.com/sspurn/sspurn/runtime/internal/transport/tcp"
 	"github.com/sspurn/sspurn/runtime/internal/transport/transporttest"
 )
 
-// files are what an agent makes for a host of n ranks.
-func files(tb testing.TB, n int) (memory int, bells []int) {
-	tb.Helper()
-	memory, err := unix.MemfdCreate("sspurn-test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { unix.Close(memory) })
-	for range n {
-		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		tb.Cleanup(func() { unix.Close(fd) })
-		bells = append(bells, fd)
-	}
-	return memory, bells
-}
-
-// dup is what a rank gets of a descriptor.
-func dup(tb testing.TB, fd int) int {
-	tb.Helper()
-	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return n
-}
-
 // segments maps a memory of n ranks n times; first is the rank of slot 0.
 func segments(tb testing.TB, n, first int) []*Segment {
 	tb.Helper()
-	memory, bells := files(tb, n)
+	made, err := bootstrap.NewShared("test", n)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer made.Close()
 	out := make([]*Segment, n)
 	for i := range out {
-		var mine []int
-		for _, fd := range bells {
-			mine = append(mine, dup(tb, fd))
+		at, err := made.At(i)
+		if err != nil {
+			tb.Fatal(err)
 		}
-		var err error
-		if out[i], err = Open(dup(tb, memory), mine, i, first+i); err != nil {
+		if out[i], err = Open(at.Memory, at.Bells, i, first+i); err != nil {
 			tb.Fatal(err)
 		}
 	}
