@@ -128,7 +128,7 @@ func (t *trainer) work(ctx context.Context, w *ssp.Worker, epoch int, from int64
 		}
 		return l.rows
 	}
-	if err := view.Fetch(ctx, items(from)...); err != nil { // no clock before this one has asked for them
+	if err := view.Fetch(ctx, items(from)...); err != nil { // no clock has asked for those of the first pass
 		return err
 	}
 	for i := range int64(t.plan.blocks) {
