@@ -11,6 +11,7 @@ import (
 	"github.com/sspurn/sspurn/collectives"
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
+	"github.com/sspurn/sspurn/runtime/runtimetest/race"
 )
 
 // fixture is a call with what must come of it, by a dumb reference.
@@ -318,7 +319,7 @@ func conformance[T runtime.Elem](ctx context.Context, c *runtime.Comm) error {
 func TestConformance(t *testing.T) {
 	for _, net := range runtimetest.Networks() {
 		for _, size := range sizes {
-			if raceEnabled && net.Name != "mem" && size != 2 && size != 5 {
+			if race.Enabled && net.Name != "mem" && size != 2 && size != 5 {
 				continue // minutes
 			}
 			t.Run(fmt.Sprintf("net=%s/ranks=%d", net.Name, size), func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"github.com/sspurn/sspurn/collectives"
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
+	"github.com/sspurn/sspurn/runtime/runtimetest/race"
 )
 
 // TestStartedBarrier: it ends when all have started it, not before.
@@ -205,7 +206,7 @@ func TestStartedGivenUp(t *testing.T) {
 // TestNoAllocations: plans allocate nothing, blocking calls of a few elements
 // next to nothing: less than one on average, what parking allocates included.
 func TestNoAllocations(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	const rounds = 300

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
+	"github.com/sspurn/sspurn/runtime/runtimetest/race"
 )
 
 // slowed runs two ranks over loopback through the network of spec. When they
@@ -154,7 +155,7 @@ func TestEmulationAccuracy(t *testing.T) {
 			{"rate=1gbit", 1e9, 512 << 10, 24},
 			{"rate=1gbit,delay=5ms,jitter=1ms", 1e9, 512 << 10, 24},
 		} {
-			if raceEnabled && test.rate > 100e6 {
+			if race.Enabled && test.rate > 100e6 {
 				continue // the detector's own time
 			}
 			t.Run(fmt.Sprintf("%s/bytes=%d/%s", test.spec, test.size, waits), func(t *testing.T) {

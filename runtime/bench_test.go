@@ -12,16 +12,6 @@ import (
 // networks are the ways to run ranks in this process.
 var networks = runtimetest.Networks()
 
-// clusters make clusters that are connected by them.
-func clusters() []func(n int) *runtimetest.Cluster {
-	all := []func(int) *runtimetest.Cluster{
-		runtimetest.NewCluster, runtimetest.NewTCPCluster,
-		func(n int) *runtimetest.Cluster { return runtimetest.NewSharedCluster(n, n) },
-		func(n int) *runtimetest.Cluster { return runtimetest.NewSharedCluster(n, 2) },
-	}
-	return all[:len(networks)]
-}
-
 // BenchmarkPingPong reports whole round trips.
 func BenchmarkPingPong(b *testing.B) {
 	for _, net := range networks {

@@ -218,11 +218,11 @@ func TestBodyFails(t *testing.T) {
 			return err
 		}, "handler of port p: " + exited},
 	}
-	for _, network := range clusters() {
+	for _, network := range networks {
 		for _, end := range over {
 			t.Run(end.name, func(t *testing.T) {
 				defer runtimetest.Leaks(t)()
-				cl := network(3)
+				cl := network.New(3)
 				errs := cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
 					if c.Rank() == 1 {
 						return end.end(ctx, c)
@@ -296,8 +296,8 @@ func TestJobOver(t *testing.T) {
 // TestServesUntilAllReturn: the ports of a rank whose body has returned answer
 // until the last body has.
 func TestServesUntilAllReturn(t *testing.T) {
-	for _, network := range clusters() {
-		cl := network(3)
+	for _, network := range networks {
+		cl := network.New(3)
 		returned := make(chan struct{}, 3)
 		err := runtimetest.Primary(cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
 			p, err := c.OpenPort(ctx, "p", func(m *runtime.Message) { m.Reply(m.Payload) })

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
+	"github.com/sspurn/sspurn/runtime/runtimetest/race"
 )
 
 var sizes = []int{1, 2, 3, 5, 8}
@@ -414,7 +415,7 @@ func TestJobsSideBySide(t *testing.T) {
 
 // TestAllocations: what programs call in their inner loops allocates nothing.
 func TestAllocations(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	runtimetest.SPMD(t, 1, func(ctx context.Context, c *runtime.Comm) error {

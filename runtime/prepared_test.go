@@ -8,12 +8,13 @@ import (
 
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
+	"github.com/sspurn/sspurn/runtime/runtimetest/race"
 )
 
 // TestPreparedAllocations: requests that are started again and again allocate
 // nothing, small or announced.
 func TestPreparedAllocations(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	const runs = 200

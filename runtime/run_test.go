@@ -67,8 +67,8 @@ func TestCoresOfEmulation(t *testing.T) {
 
 // TestJob checks what a rank gets from its launcher and what it gives back.
 func TestJob(t *testing.T) {
-	for _, network := range clusters() {
-		cl := network(3)
+	for _, network := range networks {
+		cl := network.New(3)
 		cl.Edit = func(cfg *runtime.Config) { cfg.Straggle, cfg.Cores = "rotate,delay=2ms", 10*cfg.Rank }
 		errs := cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
 			if c.Host(2) != cl.Host(2) || c.Straggle() != "rotate,delay=2ms" {

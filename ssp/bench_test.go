@@ -8,6 +8,7 @@ import (
 
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
+	"github.com/sspurn/sspurn/runtime/runtimetest/race"
 	"github.com/sspurn/sspurn/ssp"
 )
 
@@ -130,7 +131,7 @@ func BenchmarkCycle(b *testing.B) {
 
 // TestAllocs: what a worker does between two clocks does not allocate.
 func TestAllocs(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	alone(t, 2, ssp.SSP(3), 64, 32, func(ctx context.Context, w *ssp.Worker, v *ssp.View[float32]) {
@@ -164,7 +165,7 @@ func TestAllocs(t *testing.T) {
 // TestClockAllocs: a clock allocates a little for itself and nothing for rows,
 // under each policy.
 func TestClockAllocs(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	for _, p := range policies {

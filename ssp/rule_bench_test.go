@@ -6,6 +6,7 @@ import (
 
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
+	"github.com/sspurn/sspurn/runtime/runtimetest/race"
 	"github.com/sspurn/sspurn/ssp"
 )
 
@@ -67,7 +68,7 @@ func BenchmarkUpdate(b *testing.B) {
 
 // TestUpdateAllocs: no rule allocates for rows.
 func TestUpdateAllocs(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	for _, u := range benchUpdates {

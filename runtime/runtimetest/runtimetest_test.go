@@ -19,6 +19,8 @@ func TestSPMD(t *testing.T) { runtimetest.SPMD(t, 3, ring) }
 
 func TestTCP(t *testing.T) { runtimetest.TCP(t, 3, ring) }
 
-func TestShared(t *testing.T) { runtimetest.Shared(t, 3, ring) }
-
-func TestHosts(t *testing.T) { runtimetest.Hosts(t, 3, ring) }
+func TestNetworks(t *testing.T) {
+	for _, net := range runtimetest.Networks() {
+		t.Run(net.Name, func(t *testing.T) { net.Run(t, 3, ring) })
+	}
+}

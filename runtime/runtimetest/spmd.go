@@ -1,7 +1,7 @@
 // Package runtimetest runs the ranks of a job inside a test: on goroutines,
-// connected in memory (SPMD), by real loopback connections (TCP) or by memory
-// that they share as on one host (Shared, Hosts), or under a script that
-// delays, cuts off and loses ranks (Cluster).
+// connected in memory (SPMD), by real loopback connections (TCP) or in every way
+// that there is (Networks), or under a script that delays, cuts off and loses
+// ranks (Cluster).
 package runtimetest
 
 import (
@@ -41,10 +41,7 @@ func SPMD(t testing.TB, n int, body Body) {
 // TCP is SPMD over real connections.
 func TCP(t testing.TB, n int, body Body) {
 	t.Helper()
-	defer Leaks(t)()
-	if err := Primary(NewTCPCluster(n).Run(t.Context(), body)); err != nil {
-		t.Fatal(err)
-	}
+	Network{"tcp", NewTCPCluster}.Run(t, n, body)
 }
 
 // Leaks counts goroutines; the function it returns fails the test if there are

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sspurn/sspurn/runtime/runtimetest/race"
 	"github.com/sspurn/sspurn/scripts/testbed"
 )
 
@@ -43,7 +44,7 @@ func newCluster(t *testing.T) *cluster {
 	}
 	c := &cluster{bin: t.TempDir(), data: t.TempDir(), home: t.TempDir()}
 	flags, cgo := []string{"build", "-o", c.bin + "/"}, "CGO_ENABLED=0"
-	if raceEnabled {
+	if race.Enabled { // the programs under test are built like the tests
 		flags, cgo = append(flags, "-race"), "CGO_ENABLED=1"
 	}
 	build := exec.CommandContext(t.Context(), "go", append(flags,

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/sspurn/sspurn/runtime/runtimetest/race"
 	"github.com/sspurn/sspurn/runtime/runtimetest/seeds"
 	"github.com/sspurn/sspurn/ssp/internal/slab"
 )
@@ -154,7 +155,7 @@ func TestSteadyAllocs(t *testing.T) {
 	for range 10 {
 		cycle()
 	}
-	if n := testing.AllocsPerRun(50, cycle); n != 0 && !raceEnabled {
+	if n := testing.AllocsPerRun(50, cycle); n != 0 && !race.Enabled {
 		t.Errorf("%v allocations a clock", n)
 	}
 }

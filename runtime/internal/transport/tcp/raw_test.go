@@ -13,6 +13,7 @@ import (
 	"github.com/sspurn/sspurn/runtime/internal/transport"
 	"github.com/sspurn/sspurn/runtime/internal/transport/frames"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
+	"github.com/sspurn/sspurn/runtime/runtimetest/race"
 )
 
 // TestOptions checks what the kernel was told about mesh connections.
@@ -205,7 +206,7 @@ func TestHeld(t *testing.T) {
 
 // TestAllocations counts those of a message's whole way.
 func TestAllocations(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	for _, size := range []int{0, 8, frames.SmallSize, frames.SmallSize + 1, 60_000} {

@@ -1,5 +1,0 @@
-//go:build !race && linux && !portable
-
-package tcp
-
-const raceEnabled = false

@@ -1,5 +1,0 @@
-//go:build race
-
-package ssp_test
-
-const raceEnabled = true
