@@ -7,6 +7,7 @@ COUNT    ?= 1
 FAILURES ?= 20
 SIM      ?= 50
 PAIRS    ?= 20
+ROUNDS   ?= 3
 PEERS    ?=
 SHELL    := /bin/sh
 
@@ -60,8 +61,8 @@ experiments: build ## the papers' experiments, each figure beside what is expect
 	@mkdir -p out
 	$(GO) run ./scripts/experiments -bin bin -picture out/experiments.svg -markdown out/experiments.md
 
-overhead: build ## what records, metrics and traces cost: CPU of PAIRS (20) runs with and without
-	$(GO) run ./scripts/overhead -bin bin -pairs $(PAIRS)
+overhead: build ## what records, metrics and traces cost: CPU of PAIRS (20) times ROUNDS (3) runs with and without
+	$(GO) run ./scripts/overhead -bin bin -pairs $(PAIRS) -rounds $(ROUNDS)
 
 bench-peers: build ## bin/bench beside Open MPI and MPICH, which it installs (root, Debian); PEERS adds flags and operations
 	@sh scripts/install.sh -required mpicc.openmpi=openmpi-bin,libopenmpi-dev,gcc,libc6-dev mpicc.mpich=mpich,libmpich-dev,gcc,libc6-dev

@@ -33,7 +33,7 @@ func workloads(bin, data string) []workload {
 	return []workload{
 		{"mf", mf},
 		{"synth", []string{
-			filepath.Join(bin, "synth"), "-sync", "bsp", "-workers", "2", "-clocks", "400", "-compute", "0", "-rows", "64", "-touch", "16", "-width", "4096",
+			filepath.Join(bin, "synth"), "-sync", "bsp", "-workers", "2", "-clocks", "800", "-compute", "0", "-rows", "64", "-touch", "16", "-width", "4096",
 		}},
 	}
 }
@@ -41,15 +41,14 @@ func workloads(bin, data string) []workload {
 // ranks of every job.
 const ranks = "4"
 
-// rounds are the runs that a side of a pair consists of, in turns with those of
-// the other: on a machine that others use too, the same work takes more time now
-// and less then.
-const rounds = 3
-
 // lab runs workloads.
 type lab struct {
-	bin, dir    string
-	record      string
+	bin, dir string
+	record   string
+	// rounds are the runs that a side of a pair consists of, in turns with those of
+	// the other: on a machine that others use too, the same work takes more time now
+	// and less then.
+	rounds      int
 	progress    io.Writer
 	total, done int
 	start       time.Time
@@ -61,7 +60,7 @@ func (l *lab) compare(ctx context.Context, w workload, pairs int) (comparison, e
 	c := comparison{name: w.name}
 	for pair := -1; pair < pairs; pair++ {
 		var seconds [2]float64
-		for turn := range 2 * rounds {
+		for turn := range 2 * l.rounds {
 			on := (turn + turn/2 + pair) & 1 // the first of each two in turns
 			s, err := l.run(ctx, w, on == 1)
 			if err != nil {

@@ -3,7 +3,7 @@
 // without, at a fixed amount of work. Runs alternate, so that whatever else the
 // machine does hits both alike. It exits with 1 when a limit is missed.
 //
-//	go run ./scripts/overhead [-bin DIR] [-data FILE] [-pairs N] [NAME...]
+//	go run ./scripts/overhead [-bin DIR] [-data FILE] [-pairs N] [-rounds N] [NAME...]
 package main
 
 import (
@@ -46,12 +46,16 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	bin := flags.String("bin", "bin", "folder with sspurn, mf and synth")
 	data := flags.String("data", "", "ratings for mf, `FILE`; default: ratings of a made-up matrix of low rank")
 	pairs := flags.Int("pairs", 20, "runs with and without records of each workload")
+	rounds := flags.Int("rounds", 3, "runs of each side in a pair; more on a machine that others use too")
 	record := flags.String("record", "all", "what is compared with nothing: all (records, metrics and a trace), trace (records and a trace), or on (records)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *pairs < 1 {
 		return fmt.Errorf("-pairs %d: expected at least 1", *pairs)
+	}
+	if *rounds < 1 {
+		return fmt.Errorf("-rounds %d: expected at least 1", *rounds)
 	}
 	if !slices.Contains([]string{"all", "trace", "on"}, *record) {
 		return fmt.Errorf("-record %s: expected all, trace or on", *record)
@@ -69,7 +73,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 			return fmt.Errorf("unknown workload among %q; there are mf and synth", names)
 		}
 	}
-	l := &lab{bin: *bin, dir: dir, record: *record, progress: progress, total: len(todo) * 2 * rounds * (*pairs + 1), start: time.Now()}
+	l := &lab{bin: *bin, dir: dir, record: *record, rounds: *rounds, progress: progress, total: len(todo) * 2 * *rounds * (*pairs + 1), start: time.Now()}
 	var table []comparison
 	for _, w := range todo {
 		if w.name == "mf" && *data == "" {
