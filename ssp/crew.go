@@ -10,8 +10,8 @@ import (
 const idleCrew = 64
 
 // crew runs functions, each on a goroutine of its own, and keeps some of these
-// for the next: the stack of a new one grows step by step, which takes as long as
-// what a fetch does on it.
+// for the next: the stack of a new one grows step by step, which took 4 % of the
+// processor time of a program that does little but fetch.
 type crew struct {
 	life context.Context
 	over <-chan struct{} // the job is

@@ -146,7 +146,7 @@ func (d *dynamic) sync(at int64) {
 	d.chooser.Pause()
 	if d.clocks > 0 {
 		text := fmt.Sprintf("waited for %.3g of %d ranks on average, in %d clocks", float64(d.waited)/float64(d.clocks), d.s.size, d.clocks)
-		d.s.spawn(func(context.Context) { d.s.c.Recorder().Record(telemetry.Event{Kind: "note", Text: text}) })
+		d.s.crew.spawn(func(context.Context) { d.s.c.Recorder().Record(telemetry.Event{Kind: "note", Text: text}) })
 	}
 	d.waited, d.clocks = 0, 0
 }

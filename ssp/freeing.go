@@ -118,7 +118,7 @@ func (f *freeing) arrived(rank int, msg []byte) {
 	var e codec.Encoder
 	e.Begin(nil, codec.Header{Kind: codec.Order, Rank: f.s.rank, Epoch: h.Epoch, Branch: o.Term, Last: o.Subject + 1})
 	out := e.End()
-	f.s.spawn(func(ctx context.Context) {
+	f.s.crew.spawn(func(ctx context.Context) {
 		var err error
 		if o.Sender == f.s.rank {
 			err = f.order(out)
@@ -140,7 +140,7 @@ func (f *freeing) note(subject int, at int64) {
 		text = fmt.Sprintf("rank %d counts again from clock %d on: %s an iteration, the median is %s",
 			f.s.c.JobRank(subject), at, ms(f.coord.Mean(subject)), ms(f.coord.Median()))
 	}
-	f.s.spawn(func(context.Context) { f.s.c.Recorder().Record(telemetry.Event{Kind: "note", Text: text}) })
+	f.s.crew.spawn(func(context.Context) { f.s.c.Recorder().Record(telemetry.Event{Kind: "note", Text: text}) })
 }
 
 // order takes an order of the coordinator.
@@ -158,7 +158,7 @@ func (f *freeing) order(msg []byte) error {
 		f.duty.Store(&duty{term: h.Branch, epoch: h.Epoch, subject: subject})
 		return nil
 	}
-	f.s.spawn(func(ctx context.Context) { f.leave(ctx, h.Epoch, h.Branch) })
+	f.s.crew.spawn(func(ctx context.Context) { f.leave(ctx, h.Epoch, h.Branch) })
 	return nil
 }
 

@@ -108,7 +108,7 @@ func (t *Table[T]) fetch(owner int, rows []int64, age int64) {
 		msg := e.End()
 		rows = rows[n:]
 		link.fetched(len(msg))
-		s.spawn(func(ctx context.Context) {
+		s.crew.spawn(func(ctx context.Context) {
 			start := time.Now()
 			reply, err := t.port.Call(ctx, owner, msg)
 			took := time.Since(start)

@@ -79,7 +79,7 @@ func (s *Store) push(ctx context.Context, rank int) {
 		}
 		if flying == nil {
 			flying, landed = make(chan pushed, 64), make(chan pushed, 64)
-			s.spawn(func(ctx context.Context) {
+			s.crew.spawn(func(ctx context.Context) {
 				for p := range flying { // to the last, whose memory is the runtime's until then
 					if s.endPush(ctx, rank, p) {
 						landed <- p

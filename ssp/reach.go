@@ -30,7 +30,7 @@ type reach struct {
 // boundTable prepares the store for a table whose values have a bound.
 func (s *Store) boundTable() {
 	if s.bounded.CompareAndSwap(false, true) {
-		s.spawn(s.tellReach)
+		s.crew.spawn(s.tellReach)
 	}
 }
 

@@ -33,8 +33,8 @@ type Store struct {
 	start      time.Time
 	links      []link // by peer
 
-	*crew // until the store is closed
-	stop  context.CancelFunc
+	crew *crew // until the store is closed
+	stop context.CancelFunc
 
 	failOnce sync.Once
 	failed   chan struct{} // closed by fail
@@ -164,7 +164,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 	for r := range n {
 		s.wakers[r] = make(chan struct{}, 1)
 		if r != s.rank {
-			s.spawn(func(ctx context.Context) { s.push(ctx, r) })
+			s.crew.spawn(func(ctx context.Context) { s.push(ctx, r) })
 		}
 	}
 	for i := range cfg.Workers {
@@ -176,14 +176,14 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 	fmt.Fprint(setup, cfg.Workers, cfg.Policy, cfg.Filter)
 	if _, err := s.meet(ctx, meeting{mark: setup.Sum64()}); err != nil {
 		stop()
-		s.disband()
+		s.crew.disband()
 		return nil, errors.WithMessage(err, "open store")
 	}
 	if s.backing != nil {
-		s.spawn(s.backing.announce)
+		s.crew.spawn(s.backing.announce)
 	}
 	if c.Recorder().Enabled() {
-		s.spawn(s.beat)
+		s.crew.spawn(s.beat)
 	}
 	s.traced("open", s.start)
 	return s, nil
@@ -224,7 +224,7 @@ func (s *Store) Close(ctx context.Context) error {
 	defer s.traced("close", time.Now())
 	err := s.settle(ctx)
 	s.stop()
-	s.disband()
+	s.crew.disband()
 	if err == nil {
 		_, err = s.meet(ctx, meeting{mark: markClose, call: "Close of the store"})
 	}

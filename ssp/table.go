@@ -143,7 +143,7 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 			s.mu.Lock()
 			s.budget.waiting = make(chan struct{}, 1)
 			s.mu.Unlock()
-			s.spawn(s.idle)
+			s.crew.spawn(s.idle)
 		})
 	}
 	for o := range s.size {

@@ -174,7 +174,7 @@ func (r *rank) welcome(w bootstrap.Welcome, slot int, shared *bootstrap.Shared) 
 			place := shared.Place
 			place.Slot = slot
 			w.Shared = &place
-			rights = unix.UnixRights(append([]int{shared.Memory}, shared.Bells...)...)
+			rights = unix.UnixRights(shared.Descriptors()...)
 		}
 		line, err := bootstrap.AppendMessage(nil, bootstrap.Message{Kind: bootstrap.KindWelcome, Welcome: &w})
 		if err != nil {

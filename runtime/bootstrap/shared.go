@@ -24,8 +24,15 @@ type Shared struct {
 	Bells  []int // descriptors by which the ranks are woken, by slot
 }
 
+// Descriptors returns the descriptors in the order in which they travel with a
+// welcome.
+func (s *Shared) Descriptors() []int { return append([]int{s.Memory}, s.Bells...) }
+
+// sharedOf is the opposite of Descriptors.
+func sharedOf(p Place, fds []int) *Shared { return &Shared{Place: p, Memory: fds[0], Bells: fds[1:]} }
+
 // Close closes the descriptors.
-func (s *Shared) Close() { closeAll(append(s.Bells, s.Memory)) }
+func (s *Shared) Close() { closeAll(s.Descriptors()) }
 
 func closeAll(fds []int) {
 	for _, fd := range fds {
@@ -78,5 +85,5 @@ func (d *descriptors) take(p *Place) *Shared {
 		closeAll(fds)
 		return nil
 	}
-	return &Shared{Place: *p, Memory: fds[0], Bells: fds[1:]}
+	return sharedOf(*p, fds)
 }

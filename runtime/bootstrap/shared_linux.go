@@ -10,42 +10,33 @@ import (
 // end with the last process that has them. On systems other than Linux there is
 // none: nil.
 func NewShared(id string, n int) (*Shared, error) {
-	s := &Shared{Place: Place{ID: id, Slots: n}}
-	var err error
-	if s.Memory, err = unix.MemfdCreate("sspurn", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING); err != nil {
+	fd, err := unix.MemfdCreate("sspurn", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
 		return nil, errors.Wrap(err, "memory file")
 	}
+	fds := []int{fd}
 	for range n {
-		bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-		if err != nil {
-			s.Close()
+		if fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+			closeAll(fds)
 			return nil, errors.Wrap(err, "eventfd")
 		}
-		s.Bells = append(s.Bells, bell)
+		fds = append(fds, fd)
 	}
-	return s, nil
+	return sharedOf(Place{ID: id, Slots: n}, fds), nil
 }
 
 // At returns what the rank of a slot gets: descriptors of its own.
 func (s *Shared) At(slot int) (*Shared, error) {
-	at := &Shared{Place: s.Place}
-	at.Slot = slot
-	var err error
-	if at.Memory, err = duplicate(s.Memory); err != nil {
-		return nil, err
-	}
-	for _, fd := range s.Bells {
-		bell, err := duplicate(fd)
+	var fds []int
+	for _, fd := range s.Descriptors() {
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
-			at.Close()
-			return nil, err
+			closeAll(fds)
+			return nil, errors.Wrap(err, "duplicate descriptor")
 		}
-		at.Bells = append(at.Bells, bell)
+		fds = append(fds, own)
 	}
-	return at, nil
-}
-
-func duplicate(fd int) (int, error) {
-	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	return n, errors.Wrap(err, "duplicate descriptor")
+	place := s.Place
+	place.Slot = slot
+	return sharedOf(place, fds), nil
 }

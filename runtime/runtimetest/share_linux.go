@@ -2,4 +2,5 @@
 
 package runtimetest
 
+// shares is whether ranks can share memory here.
 const shares = true

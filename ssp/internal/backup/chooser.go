@@ -49,11 +49,11 @@ type Chooser struct {
 	first float64
 	count int // iterations seen
 
-	v      fading // V
-	p      fading // |∇F|², by the gradients
-	off    fading // squared errors of what p is the mean of, times k²
-	p2     float64
-	l      fading // L
+	v      fading  // V
+	p      fading  // |∇F|², by the gradients
+	off    fading  // squared errors of what p is the mean of, times k²
+	p2     float64 // sum of the squares of p's weights over those errors' k²
+	l      fading  // L
 	loss   window
 	trend  trend
 	before Iteration
@@ -197,7 +197,7 @@ func (c *Chooser) Learn(it Iteration) {
 	c.before = it
 }
 
-// square returns |∇F|²; a is Lη²/2.
+// square returns |∇F|² by gradients and losses; a is Lη²/2.
 func (c *Chooser) square(a float64) float64 {
 	p := c.p.mean()
 	fall, variance, share, ok := c.trend.line()
@@ -213,11 +213,12 @@ func (c *Chooser) square(a float64) float64 {
 	return (p*variance + other*own) / (own + variance)
 }
 
-// gain returns the expected gain of an iteration of k gradients.
-func (c *Chooser) gain(k int) float64 {
+// gain returns what an iteration of k gradients is expected to gain, as
+// all − noise/k.
+func (c *Chooser) gain() (all, noise float64) {
 	rate := c.before.Rate
 	a := min(max(c.l.mean(), 0), 1/rate) * rate * rate / 2
-	return (rate-a)*max(0, c.square(a)) - a*c.v.mean()/float64(k)
+	return (rate - a) * max(0, c.square(a)), a * c.v.mean()
 }
 
 // Next returns for how many gradients the running iteration waits, by what is
@@ -249,7 +250,10 @@ func (c *Chooser) Next() int {
 // best returns the k that is worth most a second; ok is false where none is worth
 // anything.
 func (c *Chooser) best(rule Rule) (k int, ok bool) {
-	best := 0.0
+	best, all, noise := 0.0, 0.0, 0.0
+	if rule == Gain {
+		all, noise = c.gain()
+	}
 	for j := 1; j <= c.n; j++ {
 		t := c.times.At(c.h, j)
 		if t <= 0 {
@@ -257,7 +261,7 @@ func (c *Chooser) best(rule Rule) (k int, ok bool) {
 		}
 		worth := float64(j)
 		if rule == Gain {
-			worth = c.gain(j)
+			worth = all - noise/float64(j)
 		}
 		if worth/t > best {
 			best, k, ok = worth/t, j, true

@@ -20,19 +20,20 @@ func (t *trend) line() (fall, variance, share float64, ok bool) {
 	if t.n < trendWindow {
 		return 0, 0, 0, false
 	}
-	const n, middle = float64(trendWindow), float64(trendWindow-1) / 2
+	const (
+		n      = float64(trendWindow)
+		middle = (n - 1) / 2
+		under  = n * (n*n - 1) / 12 // sum of the squared distances from middle
+	)
 	mean := 0.0
 	for i := range trendWindow {
 		mean += t.losses[i] / n
 		share += t.shares[i] / n
 	}
-	over, under := 0.0, 0.0
+	slope := 0.0
 	for i := range trendWindow {
-		d := float64(i) - middle
-		over += d * (t.losses[(t.n+i)%trendWindow] - mean)
-		under += d * d
+		slope += (float64(i) - middle) * (t.losses[(t.n+i)%trendWindow] - mean) / under
 	}
-	slope := over / under
 	for i := range trendWindow {
 		e := t.losses[(t.n+i)%trendWindow] - mean - slope*(float64(i)-middle)
 		variance += e * e / (n - 2) / under
