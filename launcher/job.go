@@ -62,6 +62,7 @@ type Job struct {
 	Emulate  string   // what bootstrap.ParseEmulation reads
 	Straggle string   // what bootstrap.ParseStraggle reads
 	Memory   Switch   // ranks of a host share memory; Auto: unless Emulate is set; On: also then, but for the links it slows
+	OnDemand Switch   // ranks connect when they first talk, over TCP; Auto: in jobs of more than 64
 	Timeout  time.Duration
 	Stall    time.Duration // after which it is told who waits for whom; 0: never
 	Grace    time.Duration // 0: GraceAsked and GraceFailed
@@ -141,4 +142,14 @@ func (job *Job) recording() bootstrap.Recording {
 		return bootstrap.RecordTrace
 	}
 	return bootstrap.RecordReport
+}
+
+// onDemandOver is the number of ranks above which they connect when they first
+// talk: up to there all connect in a fraction of a second, and a bad network is
+// found when the job starts.
+const onDemandOver = 64
+
+// onDemand reports whether so many ranks are to connect when they first talk.
+func (job *Job) onDemand(ranks int) bool {
+	return job.OnDemand == On || job.OnDemand != Off && ranks > onDemandOver
 }

@@ -111,6 +111,9 @@ func settings(job *Job) map[string]string {
 	if job.Memory == On || job.Memory == Off {
 		m["shm"] = string(job.Memory)
 	}
+	if job.OnDemand == On || job.OnDemand == Off {
+		m["on-demand"] = string(job.OnDemand)
+	}
 	if job.Setting != "" {
 		m["shuffle"] = strconv.FormatUint(job.Shuffle, 10)
 	}
@@ -133,7 +136,7 @@ func (s *supervisor) start(paths []string) error {
 	welcome := bootstrap.Welcome{
 		Job: hex.EncodeToString(random(8)), Size: s.plan.Ranks, Secret: random(32),
 		Ports: s.job.Ports, Emulate: s.job.Emulate, Straggle: s.job.Straggle, Record: s.job.recording(),
-		Stall: s.job.Stall,
+		Stall: s.job.Stall, OnDemand: s.job.onDemand(s.plan.Ranks),
 	}
 	s.info.Job = welcome.Job
 	dir := s.job.Dir

@@ -85,6 +85,8 @@ type engine struct {
 	parting bool             // leave waits for Goodbye
 	fault   error            // a panic of a handler: this rank's own failure
 	closed  bool             // the transport is closed
+	tree    []int            // neighbours for what all must hear, where pairs connect on first use; nil: all are connected
+	revoked []byte           // what has been said to peers of the job's failure
 	woke    bool             // a goroutine has been made runnable
 	free    free
 	ended   uint64 // requests and small sends that have

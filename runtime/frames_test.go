@@ -21,6 +21,7 @@ func (s *sink) Wake()                                                       {}
 func (s *sink) PollBudget() time.Duration                                   { return 0 }
 func (s *sink) Polls(int) int                                               { return 1 }
 func (s *sink) Pending() bool                                               { return false }
+func (s *sink) Link(int) transport.Link                                     { return transport.Linked }
 func (s *sink) Bytes() (sent, received uint64)                              { return 0, 0 }
 func (s *sink) Close() error                                                { s.closed = true; return nil }
 
@@ -37,6 +38,7 @@ func FuzzFrames(f *testing.F) {
 		const peer = 1
 		e := newEngine(0, []string{"a", "b", "c"}, slog.New(slog.DiscardHandler))
 		e.t = new(sink)
+		e.tree = []int{1, 2}
 		c := &Comm{e: e, group: e.groups[0]}
 		rs := []*Request{
 			Irecv(c, peer, 0, make([]int8, 100)),
@@ -85,7 +87,7 @@ func FuzzFrames(f *testing.F) {
 		d.port = &Port{c: c, door: d}
 		for script = script[:min(len(script), 400)]; len(script) >= 4; script = script[4:] {
 			h := wire.Header{
-				Kind: wire.Kind(script[0]%14 + 1), Flags: script[1] & 3, Elem: elemOf[int8](),
+				Kind: wire.Kind(script[0]%15 + 1), Flags: script[1] & 3, Elem: elemOf[int8](),
 				Tag: uint32(script[2] % 8), ID: uint64(script[2] % 8), Length: uint64(script[3]),
 			}
 			if script[1]&4 != 0 {

@@ -5,6 +5,7 @@ import (
 	stderrors "errors"
 	"time"
 
+	"github.com/sspurn/sspurn/runtime/internal/transport"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
 )
 
@@ -45,15 +46,26 @@ func (e *engine) assemble(ctx context.Context, kind wire.Kind) error {
 		e.leaving = true
 		e.closeUnopened()
 	}
+	e.parting = kind == wire.Goodbye
 	e.sendLazy()
 	for peer := range e.peers {
-		if peer != e.rank {
-			e.out = wire.Header{Kind: kind}
-			e.transmit(peer, nil, nil)
+		if peer == e.rank || !e.reaches(peer) {
+			continue
 		}
+		e.out = wire.Header{Kind: kind}
+		e.transmit(peer, nil, nil)
+	}
+	if e.tree != nil && kind == wire.Leave {
+		e.mu.Unlock()
+		e.tellLeft(ctx)
+		e.mu.Lock()
+	}
+	if e.failure != nil {
+		defer e.mu.Unlock()
+		return e.failure
 	}
 	r := &Request{e: e, kind: opLeave, peer: AnySource}
-	e.leave, e.parting = r, kind == wire.Goodbye
+	e.leave = r
 	e.checkLeave()
 	e.mu.Unlock()
 	e.await(ctx, r)
@@ -92,11 +104,14 @@ func (e *engine) fall(err error) error {
 	if lost, ok := stderrors.AsType[*RankError](err); ok {
 		rank, cause = lost.Rank, lost.Cause
 	}
-	word := encodeCause(rank, cause.Error())
+	e.revoked = encodeCause(rank, cause.Error())
 	for peer := range e.peers {
-		if p := &e.peers[peer]; peer != e.rank && p.lost == nil && !p.gone {
-			e.out = wire.Header{Kind: wire.Revoke, Length: uint64(len(word))}
-			e.transmit(peer, [][]byte{word}, nil)
+		switch p := &e.peers[peer]; {
+		case peer == e.rank || p.lost != nil || p.gone:
+		case e.tree != nil && e.t.Link(peer) == transport.Unlinked:
+			p.fell = true // it hears of it from others
+		default:
+			e.revoke(peer)
 		}
 	}
 	e.over(ErrClosed)

@@ -3,6 +3,7 @@ package runtime
 import (
 	stderrors "errors"
 	"io"
+	"slices"
 
 	"github.com/pkg/errors"
 
@@ -91,6 +92,11 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 		return e.beginPut(h)
 	case wire.Answer:
 		return e.beginAnswer(peer, h)
+	case wire.Left:
+		if h.Length > 0 || h.ID >= uint64(e.size) || !slices.Contains(e.tree, peer) {
+			return nil, errors.Errorf("protocol: word of rank %d, which has left", h.ID)
+		}
+		return nil, nil
 	case wire.Goodbye:
 		if !e.leaving || h.Length > 0 {
 			return nil, errors.New("protocol: a goodbye before this rank has left")
@@ -342,11 +348,14 @@ func (e *engine) End(peer int, h *wire.Header) {
 		p.left = true
 		e.desert(peer)
 		e.checkLeave()
+	case wire.Left:
+		e.hearLeft(peer, int(h.ID))
 	case wire.Goodbye:
 		p.left, p.gone = true, true
 		e.checkLeave()
 	case wire.Revoke:
 		p.fell = true
+		e.passRevoke(cur.message.buf)
 		m := cur.message
 		rank, cause := decodeCause(m.buf, peer)
 		e.freeMessage(m)
@@ -414,7 +423,8 @@ func (e *engine) Lost(peer int, err error) {
 	p := &e.peers[peer]
 	cur := p.cur
 	p.cur = arrival{}
-	if p.gone {
+	if p.gone || e.tree != nil && e.parting && p.left { // in the second case all that matters is here
+		p.gone = true
 		if p.lost == nil {
 			p.lost = errQuit
 		}

@@ -99,6 +99,9 @@ func (cfg Config) run(ctx context.Context, body func(context.Context, *Comm) err
 	e := newEngine(cfg.Rank, make([]string, cfg.Size), log.With("rank", cfg.Rank))
 	e.hosts[cfg.Rank] = cfg.Host
 	e.straggle = cfg.Straggle
+	if cfg.OnDemand {
+		e.tree = transport.AppendTree([]int{}, cfg.Rank, cfg.Size)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	e.cancel = cancel
@@ -177,7 +180,7 @@ func (cfg Config) connect(ctx context.Context, e *engine, slow bootstrap.Emulati
 	defer cancel()
 	l, err := tcp.Listen(tcp.Config{
 		Job: cfg.Job, Rank: cfg.Rank, Size: cfg.Size, Secret: cfg.Secret,
-		Listen: cfg.Listen, Ports: cfg.Ports, HostRanks: cfg.HostRanks, Logger: e.log,
+		Listen: cfg.Listen, Ports: cfg.Ports, HostRanks: cfg.HostRanks, Late: limit, Logger: e.log, OnDemand: cfg.late(),
 	})
 	if err != nil {
 		return nil, err
@@ -207,6 +210,14 @@ func (cfg Config) connect(ctx context.Context, e *engine, slow bootstrap.Emulati
 		return mesh, memory.Close()
 	}
 	return mesh, nil
+}
+
+// late says which connections are made when they are first used.
+func (cfg Config) late() tcp.OnDemand {
+	if !cfg.OnDemand {
+		return nil
+	}
+	return func(peer int) bool { return !transport.InTree(cfg.Rank, peer) }
 }
 
 // meet tells where this rank is and learns where the others are.

@@ -127,7 +127,7 @@ func plainArgs(job telemetry.JobInfo) []string {
 // key is what runs of one setting have in common.
 func (r *Run) key() string {
 	s := r.Job.Settings
-	return fmt.Sprintf("%q %q %q %d %q %q %q", r.Setting(), r.Job.Program, plainArgs(r.Job), r.Ranks(), s["emulate"], s["straggle"], s["shm"])
+	return fmt.Sprintf("%q %q %q %d %q %q %q %q", r.Setting(), r.Job.Program, plainArgs(r.Job), r.Ranks(), s["emulate"], s["straggle"], s["shm"], s["on-demand"])
 }
 
 // settings sorts runs by setting.

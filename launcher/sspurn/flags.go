@@ -56,6 +56,7 @@ func runFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "hold", Usage: "serve the page so long after the end; default: on a terminal until Ctrl-C, else until open pages have it", DefaultText: "D"},
 		&cli.StringFlag{Name: "metrics", Usage: "serve Prometheus metrics of launcher and ranks at this address, under /metrics", DefaultText: "ADDR"},
 		&cli.StringFlag{Name: "shm", Usage: "ranks of one host talk through memory that they share (Linux); default: unless -emulate is given; on: also then, but for the pairs that it slows; off: over TCP like those of different hosts", DefaultText: "auto|on|off"},
+		&cli.StringFlag{Name: "on-demand", Usage: "connect two ranks, over TCP, when they first talk; off: all when the job starts, which finds bad networks then; default: on in jobs of more than 64 ranks", DefaultText: "auto|on|off"},
 		&cli.StringFlag{Name: "emulate", Usage: "make the network slower: 'rate=1gbit,delay=1ms;pairs=0-3,2-*,rate=100mbit,delay=5ms,jitter=1ms,down=5s+2s/30s' (clauses; a later one replaces the first for its pairs; * is any other rank; down: after 5 s for 2 s, every 30 s again)", DefaultText: "SPEC"},
 		&cli.StringFlag{Name: "straggle", Usage: "make ranks slower: 'rank=1+3,factor=4', 'rank=1,delay=200ms', 'rotate,delay=200ms', 'random,p=0.05,delay=200ms', 'exp,mean=20ms', or several with ; between, whose delays add", DefaultText: "SPEC"},
 		&cli.StringFlag{Name: "progress", Usage: "live line with clock, loss, rate, waiting, the slowest rank and the time left; default: on a terminal", DefaultText: "auto|on|off"},
@@ -199,8 +200,12 @@ func jobOf(c *cli.Context) (launcher.Job, error) {
 	if err := oneOf(c, "shm", "auto", "on", "off"); err != nil {
 		return job, err
 	}
+	if err := oneOf(c, "on-demand", "auto", "on", "off"); err != nil {
+		return job, err
+	}
 	job.Stage = launcher.Staging(c.String("stage"))
 	job.Progress, job.Memory = launcher.Switch(c.String("progress")), launcher.Switch(c.String("shm"))
+	job.OnDemand = launcher.Switch(c.String("on-demand"))
 	if c.IsSet("ssh") {
 		if job.SSH, err = launcher.SplitWords(c.String("ssh")); err != nil {
 			return job, fmt.Errorf("-ssh: %w", err)

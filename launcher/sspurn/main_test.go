@@ -57,6 +57,9 @@ func rankMain(args []string) int {
 	if args[0] == "flood" {
 		return floodMain(cfg)
 	}
+	if args[0] == "ring" {
+		return ringMain(cfg, args[1] == "stay")
+	}
 	setting := ""
 	if text, ok := strings.CutPrefix(args[0], "-sync="); ok { // of compare
 		setting, args = text, args[1:]

@@ -75,7 +75,7 @@ func Attach(conn net.Conn) (Config, error) {
 	return Config{
 		Job: w.Job, Rank: w.Rank, Size: w.Size, Host: w.Host, HostRanks: w.HostRanks, Cores: w.Cores,
 		Secret: w.Secret, Listen: w.Listen, Ports: w.Ports,
-		Emulate: w.Emulate, Straggle: w.Straggle, Record: w.Record, Join: w.Join, Stall: w.Stall,
+		Emulate: w.Emulate, Straggle: w.Straggle, Record: w.Record, Join: w.Join, Stall: w.Stall, OnDemand: w.OnDemand,
 		Shared:  shared,
 		Control: newControl(conn, in, w.Rank, w.Size),
 	}, nil

@@ -59,6 +59,7 @@ type Welcome struct {
 	Record    Recording     `json:"record,omitempty"`
 	Join      time.Duration `json:"join,omitempty"`
 	Stall     time.Duration `json:"stall,omitempty"`
+	OnDemand  bool          `json:"on_demand,omitempty"`
 	Shared    *Place        `json:"shared,omitempty"` // descriptors come along: of the memory, and the bells by slot
 }
 

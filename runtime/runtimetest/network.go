@@ -3,6 +3,7 @@ package runtimetest
 import (
 	"testing"
 
+	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest/race"
 )
 
@@ -15,7 +16,8 @@ type Network struct {
 
 // Networks are all ways that this system has: in memory, over loopback, and
 // where ranks share memory (Linux, without the tag portable) by that, and by
-// both as on hosts of two ranks each. The race detector, under which all takes
+// both as on hosts of two ranks each, which connect when they first talk as in
+// large jobs. The race detector, under which all takes
 // many times as long, has each alone.
 func Networks() []Network {
 	all := []Network{{"mem", NewCluster}, {"tcp", NewTCPCluster}}
@@ -23,10 +25,17 @@ func Networks() []Network {
 		all = append(all, Network{"shm", func(n int) *Cluster { return NewSharedCluster(n, n) }})
 	}
 	if shares && !race.Enabled {
-		all = append(all, Network{"hosts", func(n int) *Cluster { return NewSharedCluster(n, 2) }})
+		all = append(all, Network{"hosts", func(n int) *Cluster {
+			c := NewSharedCluster(n, 2)
+			c.Edit = OnDemand
+			return c
+		}})
 	}
 	return all
 }
+
+// OnDemand has pairs of ranks connect when they first talk; see Cluster.Edit.
+func OnDemand(cfg *runtime.Config) { cfg.OnDemand = true }
 
 // Run runs body on n ranks and fails the test like SPMD.
 func (net Network) Run(t testing.TB, n int, body Body) {

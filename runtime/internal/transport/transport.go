@@ -33,12 +33,29 @@ type Receiver interface {
 	Lost(peer int, err error)
 }
 
+// Joiner is a Receiver that wants to know when a peer that was not connected is.
+type Joiner interface {
+	// Joined says that a connection on first use is there, whichever of the two
+	// asked for it. What was sent to the peer before leaves first.
+	Joined(peer int)
+}
+
 // Completion is told when the payload of a frame is no longer needed.
 type Completion interface {
 	// Sent is called from inside Poll, once. err is not nil when the peer was
 	// lost before everything had left.
 	Sent(err error)
 }
+
+// Link is how far the way between two ranks is.
+type Link uint8
+
+// Values of Link.
+const (
+	Unlinked Link = iota // there is none, and nobody has asked for one
+	Linking              // it is being made: what this rank sends waits for it
+	Linked               // it is there
+)
 
 // Transport moves frames between this rank and its peers, in order for each
 // peer, each exactly once, or declares the peer lost.
@@ -76,8 +93,12 @@ type Transport interface {
 	// another thread have its core; at least one. More is right where a Poll
 	// costs much less than that.
 	Polls(hint int) int
-	// Pending reports whether frames handed to Send have not yet left.
+	// Pending reports whether frames handed to Send have not yet left; they have
+	// not while there is no connection.
 	Pending() bool
+	// Link says whether there is a way to a peer and back. It is Linked for all
+	// peers but lost ones where transports do not connect on first use.
+	Link(peer int) Link
 	// Bytes returns the payload and header bytes sent and received so far.
 	Bytes() (sent, received uint64)
 	// Close drops all connections. Frames not yet sent are lost: an engine

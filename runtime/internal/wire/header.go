@@ -29,6 +29,7 @@ const (
 	Access                  // operations on a window, see Op; Context is the window
 	Put                     // a long put: ID is the offset in bytes, the payload goes straight into the window
 	Answer                  // what an Access or Put wanted to know; ID counts the peer's frames of these kinds up to there
+	Left                    // the body of rank ID, maybe not connected with the receiver, has returned; passed on along transport.InTree
 	kindEnd
 )
 

@@ -281,6 +281,16 @@ func (t *Transport) Polls(int) int { return 1 }
 // Pending is false: frames are with the receiver at once.
 func (t *Transport) Pending() bool { return false }
 
+// Link is Linked for all peers that live.
+func (t *Transport) Link(peer int) transport.Link {
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
+	if t.dead || t.net.ranks[peer].dead {
+		return transport.Unlinked
+	}
+	return transport.Linked
+}
+
 // Bytes counts headers and payloads.
 func (t *Transport) Bytes() (sent, received uint64) { return t.sent, t.received }
 

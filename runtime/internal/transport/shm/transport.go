@@ -169,6 +169,17 @@ func (t *Transport) Pending() bool {
 	return len(t.blocked) > 0 || len(t.outcomes) > 0 || t.rest.Pending()
 }
 
+// Link says whether there is a way to a peer.
+func (t *Transport) Link(rank int) transport.Link {
+	switch p := t.peers[rank]; {
+	case p == nil:
+		return t.rest.Link(rank)
+	case p.lost.Load():
+		return transport.Unlinked
+	}
+	return transport.Linked
+}
+
 // Bytes returns the bytes sent and received; frames count as sent when they
 // are handed over.
 func (t *Transport) Bytes() (sent, received uint64) {

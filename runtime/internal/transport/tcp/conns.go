@@ -48,7 +48,8 @@ type Transport struct {
 
 // peer is the connection to one rank.
 type peer struct {
-	conn  *net.TCPConn
+	conn  *net.TCPConn    // nil: not yet, see late
+	late  bool            // guarded by the engine's lock; to be connected on first use
 	in    frames.Stream   // guarded by the engine's lock
 	lost  bool            // guarded by the engine's lock
 	taken []*frames.Chunk // guarded by the engine's lock; empty between calls of take
@@ -75,16 +76,57 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (*
 		peers:    make([]*peer, len(conns)),
 	}
 	for i, c := range conns {
-		if c == nil {
+		late := l.late(i) && l.addrs[i] != ""
+		if c == nil && !late {
 			continue
 		}
-		p := &peer{conn: c, room: sync.NewCond(&t.mu), work: sync.NewCond(&t.mu), idle: sync.NewCond(&t.mu)}
+		p := &peer{late: late, room: sync.NewCond(&t.mu), work: sync.NewCond(&t.mu), idle: sync.NewCond(&t.mu)}
 		p.in.Peer = i
 		t.peers[i] = p
-		t.wg.Go(func() { t.read(p) })
-		t.wg.Go(func() { t.write(p) })
+		if c != nil {
+			t.serve(p, c)
+		}
 	}
+	l.attend(t.Wake)
 	return t, nil
+}
+
+// serve begins to read and write a connection.
+func (t *Transport) serve(p *peer, c *net.TCPConn) {
+	p.conn = c
+	t.wg.Go(func() { t.read(p) })
+	t.wg.Go(func() { t.write(p) })
+}
+
+// adopt takes over the connections that have been made on first use.
+func (t *Transport) adopt() {
+	for _, c := range t.listener.latecomers() {
+		p := t.peers[c.rank]
+		err := c.err
+		if err == nil {
+			err = errors.Wrap(tune(c.conn), "socket options")
+		}
+		switch {
+		case p == nil || !p.late: // the rank is reached another way: its program is not ours
+			if c.conn != nil {
+				c.conn.Close()
+			}
+			continue
+		case err == nil:
+			t.serve(p, c.conn)
+		default:
+			if c.conn != nil {
+				c.conn.Close()
+			}
+			t.mu.Lock()
+			p.ended = err // for take
+			t.mu.Unlock()
+		}
+		p.late = false
+		if r, ok := t.recv.(transport.Joiner); ok && err == nil {
+			r.Joined(c.rank)
+		}
+	}
 }
 
 // read moves bytes from the connection to p.arrived until it ends.
@@ -178,6 +220,9 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 		return true
 	}
 	t.sent += uint64(wire.HeaderSize + size)
+	if p.late && p.out.Empty() {
+		t.listener.want(rank)
+	}
 	// The writer must not hold memory that a Detach wants back, so all is copied.
 	var head [wire.HeaderSize]byte
 	h.Encode(head[:])
@@ -225,8 +270,12 @@ func (t *Transport) Poll(int) bool {
 		return false
 	}
 	progress := t.tell()
+	if t.listener.news.Load() {
+		t.adopt()
+		progress = true
+	}
 	for rank, p := range t.peers {
-		if p != nil && !p.lost {
+		if p != nil && !p.lost && !p.late {
 			progress = t.take(rank, p) || progress
 		}
 	}
@@ -250,7 +299,7 @@ func (t *Transport) take(rank int, p *peer) bool {
 			break
 		}
 	}
-	if ended != nil {
+	if ended != nil && p.conn != nil {
 		p.conn.Close()
 	}
 	t.mu.Lock()
@@ -334,6 +383,17 @@ func (t *Transport) Pending() bool {
 	return t.queued > 0 || len(t.outcomes) > 0
 }
 
+// Link says whether there is a connection to a peer.
+func (t *Transport) Link(rank int) transport.Link {
+	switch p := t.peers[rank]; {
+	case p == nil || p.lost:
+		return transport.Unlinked
+	case p.late:
+		return t.listener.link(rank)
+	}
+	return transport.Linked
+}
+
 // Bytes returns the bytes sent and received; frames count as sent when they
 // are handed over.
 func (t *Transport) Bytes() (sent, received uint64) { return t.sent, t.received }
@@ -349,7 +409,7 @@ func (t *Transport) Close() error {
 	t.mu.Lock()
 	t.over = true
 	for _, p := range t.peers {
-		if p != nil {
+		if p != nil && p.conn != nil {
 			p.conn.Close()
 			p.room.Signal()
 			p.work.Signal()

@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pkg/errors"
@@ -28,6 +29,7 @@ import (
 // Defaults of a Config.
 const (
 	defaultHandshake = 2 * time.Second
+	defaultLate      = time.Minute
 	defaultMaxFrame  = frames.MaxFrame
 )
 
@@ -40,6 +42,8 @@ type Config struct {
 	Ports      [2]int        // first and last port to try; any when zero
 	HostRanks  int           // ranks that share this host's cores; 0 means 1
 	Handshake  time.Duration // limit for the handshake of a connection; 2 s when zero
+	OnDemand   OnDemand      // the connections that are made on first use; none when nil
+	Late       time.Duration // limit for those; 1 min when zero
 	MaxFrame   uint64        // longest frame to accept from a peer, in bytes; 1 TiB when zero
 	Logger     *slog.Logger  // discards when nil
 }
@@ -53,7 +57,7 @@ var (
 )
 
 // Listener accepts the mesh connections of one rank, from before the ranks
-// know one another's addresses until the job ends. Whoever does not prove that
+// know one another's addresses until the job ends, and dials others. Whoever does not prove that
 // it belongs to the job costs one of a bounded number of places and a fixed
 // small buffer for at most the handshake limit, is told nothing, and is logged
 // once for each cause and remote host.
@@ -70,6 +74,14 @@ type Listener struct {
 	sealed  bool             // guarded by mu; the mesh is complete or closed: nobody else
 	logged  map[refusal]bool // guarded by mu
 	arrived chan struct{}    // size 1: peers has changed
+
+	// Connections on first use; see late.go.
+	addrs    []string      // of all ranks; set by Mesh, before there is a transport
+	calls    chan struct{} // has room for as many as may be dialed at a time
+	pairings []pairing     // guarded by mu; by rank
+	latest   []latecomer   // guarded by mu
+	wake     func()        // guarded by mu; nil: there is no transport yet
+	news     atomic.Bool   // latest is not empty
 }
 
 // refusal is what is logged once.
@@ -98,6 +110,9 @@ func Listen(cfg Config) (*Listener, error) {
 	if cfg.MaxFrame == 0 {
 		cfg.MaxFrame = defaultMaxFrame
 	}
+	if cfg.Late == 0 {
+		cfg.Late = defaultLate
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -113,6 +128,9 @@ func Listen(cfg Config) (*Listener, error) {
 		peers:   make([]*net.TCPConn, cfg.Size),
 		logged:  make(map[refusal]bool),
 		arrived: make(chan struct{}, 1),
+
+		calls:    make(chan struct{}, dialers),
+		pairings: make([]pairing, cfg.Size),
 	}
 	l.wg.Go(l.serve)
 	return l, nil
@@ -151,7 +169,8 @@ func listen(host string, ports [2]int, rank int) (*net.TCPListener, error) {
 // Addr is the address that the listener's peers dial, "ip:port".
 func (l *Listener) Addr() string { return l.ln.Addr().String() }
 
-// Close stops accepting and drops what was accepted and not taken by Mesh.
+// Close stops accepting and dialing and drops the connections that no transport
+// has taken.
 // Calls after the first do nothing. A Transport closes its listener itself.
 func (l *Listener) Close() error {
 	l.mu.Lock()
@@ -172,6 +191,17 @@ func (l *Listener) Close() error {
 			l.peers[i] = nil
 		}
 	}
+	for i := range l.pairings {
+		if stop := l.pairings[i].stop; stop != nil {
+			stop()
+		}
+	}
+	for _, c := range l.latest {
+		if c.conn != nil {
+			c.conn.Close()
+		}
+	}
+	l.latest = nil
 	l.mu.Unlock()
 	err := l.ln.Close()
 	l.wg.Wait()
@@ -236,10 +266,17 @@ func (l *Listener) greet(c *net.TCPConn, place *list.Element) {
 			break
 		}
 	}
-	if err == nil && l.sealed {
+	switch late := err == nil && l.late(rank); {
+	case err != nil:
+	case late && l.closed():
+		err = errClosed
+	case late:
+		c.SetDeadline(time.Time{})
+		l.pairings[rank].stage = joined
+		l.hand(latecomer{rank: rank, conn: c})
+	case l.sealed:
 		err = errJoined
-	}
-	if err == nil {
+	default:
 		// A rank that dials again has lost its earlier attempt.
 		if old := l.peers[rank]; old != nil {
 			old.Close()
@@ -254,7 +291,7 @@ func (l *Listener) greet(c *net.TCPConn, place *list.Element) {
 	l.mu.Unlock()
 	if err != nil {
 		c.Close()
-		if !crowded {
+		if !crowded && err != errCrossed {
 			l.refuse(c, err)
 		}
 	}
@@ -273,10 +310,14 @@ func (l *Listener) accept(c net.Conn) (rank int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	late := l.late(rank)
+	if !late && !dials(rank, l.cfg.Rank) {
+		return 0, errRank
+	}
 	l.mu.Lock()
 	sealed := l.sealed
 	l.mu.Unlock()
-	if sealed {
+	if sealed && !late {
 		return 0, errJoined
 	}
 	ch := l.keys.challenge(&hello, newNonce())
@@ -290,8 +331,16 @@ func (l *Listener) accept(c net.Conn) (rank int, err error) {
 	if err := l.keys.readProof(&hello, &ch, &proof); err != nil {
 		return 0, err
 	}
+	if late {
+		if err := l.admit(rank); err != nil {
+			return 0, err
+		}
+	}
 	w := l.keys.welcome(&hello, &ch, &proof)
 	if _, err := c.Write(w[:]); err != nil {
+		if late {
+			l.dismiss(rank)
+		}
 		return 0, refusalOf(err)
 	}
 	return rank, nil

@@ -1,9 +1,11 @@
 package tcp
 
 import (
+	"cmp"
 	"context"
 	stderrors "errors"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,7 +26,8 @@ const (
 // Mesh connects this rank with all others and returns the transport over these
 // connections, whose frames go to recv. addrs are the addresses of all ranks
 // in rank order; with a peer whose address is empty, here and there, there is
-// no connection. All ranks call it, in any order and at any time: a peer that
+// no connection; those of Config.OnDemand are made later, for which addrs must
+// not change any more. All ranks call it, in any order and at any time: a peer that
 // does not answer is tried again until ctx ends; the error then names each
 // rank that is missing, its address and the last cause. Mesh is called once;
 // when it fails the listener is closed.
@@ -33,7 +36,8 @@ func (l *Listener) Mesh(ctx context.Context, addrs []string, recv transport.Rece
 		l.Close()
 		return nil, errors.Errorf("mesh: %d addresses for %d ranks", len(addrs), l.cfg.Size)
 	}
-	conns, err := l.connect(ctx, addrs)
+	l.addrs = addrs
+	conns, err := l.connect(ctx)
 	if err == nil {
 		var t *Transport
 		if t, err = newTransport(l, conns, recv); err == nil {
@@ -50,9 +54,15 @@ func (l *Listener) Mesh(ctx context.Context, addrs []string, recv transport.Rece
 }
 
 // connect returns a connection to each peer, nil at this rank's own place and
-// at those of peers without an address.
-func (l *Listener) connect(ctx context.Context, addrs []string) ([]*net.TCPConn, error) {
+// at those of peers without an address and of those to be connected later.
+func (l *Listener) connect(ctx context.Context) ([]*net.TCPConn, error) {
 	rank, size := l.cfg.Rank, l.cfg.Size
+	addrs := slices.Clone(l.addrs) // of those to be connected now
+	for peer := range addrs {
+		if peer == rank || l.late(peer) {
+			addrs[peer] = ""
+		}
+	}
 	conns := make([]*net.TCPConn, size)
 	causes := make([]error, size) // why a peer that we dial is not there
 
@@ -120,7 +130,7 @@ func (l *Listener) connect(ctx context.Context, addrs []string) ([]*net.TCPConn,
 
 	var absent []string
 	for peer, c := range conns {
-		if c != nil || peer == rank || addrs[peer] == "" {
+		if c != nil || addrs[peer] == "" {
 			continue
 		}
 		why := "has not connected"
@@ -158,7 +168,13 @@ func (l *Listener) dial(ctx context.Context, peer int, addr string) (*net.TCPCon
 	pause := firstRetry
 	var last error
 	for {
+		select { // where all connect at once there are no more callers than places
+		case l.calls <- struct{}{}:
+		case <-ctx.Done():
+			return nil, cmp.Or(last, context.Cause(ctx))
+		}
 		c, err := l.dialOnce(ctx, peer, addr)
+		<-l.calls
 		if err == nil {
 			return c, nil
 		}
@@ -190,7 +206,11 @@ func (l *Listener) dialOnce(ctx context.Context, peer int, addr string) (*net.TC
 		return nil, errors.Wrap(err, "dial")
 	}
 	c := nc.(*net.TCPConn)
-	c.SetDeadline(time.Now().Add(l.cfg.Handshake))
+	limit := l.cfg.Handshake
+	if l.late(peer) {
+		limit *= lateDialing
+	}
+	c.SetDeadline(time.Now().Add(limit))
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	err = l.greetPeer(c, peer)
 	if !stop() && err == nil {

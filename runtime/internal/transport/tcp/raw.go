@@ -50,6 +50,7 @@ type Transport struct {
 	// Guarded by the engine's lock.
 	peers          []peer // by rank
 	queued         int    // peers whose socket is full
+	asked          int    // peers with frames that wait for their connection
 	held           []int  // peers with frames that wait for a Poll
 	round          uint   // counts when what is held leaves
 	turn           uint
@@ -78,7 +79,8 @@ type Transport struct {
 
 // peer is the connection to one rank.
 type peer struct {
-	fd    int   // -1: none, the rank itself or a lost one
+	fd    int   // -1: none, the rank itself or a lost one, or late
+	late  bool  // to be connected on first use
 	armed bool  // registered for writability
 	err   error // of a write; the connection ends when all has been read
 	out   frames.Queue
@@ -108,6 +110,7 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (t
 	}
 	for i := range t.peers {
 		t.peers[i].fd = -1
+		t.peers[i].late = l.late(i) && l.addrs[i] != ""
 		t.peers[i].in.Peer = i
 	}
 	defer func() {
@@ -142,6 +145,7 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (t
 			return t, errors.Wrapf(err, "epoll: rank %d", i)
 		}
 	}
+	l.attend(t.Wake)
 	return t, nil
 }
 
@@ -192,7 +196,18 @@ func (t *Transport) Polls(int) int { return 1 }
 
 // Pending reports whether frames wait for a Poll or for a socket to take them.
 func (t *Transport) Pending() bool {
-	return t.queued > 0 || len(t.held) > 0 || len(t.outcomes) > 0
+	return t.queued > 0 || t.asked > 0 || len(t.held) > 0 || len(t.outcomes) > 0
+}
+
+// Link says whether there is a connection to a peer.
+func (t *Transport) Link(rank int) transport.Link {
+	switch p := &t.peers[rank]; {
+	case p.fd >= 0:
+		return transport.Linked
+	case p.late:
+		return t.listener.link(rank)
+	}
+	return transport.Unlinked
 }
 
 // Bytes returns the bytes sent and received; frames count as sent when they
@@ -238,9 +253,9 @@ func (t *Transport) closeDescriptors() {
 			_ = unix.Close(p.fd)
 			p.fd = -1
 		}
-		p.out, p.armed = frames.Queue{}, false
+		p.out, p.armed, p.late = frames.Queue{}, false, false
 	}
-	t.queued = 0
+	t.queued, t.asked = 0, 0
 	for _, fd := range [...]*int{&t.epoll, &t.bell, &t.timer} {
 		if *fd >= 0 {
 			_ = unix.Close(*fd)

@@ -4,12 +4,15 @@ package tcp
 
 import (
 	"io"
+	"net"
 	"syscall"
 	"time"
 	"unsafe"
 
 	"github.com/pkg/errors"
 	"golang.org/x/sys/unix"
+
+	"github.com/sspurn/sspurn/runtime/internal/transport"
 )
 
 // Poll makes progress without blocking; see transport.Transport. It reads the
@@ -22,6 +25,10 @@ func (t *Transport) Poll(hint int) bool {
 		t.letGo()
 	}
 	progress := t.outcomes.Tell()
+	if t.listener.news.Load() {
+		t.adopt()
+		progress = true
+	}
 	if t.polls++; t.polls%patrolPolls == 0 || t.rested.Load() {
 		t.rested.Store(false)
 		t.patrol()
@@ -37,6 +44,51 @@ func (t *Transport) Poll(hint int) bool {
 	progress = t.outcomes.Tell() || progress
 	t.letGo() // what receivers and completions have sent
 	return progress
+}
+
+// adopt takes over the connections that have been made on first use.
+func (t *Transport) adopt() {
+	for _, c := range t.listener.latecomers() {
+		p := &t.peers[c.rank]
+		if !p.late { // the rank is reached another way: its program is not ours
+			if c.conn != nil {
+				c.conn.Close()
+			}
+			continue
+		}
+		p.late = false
+		if !p.out.Empty() {
+			t.asked--
+		}
+		err := c.err
+		if err == nil {
+			p.fd, err = take(c.conn)
+		}
+		if err == nil {
+			err = errors.Wrap(t.watch(unix.EPOLL_CTL_ADD, p.fd, c.rank, unix.EPOLLIN), "epoll")
+		}
+		if err != nil {
+			t.lose(c.rank, p, err)
+			continue
+		}
+		t.flush(p)
+		t.arm(c.rank, p)
+		if r, ok := t.recv.(transport.Joiner); ok {
+			r.Joined(c.rank)
+		}
+	}
+}
+
+// take makes a new connection's descriptor the transport's.
+func take(c *net.TCPConn) (fd int, err error) {
+	if err := tune(c); err != nil {
+		c.Close()
+		return -1, errors.Wrap(err, "socket options")
+	}
+	if fd, err = detach(c); err != nil {
+		c.Close()
+	}
+	return fd, err
 }
 
 // patrol loses the peers whose hosts have vanished while data was under way;

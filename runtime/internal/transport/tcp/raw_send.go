@@ -40,7 +40,7 @@ func (t *Transport) arm(rank int, p *peer) {
 func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transport.Completion) bool {
 	p := &t.peers[rank]
 	if p.fd < 0 || p.err != nil {
-		return true
+		return !p.late || t.ask(rank, p, h, payload, done)
 	}
 	size := frames.Total(payload)
 	small := size <= frames.SmallSize
@@ -71,6 +71,21 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 		t.arm(rank, p)
 	}
 	if done == nil && !small {
+		p.out.Own(&t.spare, nil)
+	}
+	return false
+}
+
+// ask keeps a frame until the connection to its peer is there.
+func (t *Transport) ask(rank int, p *peer, h *wire.Header, payload [][]byte, done transport.Completion) bool {
+	size := frames.Total(payload)
+	t.sent += uint64(wire.HeaderSize + size)
+	if p.out.Empty() {
+		t.asked++
+		t.listener.want(rank)
+	}
+	p.out.Push(&t.spare, h, payload, size, done)
+	if done == nil && size > frames.SmallSize {
 		p.out.Own(&t.spare, nil)
 	}
 	return false
@@ -182,8 +197,10 @@ func (t *Transport) lose(rank int, p *peer, err error) {
 		p.armed = false
 		t.queued--
 	}
-	_ = unix.Close(p.fd) // leaves the epoll set by that
-	p.fd = -1
+	if p.fd >= 0 {
+		_ = unix.Close(p.fd) // leaves the epoll set by that
+		p.fd = -1
+	}
 	p.in.Discard()
 	t.outcomes.Tell()
 	t.recv.Lost(rank, err)

@@ -274,3 +274,23 @@ func BenchmarkPingPong(b *testing.B) {
 		})
 	}
 }
+
+// checkPairs checks that both ends of each pair use the same connection.
+func checkPairs(t *testing.T, all []*node) {
+	t.Helper()
+	name := func(a unix.Sockaddr, err error) string {
+		in, ok := a.(*unix.SockaddrInet4)
+		if err != nil || !ok {
+			t.Fatalf("socket's address: %v, %v", a, err)
+		}
+		return strconv.Itoa(in.Port)
+	}
+	for a := range all {
+		for b := range a {
+			x, y := all[a].tr.peers[b].fd, all[b].tr.peers[a].fd
+			if here, there := name(unix.Getsockname(x)), name(unix.Getpeername(y)); here != there {
+				t.Errorf("ranks %d and %d have a connection each: ports %s and %s", a, b, here, there)
+			}
+		}
+	}
+}

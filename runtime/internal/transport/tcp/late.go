@@ -1,0 +1,162 @@
+package tcp
+
+import (
+	"context"
+	stderrors "errors"
+	"net"
+
+	"github.com/pkg/errors"
+
+	"github.com/sspurn/sspurn/runtime/internal/transport"
+)
+
+// Connections on first use.
+//
+// In a job of many ranks most pairs never talk, and a connection a pair costs
+// every rank descriptors, the kernel memory, and the job its start. Pairs of
+// Config.OnDemand are connected when one of the two first sends, whose frames
+// wait until then. When both do at the same time, both dial, and the one that
+// dials in a whole mesh refuses the other's: a pair has one connection.
+
+// OnDemand reports whether the connection with a peer is made on first use. Both
+// ends say the same.
+type OnDemand func(peer int) bool
+
+// lateDialing bounds the handshake of a connection on first use at the side that
+// dials, in those at the side that accepts: an acceptor that counts a peer in
+// must be able to rely on it.
+const lateDialing = 5
+
+// stage is how far the connection with a peer is.
+type stage uint8
+
+const (
+	apart   stage = iota // there is none, and nobody makes one
+	dialing              // this rank makes it
+	joining              // the peer makes it, and has proved who it is
+	joined               // the transport has it, or will at its next Poll
+)
+
+// pairing is a connection that is made on first use.
+type pairing struct {
+	stage  stage
+	wanted bool               // frames wait for it
+	stop   context.CancelFunc // ends dialing
+}
+
+// latecomer is the end of an attempt to connect.
+type latecomer struct {
+	rank int
+	conn *net.TCPConn // nil: err says why
+	err  error
+}
+
+// errCrossed is no news: the pair is connected, or being so, the other way round.
+var errCrossed = stderrors.New("both ends connect")
+
+// late reports whether the connection with a peer is made on first use.
+func (l *Listener) late(peer int) bool {
+	return l.cfg.OnDemand != nil && peer != l.cfg.Rank && l.cfg.OnDemand(peer)
+}
+
+// attend has wake called when latecomers has something to return.
+func (l *Listener) attend(wake func()) {
+	l.mu.Lock()
+	l.wake = wake
+	l.mu.Unlock()
+	if l.news.Load() {
+		wake()
+	}
+}
+
+// link is how far the connection with a peer is, whoever makes it.
+func (l *Listener) link(peer int) transport.Link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.pairings[peer].stage {
+	case apart:
+		return transport.Unlinked
+	case joined:
+		return transport.Linked
+	}
+	return transport.Linking
+}
+
+// want asks for the connection with a peer.
+func (l *Listener) want(peer int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pairings[peer].wanted = true
+	l.begin(peer)
+}
+
+// begin dials a peer that is wanted, unless somebody does already. The lock is
+// held.
+func (l *Listener) begin(peer int) {
+	p := &l.pairings[peer]
+	if p.stage != apart || !p.wanted || l.closed() {
+		return
+	}
+	ctx, stop := context.WithTimeoutCause(context.Background(), l.cfg.Late, errors.Errorf("not connected after %v", l.cfg.Late))
+	p.stage, p.stop = dialing, stop
+	addr := l.addrs[peer]
+	l.wg.Go(func() {
+		defer stop()
+		c, err := l.dial(ctx, peer, addr)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if p.stage != dialing || l.closed() { // the peer was quicker
+			if c != nil {
+				c.Close()
+			}
+			return
+		}
+		if err != nil {
+			err = errors.WithMessagef(err, "connect to %s", addr)
+		}
+		p.stage = joined
+		l.hand(latecomer{peer, c, err})
+	})
+}
+
+// admit lets a peer in that has proved who it is, and dismiss takes that back
+// when it could not be told so.
+func (l *Listener) admit(peer int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := &l.pairings[peer]
+	switch {
+	case p.stage == joining, p.stage == joined, p.stage == dialing && dials(l.cfg.Rank, peer):
+		return errCrossed
+	case p.stage == dialing:
+		p.stop()
+	}
+	p.stage = joining
+	return nil
+}
+
+func (l *Listener) dismiss(peer int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pairings[peer].stage = apart
+	l.begin(peer)
+}
+
+// hand leaves the end of an attempt to the transport. The lock is held.
+func (l *Listener) hand(c latecomer) {
+	l.latest = append(l.latest, c)
+	l.news.Store(true)
+	if l.wake != nil {
+		l.wake()
+	}
+}
+
+// latecomers returns the attempts that have ended since it was last called.
+func (l *Listener) latecomers() []latecomer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.news.Store(false)
+	out := l.latest
+	l.latest = nil
+	return out
+}

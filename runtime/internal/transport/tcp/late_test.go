@@ -1,0 +1,253 @@
+package tcp
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sspurn/sspurn/runtime/internal/transport"
+	"github.com/sspurn/sspurn/runtime/internal/transport/transporttest"
+	"github.com/sspurn/sspurn/runtime/internal/wire"
+)
+
+// allLate has every pair connect on first use.
+func allLate(cfg *Config) { cfg.OnDemand = func(int) bool { return true } }
+
+func TestOnDemand(t *testing.T) {
+	transporttest.Run(t, transporttest.Suite{
+		Connect: func(t *testing.T, recv []transport.Receiver) []transport.Transport {
+			var out []transport.Transport
+			for _, tr := range mesh(t, recv, allLate, func(cfg *Config) { cfg.Late = time.Second }) {
+				out = append(out, tr)
+			}
+			return out
+		},
+		OnDemand: true,
+	})
+}
+
+// node is a rank that keeps the numbers of the frames that it gets.
+type node struct {
+	mu     sync.Mutex // the engine's
+	tr     *Transport
+	got    [][]uint64 // by peer
+	joined []int
+	lost   []error
+
+	stop atomic.Bool
+	news chan struct{} // size 1
+}
+
+func (n *node) Begin(int, *wire.Header) ([]byte, error) { return nil, nil }
+func (n *node) End(peer int, h *wire.Header)            { n.got[peer] = append(n.got[peer], h.ID) }
+func (n *node) Lost(_ int, err error)                   { n.lost = append(n.lost, err) }
+func (n *node) Joined(peer int)                         { n.joined = append(n.joined, peer) }
+
+func (n *node) drive() {
+	for !n.stop.Load() {
+		n.mu.Lock()
+		some := n.tr.Poll(-1)
+		n.mu.Unlock()
+		select {
+		case n.news <- struct{}{}:
+		default:
+		}
+		if !some {
+			n.tr.Wait(-1)
+		}
+	}
+}
+
+func (n *node) send(peer int, id uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tr.Send(peer, &wire.Header{Kind: wire.Clear, ID: id}, nil, nil)
+}
+
+func (n *node) until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	limit := time.NewTimer(30 * time.Second)
+	defer limit.Stop()
+	for {
+		n.mu.Lock()
+		good := ok()
+		n.mu.Unlock()
+		if good {
+			return
+		}
+		select {
+		case <-n.news:
+		case <-limit.C:
+			t.Fatalf("%s: not within 30 s", what)
+		}
+	}
+}
+
+// nodes makes size ranks, all of whose pairs connect on first use, and drives
+// them until the test ends.
+func nodes(t *testing.T, size int, change ...func(*Config)) []*node {
+	t.Helper()
+	out, recv := make([]*node, size), make([]transport.Receiver, size)
+	for i := range out {
+		out[i] = &node{got: make([][]uint64, size), news: make(chan struct{}, 1)}
+		recv[i] = out[i]
+	}
+	var wg sync.WaitGroup
+	for i, tr := range mesh(t, recv, append(change, allLate)...) {
+		out[i].tr = tr
+		wg.Go(out[i].drive)
+	}
+	t.Cleanup(func() {
+		for _, n := range out {
+			n.stop.Store(true)
+			n.tr.Wake()
+		}
+		wg.Wait()
+		for i, n := range out {
+			n.mu.Lock()
+			if err := n.tr.Close(); err != nil {
+				t.Errorf("rank %d: %v", i, err)
+			}
+			n.mu.Unlock()
+		}
+	})
+	return out
+}
+
+// TestFirstUse has one rank of a pair send: both have the connection then, and
+// nobody has another.
+func TestFirstUse(t *testing.T) {
+	const size = 5
+	all := nodes(t, size)
+	links := func(rank int) (out []transport.Link) {
+		n := all[rank]
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for peer := range size {
+			out = append(out, n.tr.Link(peer))
+		}
+		return out
+	}
+	for rank := range size {
+		if got := links(rank); slices.Max(got) != transport.Unlinked {
+			t.Fatalf("rank %d before the first frame: %v", rank, got)
+		}
+	}
+	for _, pair := range [][2]int{{1, 4}, {4, 2}} {
+		from, to := all[pair[0]], all[pair[1]]
+		for id := range uint64(3) {
+			from.send(pair[1], id)
+		}
+		to.until(t, fmt.Sprintf("frames from %d at %d", pair[0], pair[1]), func() bool {
+			return slices.Equal(to.got[pair[0]], []uint64{0, 1, 2})
+		})
+		to.send(pair[0], 9)
+		from.until(t, fmt.Sprintf("the answer at %d", pair[0]), func() bool { return slices.Equal(from.got[pair[1]], []uint64{9}) })
+		from.until(t, "all sent", func() bool { return !from.tr.Pending() })
+	}
+	for rank, peers := range [][]int{{}, {4}, {4}, {}, {1, 2}} {
+		for peer, link := range links(rank) {
+			want := transport.Unlinked
+			if slices.Contains(peers, peer) {
+				want = transport.Linked
+			}
+			if link != want {
+				t.Errorf("rank %d: link %d with %d, want %d", rank, link, peer, want)
+			}
+		}
+		if got := all[rank].joined; !slices.Equal(got, peers) {
+			t.Errorf("rank %d was told of %v, want %v", rank, got, peers)
+		}
+	}
+}
+
+// TestCrossed has all ranks send to all others at once: each pair gets one
+// connection, over which all comes in order.
+func TestCrossed(t *testing.T) {
+	const frames = 20
+	for _, size := range []int{2, 3, 9} {
+		for range 5 {
+			t.Run(fmt.Sprint(size), func(t *testing.T) {
+				all := nodes(t, size)
+				start := make(chan struct{})
+				var wg sync.WaitGroup
+				for rank, n := range all {
+					wg.Go(func() {
+						<-start
+						for id := range uint64(frames) {
+							for i := range size - 1 {
+								n.send((rank+i+1)%size, id)
+							}
+						}
+					})
+				}
+				close(start)
+				wg.Wait()
+				for rank, n := range all {
+					n.until(t, fmt.Sprintf("frames at %d of %d", rank, size), func() bool {
+						for peer, got := range n.got {
+							if peer != rank && len(got) < frames {
+								return false
+							}
+						}
+						return len(n.joined) == size-1
+					})
+				}
+				for rank, n := range all {
+					n.mu.Lock()
+					for peer, got := range n.got {
+						for i, id := range got {
+							if id != uint64(i) {
+								t.Errorf("rank %d: frames %v from %d", rank, got, peer)
+								break
+							}
+						}
+					}
+					if len(n.lost) > 0 {
+						t.Errorf("rank %d: lost %v", rank, n.lost)
+					}
+					n.mu.Unlock()
+				}
+				checkPairs(t, all)
+			})
+		}
+	}
+}
+
+// TestLateAbsent sends to a rank that listens no more.
+func TestLateAbsent(t *testing.T) {
+	all := nodes(t, 2, func(cfg *Config) { cfg.Late = 200 * time.Millisecond })
+	all[1].tr.listener.Close()
+	n := all[0]
+	n.send(1, 1)
+	n.until(t, "the loss", func() bool { return len(n.lost) > 0 })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	want := "connect to " + all[1].tr.listener.Addr() + ": "
+	if err := n.lost[0].Error(); len(n.lost) != 1 || !strings.HasPrefix(err, want) || !strings.Contains(err, "connection refused") {
+		t.Errorf("lost with %v, want %s…connection refused", n.lost, want)
+	}
+	if n.tr.Pending() || n.tr.Link(1) != transport.Unlinked {
+		t.Errorf("pending %v, link %d", n.tr.Pending(), n.tr.Link(1))
+	}
+}
+
+// TestCloseWhileDialing closes a rank whose frames wait for a connection.
+func TestCloseWhileDialing(t *testing.T) {
+	all := nodes(t, 3)
+	all[2].tr.listener.Close()
+	n := all[1]
+	n.send(2, 1)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.tr.Pending() || n.tr.Link(2) != transport.Linking {
+		t.Errorf("pending %v, link %d", n.tr.Pending(), n.tr.Link(2))
+	}
+	if err := n.tr.Close(); err != nil { // ends dialing, or the goroutine is found to leak
+		t.Error(err)
+	}
+}
