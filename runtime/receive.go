@@ -147,38 +147,6 @@ func (e *engine) beginEager(peer int, h *wire.Header) []byte {
 	return m.buf
 }
 
-// incoming makes the message that a frame brings or announces.
-func (e *engine) incoming(peer int, h *wire.Header) *message {
-	m := e.newMessage()
-	m.source, m.context, m.elem, m.id, m.size = peer, h.Context, h.Elem, h.ID, int(h.Length)
-	m.large = h.Kind == wire.Request
-	m.sync = !m.large && h.Flags&wire.Sync != 0
-	m.entry.Source, m.entry.Tag, m.entry.Value = peer, h.Tag, m
-	return m
-}
-
-// hold queues a message that no receive has met and tells who probes for it.
-func (e *engine) hold(q *queues, peer int, h *wire.Header) *message {
-	m := e.incoming(peer, h)
-	q.Hold(&m.entry)
-	for i := 0; i < len(q.probes); {
-		r := q.probes[i]
-		if (r.peer == AnySource || r.peer == peer) && (r.entry.Tag == uint32(AnyTag) || r.entry.Tag == h.Tag) {
-			q.probes = append(q.probes[:i], q.probes[i+1:]...)
-			e.describe(r, m)
-			e.complete(r, nil)
-			continue
-		}
-		i++
-	}
-	return m
-}
-
-// describe fills the status of a request with a message.
-func (e *engine) describe(r *Request, m *message) {
-	r.status = Status{Source: r.group.place(m.source), Tag: Tag(m.entry.Tag), Bytes: m.size, Count: m.size / elemSize(m.elem)}
-}
-
 // errPartial: only a peer that breaks the rules sends such.
 var errPartial = stderrors.New("protocol: a message that ends within an element")
 
@@ -230,50 +198,6 @@ func (e *engine) post(r *Request) {
 		return
 	}
 	e.take(r, en.Value)
-}
-
-// take gives a receive a message that is in no queue.
-func (e *engine) take(r *Request, m *message) {
-	m.taken = false
-	fits := e.accept(r, m.source, m.entry.Tag, m.elem, m.size)
-	switch {
-	case m.large:
-		e.clear(r, m.source, m.id, fits)
-		e.consumed(m.source, windowOfSpace(m.context), 0)
-		e.freeMessage(m)
-	case !m.whole:
-		if fits {
-			r.phase, r.message, m.request = claimed, m, r
-		}
-	default:
-		if fits {
-			copy(r.buf, m.buf)
-			e.received(r, nil)
-		}
-		e.spent(m)
-	}
-}
-
-// spent frees a small message that a receive has met or that was thrown away.
-func (e *engine) spent(m *message) {
-	if m.sync {
-		e.clear(nil, m.source, m.id, false)
-	}
-	e.consumed(m.source, windowOfSpace(m.context), m.size)
-	e.freeMessage(m)
-}
-
-// drop throws away a message that is in no queue.
-func (e *engine) drop(m *message) {
-	m.taken = false
-	switch {
-	case m.large:
-		e.clear(nil, m.source, m.id, false)
-		e.consumed(m.source, windowOfSpace(m.context), 0)
-		e.freeMessage(m)
-	case m.whole:
-		e.spent(m)
-	}
 }
 
 // clear answers the announcement of a large message: r is ready for it, or it

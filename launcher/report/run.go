@@ -27,40 +27,6 @@ type Point struct {
 	Value   float64
 }
 
-// Split says where workers spent their time, in seconds.
-type Split struct {
-	Compute  float64 // outside the store, without Straggle
-	Straggle float64 // slept for -straggle
-	Gate     float64 // waited for workers that are behind
-	Miss     float64 // waited for rows
-	Flush    float64 // handed over updates
-}
-
-// Total is the sum of the parts.
-func (s Split) Total() float64 { return s.Compute + s.Straggle + s.Gate + s.Miss + s.Flush }
-
-// Waited is the part in which workers waited, as a share of the total.
-func (s Split) Waited() float64 { return share(s.Gate+s.Miss+s.Flush, s.Total()) }
-
-func (s *Split) add(o Split) {
-	s.Compute += o.Compute
-	s.Straggle += o.Straggle
-	s.Gate += o.Gate
-	s.Miss += o.Miss
-	s.Flush += o.Flush
-}
-
-// parts are the parts in the order in which they are shown.
-func (s Split) parts() [5]float64 { return [5]float64{s.Compute, s.Straggle, s.Gate, s.Miss, s.Flush} }
-
-// share is part of whole, 0 of nothing.
-func share(part, whole float64) float64 {
-	if whole <= 0 {
-		return 0
-	}
-	return part / whole
-}
-
 // Run is what the record of a run says. It is not safe for concurrent use.
 type Run struct {
 	Dir  string // "" while it is not in a directory
@@ -313,18 +279,6 @@ func (r *Run) Reads() (reads, fetches int64) {
 	return reads, fetches
 }
 
-// Filtered returns how many times filters kept back a row's updates when their
-// clock ended, and about how many bytes that and rounding kept from leaving.
-func (r *Run) Filtered() (held, saved int64) {
-	for i := range r.ranks {
-		for _, e := range r.ranks[i].workers {
-			held += e.Held
-			saved += e.Saved
-		}
-	}
-	return held, saved
-}
-
 // Stale counts reads by how many clocks the copy was behind the reader's clock.
 func (r *Run) Stale() map[int64]int64 {
 	h := map[int64]int64{}
@@ -350,45 +304,6 @@ func (r *Run) On(rank int) []float64 {
 		}
 	}
 	return on
-}
-
-// classes are the classes of bytes that are shown, in order. "other" is what the
-// store did not send: collectives, the app's own messages, headers.
-var classes = [...]string{"update", "fetch", "push", "control", "other"}
-
-// Bytes returns what all ranks sent, by class.
-func (r *Run) Bytes() map[string]int64 {
-	all := map[string]int64{}
-	for i := range r.ranks {
-		for class, n := range r.ranks[i].bytes {
-			all[class] += n
-		}
-	}
-	all["other"] = max(0, all["wire"]-all["update"]-all["fetch"]-all["push"]-all["control"])
-	return all
-}
-
-// Sent returns the bytes that all ranks sent.
-func (r *Run) Sent() int64 { return sent(r.Bytes()) }
-
-// sent is what went over the wire, or the sum of the store's classes when that
-// was not recorded.
-func sent(bytes map[string]int64) int64 {
-	if n, ok := bytes["wire"]; ok {
-		return n
-	}
-	return bytes["update"] + bytes["fetch"] + bytes["push"] + bytes["control"]
-}
-
-// Compression returns how many times longer the store's messages were before
-// they were compressed; ok is false when there were none.
-func (r *Run) Compression() (ratio float64, ok bool) {
-	b := r.Bytes()
-	travelled := b["update"] + b["fetch"] + b["push"]
-	if travelled == 0 || b["raw"] == 0 {
-		return 0, false
-	}
-	return float64(b["raw"]) / float64(travelled), true
 }
 
 // timeline puts the times of all ranks' events on one axis.
