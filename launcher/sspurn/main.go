@@ -51,6 +51,12 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 // newApp returns the tree of commands.
 func newApp() *cli.App {
 	usage := func(_ *cli.Context, err error, _ bool) error { return err }
+	runUsage := func(_ *cli.Context, err error, _ bool) error {
+		if strings.Contains(err.Error(), "not defined") { // the flag package has no error value for it
+			err = fmt.Errorf("%w; flags of the program itself go behind PROGRAM", err)
+		}
+		return err
+	}
 	app := &cli.App{
 		Name:                  "sspurn",
 		Usage:                 "run a program on many hosts",
@@ -59,7 +65,7 @@ func newApp() *cli.App {
 		HideHelpCommand:       true,
 		Flags:                 runFlags(),
 		Action:                runJob,
-		OnUsageError:          usage,
+		OnUsageError:          runUsage,
 		ExitErrHandler:        func(*cli.Context, error) {}, // main exits
 		CustomAppHelpTemplate: appHelp(runFlags()),
 		Commands: []*cli.Command{
@@ -75,7 +81,7 @@ func newApp() *cli.App {
 			},
 			{
 				Name: "compare", Usage: "run a program under several settings", UsageText: "sspurn compare [flags] PROGRAM [ARGS...]",
-				Flags: compareFlags(), Action: compare, OnUsageError: usage, HideHelpCommand: true,
+				Flags: compareFlags(), Action: compare, OnUsageError: runUsage, HideHelpCommand: true,
 				CustomHelpTemplate: commandHelp("sspurn compare [flags] PROGRAM [ARGS...]", compareText, compareFlags()) + compareExamples,
 			},
 			{

@@ -349,6 +349,8 @@ func TestExitStatus(t *testing.T) {
 		{"too many ranks", []string{"-n", "5", "-host", "localhost:3", "true"}, 125, "5 ranks are more than the 3 slots"},
 		{"both host flags", []string{"-host", "a", "-hosts", "b", "true"}, 125, "exclude each other"},
 		{"unknown flag", []string{"-bogus", "true"}, 125, "-bogus"},
+		{"flag of the program", []string{"-n", "2", "-sync", "bsp", "true"}, 125, "-sync; flags of the program itself go behind PROGRAM"},
+		{"bad choice of when to connect", []string{"-on-demand", "later", "true"}, 125, "-on-demand \"later\": want auto or on or off"},
 		{"bad number", []string{"-n", "x", "true"}, 125, "-n"},
 		{"no ranks", []string{"-n", "0", "true"}, 125, "-n 0"},
 		{"no program at all", []string{"-n", "2"}, 125, "no PROGRAM"},
