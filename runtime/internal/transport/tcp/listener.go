@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,8 +140,8 @@ func Listen(cfg Config) (*Listener, error) {
 // listen takes the first free port of a range, beginning at a place that
 // depends on the rank so that ranks of one host do not all try the same ones.
 func listen(host string, ports [2]int, rank int) (*net.TCPListener, error) {
-	ip := net.ParseIP(host)
-	if ip == nil {
+	cfg := net.ListenConfig{Control: unpaced}
+	if net.ParseIP(host) == nil {
 		return nil, errors.Errorf("listen on %q: not an IP address", host)
 	}
 	lo, hi := ports[0], ports[1]
@@ -150,10 +151,10 @@ func listen(host string, ports [2]int, rank int) (*net.TCPListener, error) {
 	n := hi - lo + 1
 	var last error
 	for i := range n {
-		addr := &net.TCPAddr{IP: ip, Port: lo + (rank+i)%n}
-		ln, err := net.ListenTCP("tcp", addr)
+		addr := net.JoinHostPort(host, strconv.Itoa(lo+(rank+i)%n))
+		ln, err := cfg.Listen(context.Background(), "tcp", addr)
 		if err == nil {
-			return ln, nil
+			return ln.(*net.TCPListener), nil
 		}
 		last = err
 		if !portTaken(err) {

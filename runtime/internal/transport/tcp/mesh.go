@@ -196,7 +196,7 @@ func (l *Listener) dial(ctx context.Context, peer int, addr string) (*net.TCPCon
 }
 
 func (l *Listener) dialOnce(ctx context.Context, peer int, addr string) (*net.TCPConn, error) {
-	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
+	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1, Control: unpaced}
 	nc, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		var op *net.OpError

@@ -5,6 +5,7 @@ package tcp
 import (
 	"os"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,6 +51,49 @@ func TestOptions(t *testing.T) {
 		if err != nil || flags&unix.FD_CLOEXEC == 0 {
 			t.Errorf("rank %d: the socket is inherited: %v", rank, err)
 		}
+	}
+}
+
+// TestUnpaced looks at sockets that are not connected: later is too late to be
+// rid of bbr's timer.
+func TestUnpaced(t *testing.T) {
+	control := func(c syscall.Conn) (cc string) {
+		raw, err := c.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cerr := raw.Control(func(fd uintptr) { cc, err = unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION) }); cerr != nil || err != nil {
+			t.Fatal(cerr, err)
+		}
+		return cc
+	}
+	l, err := Listen(testConfig(0, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if cc := control(l.ln); cc == "bbr" {
+		t.Error("the listener has congestion control bbr")
+	}
+
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "socket")
+	defer f.Close()
+	if err := unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, "bbr"); err != nil {
+		t.Skip("this kernel has no bbr to be rid of: ", err)
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unpaced("", "", raw); err != nil {
+		t.Fatal(err)
+	}
+	if cc := control(f); cc != "cubic" {
+		t.Errorf("congestion control %s before connecting, want cubic", cc)
 	}
 }
 

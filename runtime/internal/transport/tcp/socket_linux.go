@@ -3,6 +3,7 @@ package tcp
 import (
 	stderrors "errors"
 	"net"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,13 +26,20 @@ func tune(c *net.TCPConn) error {
 		if !patrols {
 			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(silence.Milliseconds()))
 		}
-		// bbr paces what needs no pacing here: cubic moves 60 % more over
-		// loopback. Kernels without it, and users that may not choose it, go on.
+	})
+	return stderrors.Join(err, failed)
+}
+
+// unpaced has a socket that is not connected yet, or the connections of one that
+// listens, do without bbr: it paces what needs no pacing here. Once connected it
+// is too late: a timer goes on to pace whatever comes in its place. Kernels
+// without cubic, and users that may not choose it, go on.
+func unpaced(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) {
 		if cc, err := unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION); err == nil && cc == "bbr" {
 			_ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "cubic")
 		}
 	})
-	return stderrors.Join(err, failed)
 }
 
 // portTaken reports whether another port may succeed where one failed.

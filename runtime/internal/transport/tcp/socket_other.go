@@ -2,10 +2,16 @@
 
 package tcp
 
-import "net"
+import (
+	"net"
+	"syscall"
+)
 
 // tune sets the options of a mesh connection.
 func tune(c *net.TCPConn) error { return tuneCommon(c) }
+
+// unpaced has nothing to do.
+func unpaced(_, _ string, _ syscall.RawConn) error { return nil }
 
 // portTaken reports whether another port may succeed where one failed.
 func portTaken(error) bool { return true }
