@@ -80,10 +80,11 @@ type engine struct {
 	leave   *Request         // waits for all peers to leave
 	leaving bool             // the body has returned
 	parting bool             // leave waits for Goodbye
-	fault   error            // a panic of a handler: this rank's own failure
+	fault   error            // what has happened to this rank itself: a panic of a handler, say
 	closed  bool             // the transport is closed
 	tree    []int            // neighbours for what all must hear, where pairs connect on first use; nil: all are connected
-	revoked []byte           // what has been said to peers of the job's failure
+	revoked *revocation      // what has been said to peers of the job's failure; nil: nothing
+	sending time.Time        // since when this rank waits, to leave, for what it sent to be away; zero: it does not
 	woke    bool             // a goroutine has been made runnable
 	free    free
 	ended   uint64 // requests and small sends that have
@@ -107,10 +108,11 @@ type engine struct {
 
 // peer is what the engine knows of a rank.
 type peer struct {
-	left    bool  // its body has returned
-	gone    bool  // it said goodbye
-	fell    bool  // it knows that the job has failed
-	lost    error // nothing comes from it any more
+	left    bool    // its body has returned
+	gone    bool    // it said goodbye
+	fell    bool    // it knows that the job has failed
+	told    [2]bool // its Left, and the one that is a Goodbye, have been passed on
+	lost    error   // nothing comes from it any more
 	credits [windows]int
 	waiting [windows]sendQueue // in order
 	held    [windows]int       // of its credits, by messages that are here

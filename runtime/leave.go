@@ -49,20 +49,20 @@ func (e *engine) assemble(ctx context.Context, kind wire.Kind) error {
 	e.parting = kind == wire.Goodbye
 	e.sendLazy()
 	for peer := range e.peers {
-		if peer == e.rank || !e.reaches(peer) {
+		if peer == e.rank || e.tree != nil && e.t.Link(peer) != transport.Linked {
 			continue
 		}
 		e.out = wire.Header{Kind: kind}
 		e.transmit(peer, nil, nil)
 	}
-	if e.tree != nil && kind == wire.Leave {
+	if e.tree != nil {
 		e.mu.Unlock()
-		e.tellLeft(ctx)
+		e.tellAll(ctx, kind)
 		e.mu.Lock()
-	}
-	if e.failure != nil {
-		defer e.mu.Unlock()
-		return e.failure
+		if e.failure != nil {
+			defer e.mu.Unlock()
+			return e.failure
+		}
 	}
 	r := &Request{e: e, kind: opLeave, peer: AnySource}
 	e.leave = r
@@ -81,7 +81,8 @@ func (e *engine) checkLeave() {
 		return
 	}
 	for i := range e.peers {
-		if p := &e.peers[i]; i != e.rank && !(p.gone || p.left && !e.parting) {
+		p := &e.peers[i]
+		if i != e.rank && !(p.left && !e.parting || p.gone && (e.tree == nil || p.told[1])) {
 			return
 		}
 	}
@@ -104,16 +105,7 @@ func (e *engine) fall(err error) error {
 	if lost, ok := stderrors.AsType[*RankError](err); ok {
 		rank, cause = lost.Rank, lost.Cause
 	}
-	e.revoked = encodeCause(rank, cause.Error())
-	for peer := range e.peers {
-		switch p := &e.peers[peer]; {
-		case peer == e.rank || p.lost != nil || p.gone:
-		case e.tree != nil && e.t.Link(peer) == transport.Unlinked:
-			p.fell = true // it hears of it from others
-		default:
-			e.revoke(peer)
-		}
-	}
+	e.revoke(&revocation{encodeCause(rank, cause.Error()), e.rank})
 	e.over(ErrClosed)
 	e.mu.Unlock()
 	e.stopPorts()
@@ -161,8 +153,9 @@ func (e *engine) stopPorts() {
 	e.ports.Wait()
 }
 
-// panicked ends the job because a handler has panicked.
-func (e *engine) panicked(err error) {
+// collapse ends the job because of what has happened to this rank itself: a
+// panic of a handler, say.
+func (e *engine) collapse(err error) {
 	if e.fault == nil {
 		e.fault = err
 	}

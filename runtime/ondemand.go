@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"bytes"
 	"context"
 	"time"
 
@@ -19,53 +18,62 @@ import (
 //
 // Who hears a Left of a rank with which it has no connection knows that nothing
 // comes from there. With a connection, even one that is being made, it waits for
-// the Leave: who has left sends one on every connection that is made later. When
-// all have left no connection is made any more, both ends of each know of it,
-// and the goodbyes go over those that there are.
+// the Leave: who has left sends one on every connection that is made later.
+//
+// Handlers may send until all bodies have returned, also to peers that are not
+// connected yet; so the goodbyes go the same two ways, and nobody ends before all
+// have said theirs and it has passed all of these on: then no frame is on its way
+// to it, which a connection that is closed would answer with a reset.
 
-// reaches reports whether a Leave or a Goodbye goes to a peer, and is to be
-// awaited. The lock is held.
-func (e *engine) reaches(peer int) bool {
-	if e.tree == nil || e.t.Link(peer) == transport.Linked {
-		return true
-	}
-	if e.parting {
-		e.peers[peer].gone = true
-	}
-	return false
-}
-
-// tellLeft tells all ranks that this one has left, when nothing that it sent is
-// under way.
-func (e *engine) tellLeft(ctx context.Context) {
+// tellAll says along the tree that this rank has left or, in the end, goes, when
+// nothing that it sent is under way. A rank that is told to stop says nothing: it
+// fails.
+func (e *engine) tellAll(ctx context.Context, kind wire.Kind) {
+	e.mu.Lock()
+	e.sending = time.Now()
+	e.mu.Unlock()
 	const forever = time.Duration(1<<63 - 1)
 	e.linger(forever, func() bool { return !e.t.Pending() || e.failure != nil || ctx.Err() != nil })
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.failure == nil {
-		e.passLeft(e.rank, e.rank)
+	e.sending = time.Time{}
+	if e.failure != nil || ctx.Err() != nil {
+		return
 	}
+	h := wire.Header{Kind: wire.Left, ID: uint64(e.rank)}
+	if kind == wire.Goodbye {
+		h.Flags = wire.Parted
+	}
+	e.passLeft(e.rank, h)
 }
 
-// passLeft says that a rank has left to the neighbours in the tree but the one
-// that said so. The lock is held.
-func (e *engine) passLeft(rank, from int) {
+// passLeft sends a Left to the neighbours in the tree but the one it is from. The
+// lock is held.
+func (e *engine) passLeft(from int, h wire.Header) {
 	for _, peer := range e.tree {
 		if peer != from {
-			e.out = wire.Header{Kind: wire.Left, ID: uint64(rank)}
+			e.out = h
 			e.transmit(peer, nil, nil)
 		}
 	}
 }
 
-// hearLeft takes the word of a neighbour in the tree that a rank has left.
-func (e *engine) hearLeft(from, rank int) {
-	e.passLeft(rank, from)
-	if rank == e.rank || e.t.Link(rank) != transport.Unlinked {
-		return // its Leave comes or has come
+// hearLeft takes a Left from a neighbour in the tree.
+func (e *engine) hearLeft(from int, h *wire.Header) {
+	rank, parts := int(h.ID), h.Flags&wire.Parted != 0
+	p := &e.peers[rank]
+	told := &p.told[h.Flags&wire.Parted]
+	if *told {
+		return
 	}
-	e.peers[rank].left = true
-	e.desert(rank)
+	*told = true
+	e.passLeft(from, wire.Header{Kind: wire.Left, Flags: h.Flags & wire.Parted, ID: h.ID})
+	if e.t.Link(rank) == transport.Unlinked { // else its Leave or Goodbye comes or has come
+		p.left, p.gone = true, p.gone || parts
+		if !parts {
+			e.desert(rank)
+		}
+	}
 	e.checkLeave()
 }
 
@@ -81,25 +89,46 @@ func (e *engine) Joined(peer int) {
 		e.transmit(peer, nil, nil)
 	}
 	if e.revoked != nil {
-		e.revoke(peer)
+		e.tellRevoked(peer)
 	}
 }
 
-// revoke tells a peer of the job's failure.
-func (e *engine) revoke(peer int) {
-	e.out = wire.Header{Kind: wire.Revoke, Length: uint64(len(e.revoked))}
-	e.transmit(peer, [][]byte{e.revoked}, nil)
+// Failed is told by the transport that this rank can not connect any more.
+func (e *engine) Failed(err error) { e.collapse(err) }
+
+// revocation is the word that the job has failed.
+type revocation struct {
+	word []byte // encodeCause
+	from int    // the rank that said so first
 }
 
-// passRevoke passes a peer's word of the job's failure on, the first time.
-func (e *engine) passRevoke(word []byte) {
-	if e.tree == nil || e.revoked != nil || e.failure != nil {
-		return
-	}
-	e.revoked = bytes.Clone(word)
+// tellRevoked tells a peer that the job has failed.
+func (e *engine) tellRevoked(peer int) {
+	e.out = wire.Header{Kind: wire.Revoke, ID: uint64(e.revoked.from), Length: uint64(len(e.revoked.word))}
+	e.transmit(peer, [][]byte{e.revoked.word}, nil)
+}
+
+// revoke tells all peers that the job has failed, or those that it is connected
+// with, who pass it on: what they have said as they leave is no reason not to,
+// for they may wait for others. The lock is held.
+func (e *engine) revoke(r *revocation) {
+	e.revoked = r
 	for peer := range e.peers {
-		if p := &e.peers[peer]; peer != e.rank && !p.fell && !p.gone && p.lost == nil && e.t.Link(peer) != transport.Unlinked {
-			e.revoke(peer)
+		switch p := &e.peers[peer]; {
+		case peer == e.rank || p.lost != nil:
+		case e.tree == nil && p.gone:
+		case e.tree != nil && e.t.Link(peer) == transport.Unlinked:
+			p.fell = true // it hears of it from others
+		default:
+			e.tellRevoked(peer)
 		}
+	}
+}
+
+// passRevoke passes the word that the job has failed on, where peers may not be
+// connected with who said it, the first time.
+func (e *engine) passRevoke(r *revocation) {
+	if e.tree != nil && e.revoked == nil && e.t != nil {
+		e.revoke(r)
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
@@ -184,5 +186,120 @@ func TestPortsOnDemand(t *testing.T) {
 		if err != nil {
 			t.Errorf("rank %d: %v", rank, err)
 		}
+	}
+}
+
+// afterBodies runs work in a handler of rank 9 of 23 when the bodies of all ranks
+// have returned, which they do at once, and checks that until it ends no rank
+// does.
+func afterBodies(t *testing.T, work func(ctx context.Context, c *runtime.Comm)) []error {
+	t.Helper()
+	const n = 23
+	cl := runtimetest.NewTCPCluster(n)
+	cl.Edit = runtimetest.OnDemand
+	var bodies sync.WaitGroup
+	bodies.Add(n)
+	return cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
+		defer bodies.Done()
+		port, err := c.OpenPort(ctx, "work", func(*runtime.Message) {
+			bodies.Wait()
+			tick := time.NewTicker(time.Millisecond)
+			defer tick.Stop()
+			for range 50 { // one that does not wait ends within a few of these
+				<-tick.C
+				for rank := range n {
+					if v, ended := cl.Verdict(rank); ended {
+						t.Errorf("rank %d has ended before a handler of rank 9: %+v", rank, v)
+						return
+					}
+				}
+			}
+			work(ctx, c)
+		})
+		if err == nil && c.Rank() == 2 {
+			err = port.Post(ctx, 9, []byte{1})
+		}
+		return err
+	})
+}
+
+// TestHandlerSendsOnDemand has a handler send to a rank that is not connected, and
+// whose body has returned: it is still there.
+func TestHandlerSendsOnDemand(t *testing.T) {
+	defer runtimetest.Leaks(t)()
+	errs := afterBodies(t, func(ctx context.Context, c *runtime.Comm) {
+		if err := runtime.Send(ctx, c, 22, 0, nil8(3)); err != nil {
+			t.Error(err)
+		}
+	})
+	for rank, err := range errs {
+		if err != nil {
+			t.Errorf("rank %d: %v", rank, err)
+		}
+	}
+}
+
+// TestHandlerPanicsOnDemand has a handler panic when all bodies have returned, and
+// some ranks have said goodbye: it fails the job at all of them.
+func TestHandlerPanicsOnDemand(t *testing.T) {
+	defer runtimetest.Leaks(t)()
+	errs := afterBodies(t, func(context.Context, *runtime.Comm) { panic("late") })
+	for rank, err := range errs {
+		if lost, ok := stderrors.AsType[*runtime.RankError](err); rank != 9 && (!ok || lost.Rank != 9) || err == nil {
+			t.Errorf("rank %d: %v, want the loss of rank 9", rank, err)
+		}
+	}
+}
+
+// TestBlameOnDemand has rank 22 say that rank 9 is lost, which lives and hears it
+// by way of others: it blames rank 22, not who passed that on.
+func TestBlameOnDemand(t *testing.T) {
+	errs := onDemand(t, 23, "", func(ctx context.Context, c *runtime.Comm) error {
+		if c.Rank() == 22 {
+			return &runtime.RankError{Rank: 9, Host: "h9", Cause: context.DeadlineExceeded}
+		}
+		_, err := runtime.Recv(ctx, c, (c.Rank()+11)%23, 0, nil8(1))
+		return err
+	})
+	if lost, ok := stderrors.AsType[*runtime.RankError](errs[9]); !ok || lost.Rank != 22 {
+		t.Errorf("rank 9: %v, want the loss of rank 22", errs[9])
+	}
+}
+
+// TestStoppedOnDemand has rank 10 told to stop while its message to rank 6 is
+// under way: rank 6 does not hear that all is well.
+func TestStoppedOnDemand(t *testing.T) {
+	defer runtimetest.Leaks(t)()
+	cl := runtimetest.NewTCPCluster(11)
+	cl.Edit = func(cfg *runtime.Config) { cfg.OnDemand, cfg.Emulate = true, "pairs=10-6,delay=1m" }
+	stopped := stderrors.New("told to stop")
+	var stop context.CancelCauseFunc
+	cl.Context = func(ctx context.Context, rank int) context.Context {
+		if rank == 10 {
+			ctx, stop = context.WithCancelCause(ctx)
+		}
+		return ctx
+	}
+	returned := make(chan struct{})
+	errs := cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
+		switch c.Rank() {
+		case 10:
+			defer close(returned)
+			return runtime.Send(ctx, c, 6, 0, nil8(3))
+		case 6:
+			go func() {
+				<-returned
+				stop(stopped)
+			}()
+			_, err := runtime.Recv(ctx, c, 10, 0, nil8(3))
+			return err
+		}
+		return nil
+	})
+	if !stderrors.Is(errs[10], stopped) {
+		t.Errorf("rank 10: %v, want %v", errs[10], stopped)
+	}
+	if lost, ok := stderrors.AsType[*runtime.RankError](errs[6]); !ok || lost.Rank != 10 || stderrors.Is(errs[6], runtime.ErrLeft) {
+		t.Errorf("rank 6: %v, want the loss of rank 10", errs[6])
 	}
 }

@@ -321,7 +321,7 @@ func (p *Port) serve(h Handler) {
 		e.mu.Lock()
 		e.handled(m)
 		if err != nil {
-			e.panicked(errors.WithMessagef(err, "handler of port %s", p.name))
+			e.collapse(errors.WithMessagef(err, "handler of port %s", p.name))
 			d.closed = true
 		}
 		e.flush()
@@ -340,7 +340,7 @@ func (p *Port) handle(h Handler, m *Message) (err error) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		p.door.closed = true
-		e.panicked(errors.WithMessagef(errExited, "handler of port %s", p.name))
+		e.collapse(errors.WithMessagef(errExited, "handler of port %s", p.name))
 	}()
 	defer recovered(&err)
 	h(m)

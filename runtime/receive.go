@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	stderrors "errors"
 	"io"
 	"slices"
@@ -93,8 +94,9 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 	case wire.Answer:
 		return e.beginAnswer(peer, h)
 	case wire.Left:
-		if h.Length > 0 || h.ID >= uint64(e.size) || !slices.Contains(e.tree, peer) {
-			return nil, errors.Errorf("protocol: word of rank %d, which has left", h.ID)
+		parts := h.Flags&wire.Parted != 0
+		if h.Length > 0 || h.ID >= uint64(e.size) || h.ID == uint64(e.rank) || !slices.Contains(e.tree, peer) || parts && !e.leaving {
+			return nil, errors.Errorf("protocol: word that rank %d leaves", h.ID)
 		}
 		return nil, nil
 	case wire.Goodbye:
@@ -273,17 +275,24 @@ func (e *engine) End(peer int, h *wire.Header) {
 		e.desert(peer)
 		e.checkLeave()
 	case wire.Left:
-		e.hearLeft(peer, int(h.ID))
+		e.hearLeft(peer, h)
 	case wire.Goodbye:
 		p.left, p.gone = true, true
 		e.checkLeave()
 	case wire.Revoke:
 		p.fell = true
-		e.passRevoke(cur.message.buf)
 		m := cur.message
-		rank, cause := decodeCause(m.buf, peer)
+		from := peer
+		if e.tree != nil && h.ID < uint64(e.size) {
+			from = int(h.ID) // peer may only pass it on
+			e.passRevoke(&revocation{bytes.Clone(m.buf), from})
+		}
+		rank, cause := decodeCause(m.buf, from)
 		e.freeMessage(m)
 		if rank < 0 || rank >= e.size || rank == e.rank {
+			rank = from
+		}
+		if rank == e.rank {
 			rank = peer
 		}
 		e.lose(rank, cause)
@@ -347,8 +356,7 @@ func (e *engine) Lost(peer int, err error) {
 	p := &e.peers[peer]
 	cur := p.cur
 	p.cur = arrival{}
-	if p.gone || e.tree != nil && e.parting && p.left { // in the second case all that matters is here
-		p.gone = true
+	if p.gone {
 		if p.lost == nil {
 			p.lost = errQuit
 		}
@@ -365,6 +373,7 @@ func (e *engine) Lost(peer int, err error) {
 	if err == nil || stderrors.Is(err, io.EOF) {
 		err = errQuit
 	}
+	e.passRevoke(&revocation{encodeCause(peer, err.Error()), e.rank})
 	e.lose(peer, err)
 	e.checkLeave()
 }

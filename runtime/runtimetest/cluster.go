@@ -24,6 +24,8 @@ import (
 type Cluster struct {
 	// Edit may change what a rank is told to join with. Set it before Run.
 	Edit func(cfg *runtime.Config)
+	// Context may change the context that a rank runs with. Set it before Run.
+	Context func(ctx context.Context, rank int) context.Context
 
 	net     *mem.Net // nil: real connections
 	perHost int      // ranks that share memory; 1: none
@@ -86,7 +88,11 @@ func (c *Cluster) Run(ctx context.Context, body Body) []error {
 		if c.Edit != nil {
 			c.Edit(&cfg)
 		}
-		ranks.Go(func() { errs[rank] = cfg.Run(ctx, body) })
+		own := ctx
+		if c.Context != nil {
+			own = c.Context(ctx, rank)
+		}
+		ranks.Go(func() { errs[rank] = cfg.Run(own, body) })
 	}
 	ranks.Wait()
 	return errs

@@ -38,6 +38,9 @@ type Joiner interface {
 	// Joined says that a connection on first use is there, whichever of the two
 	// asked for it. What was sent to the peer before leaves first.
 	Joined(peer int)
+	// Failed says that this rank can not connect any more, for want of
+	// descriptors, say: no peer is to blame.
+	Failed(err error)
 }
 
 // Completion is told when the payload of a frame is no longer needed.

@@ -29,7 +29,7 @@ const (
 	Access                  // operations on a window, see Op; Context is the window
 	Put                     // a long put: ID is the offset in bytes, the payload goes straight into the window
 	Answer                  // what an Access or Put wanted to know; ID counts the peer's frames of these kinds up to there
-	Left                    // the body of rank ID, maybe not connected with the receiver, has returned; passed on along transport.InTree
+	Left                    // what rank ID, maybe not connected with the receiver, says as it leaves; passed on along transport.InTree
 	kindEnd
 )
 
@@ -45,6 +45,7 @@ const (
 	PortClosed   uint8 = 1 << 0 // Reply: nobody serves the port any more
 	WantAnswer   uint8 = 1 << 0 // Access, Put: an Answer is to say that it is done
 	WindowClosed uint8 = 1 << 0 // Answer: the window is not open any more
+	Parted       uint8 = 1 << 0 // Left: a Goodbye, and not a Leave
 	Granted      uint8 = 1 << 1 // Answer: to a request for a lock, whose number is the ID
 )
 

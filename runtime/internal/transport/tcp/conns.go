@@ -123,8 +123,12 @@ func (t *Transport) adopt() {
 			t.mu.Unlock()
 		}
 		p.late = false
-		if r, ok := t.recv.(transport.Joiner); ok && err == nil {
-			r.Joined(c.rank)
+		switch joiner, ok := t.recv.(transport.Joiner); {
+		case !ok:
+		case err == nil:
+			joiner.Joined(c.rank)
+		case short(err):
+			joiner.Failed(err)
 		}
 	}
 }

@@ -1,9 +1,12 @@
 package tcp
 
 import (
+	"container/list"
 	"context"
 	stderrors "errors"
 	"net"
+	"slices"
+	"syscall"
 
 	"github.com/pkg/errors"
 
@@ -22,11 +25,6 @@ import (
 // ends say the same.
 type OnDemand func(peer int) bool
 
-// lateDialing bounds the handshake of a connection on first use at the side that
-// dials, in those at the side that accepts: an acceptor that counts a peer in
-// must be able to rely on it.
-const lateDialing = 5
-
 // stage is how far the connection with a peer is.
 type stage uint8
 
@@ -34,13 +32,14 @@ const (
 	apart   stage = iota // there is none, and nobody makes one
 	dialing              // this rank makes it
 	joining              // the peer makes it, and has proved who it is
-	joined               // the transport has it, or will at its next Poll
+	joined               // the transport has it, or word that it can not be made, or will at its next Poll
 )
 
 // pairing is a connection that is made on first use.
 type pairing struct {
 	stage  stage
 	wanted bool               // frames wait for it
+	tries  int                // times that dialing has begun
 	stop   context.CancelFunc // ends dialing
 }
 
@@ -97,15 +96,16 @@ func (l *Listener) begin(peer int) {
 	if p.stage != apart || !p.wanted || l.closed() {
 		return
 	}
-	ctx, stop := context.WithTimeoutCause(context.Background(), l.cfg.Late, errors.Errorf("not connected after %v", l.cfg.Late))
+	ctx, stop := context.WithCancel(context.Background())
 	p.stage, p.stop = dialing, stop
-	addr := l.addrs[peer]
+	p.tries++
+	try, addr := p.tries, l.addrs[peer]
 	l.wg.Go(func() {
 		defer stop()
 		c, err := l.dial(ctx, peer, addr)
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if p.stage != dialing || l.closed() { // the peer was quicker
+		if p.stage != dialing || p.tries != try || l.closed() { // the peer was quicker
 			if c != nil {
 				c.Close()
 			}
@@ -119,13 +119,15 @@ func (l *Listener) begin(peer int) {
 	})
 }
 
-// admit lets a peer in that has proved who it is, and dismiss takes that back
-// when it could not be told so.
-func (l *Listener) admit(peer int) error {
+// admit lets a peer in that has proved who it is, with the connection at place,
+// and dismiss takes that back when it could not be told so.
+func (l *Listener) admit(peer int, place *list.Element) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := &l.pairings[peer]
 	switch {
+	case !l.leavePending(place):
+		return errCrowded
 	case p.stage == joining, p.stage == joined, p.stage == dialing && dials(l.cfg.Rank, peer):
 		return errCrossed
 	case p.stage == dialing:
@@ -140,6 +142,14 @@ func (l *Listener) dismiss(peer int) {
 	defer l.mu.Unlock()
 	l.pairings[peer].stage = apart
 	l.begin(peer)
+}
+
+// shortages are errors of this rank's system that say nothing of a peer.
+var shortages = []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL}
+
+// short reports whether a connection failed for want of something here.
+func short(err error) bool {
+	return slices.ContainsFunc(shortages, func(s error) bool { return stderrors.Is(err, s) })
 }
 
 // hand leaves the end of an attempt to the transport. The lock is held.

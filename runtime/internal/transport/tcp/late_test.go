@@ -2,12 +2,18 @@ package tcp
 
 import (
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/runtime/internal/transport"
 	"github.com/sspurn/sspurn/runtime/internal/transport/transporttest"
@@ -37,6 +43,7 @@ type node struct {
 	got    [][]uint64 // by peer
 	joined []int
 	lost   []error
+	failed error
 
 	stop atomic.Bool
 	news chan struct{} // size 1
@@ -46,6 +53,7 @@ func (n *node) Begin(int, *wire.Header) ([]byte, error) { return nil, nil }
 func (n *node) End(peer int, h *wire.Header)            { n.got[peer] = append(n.got[peer], h.ID) }
 func (n *node) Lost(_ int, err error)                   { n.lost = append(n.lost, err) }
 func (n *node) Joined(peer int)                         { n.joined = append(n.joined, peer) }
+func (n *node) Failed(err error)                        { n.failed = err }
 
 func (n *node) drive() {
 	for !n.stop.Load() {
@@ -249,5 +257,121 @@ func TestCloseWhileDialing(t *testing.T) {
 	}
 	if err := n.tr.Close(); err != nil { // ends dialing, or the goroutine is found to leak
 		t.Error(err)
+	}
+}
+
+// TestGivesWay has a rank let a peer in while it dials it, and then fail to say
+// so: it dials again, and the end of its first attempt is not taken for that of
+// the second.
+func TestGivesWay(t *testing.T) {
+	all := nodes(t, 3)
+	if !dials(2, 0) {
+		t.Fatal("rank 0 does not give way to rank 2")
+	}
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // answers nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	n := all[0]
+	l := n.tr.listener
+	addrs := slices.Clone(l.addrs)
+	l.addrs = slices.Clone(addrs)
+	l.addrs[2] = mute.Addr().String()
+	n.send(2, 1)
+	c, err := mute.Accept() // it dials
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	l.mu.Lock()
+	l.addrs = addrs
+	place := l.pending.PushBack(c)
+	l.mu.Unlock()
+	if err := l.admit(2, place); err != nil {
+		t.Fatal(err)
+	}
+	l.dismiss(2)
+	all[2].until(t, "the frame", func() bool { return len(all[2].got[0]) > 0 })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.lost) > 0 {
+		t.Errorf("lost %v", n.lost)
+	}
+}
+
+// TestSlowWelcome has an acceptor count a rank in and say so late: the rank waits,
+// since to hang up would be its loss.
+func TestSlowWelcome(t *testing.T) {
+	const handshake = 50 * time.Millisecond
+	cfg := testConfig(0, 2)
+	allLate(&cfg)
+	cfg.Handshake = handshake
+	l, err := Listen(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	n := &node{got: make([][]uint64, 2), news: make(chan struct{}, 1)}
+	if n.tr, err = l.Mesh(t.Context(), []string{l.Addr(), ln.Addr().String()}, n); err != nil {
+		t.Fatal(err)
+	}
+	go n.drive()
+	defer func() {
+		n.stop.Store(true)
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.tr.Close()
+	}()
+	n.send(1, 7)
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	keys := newKeys("job", []byte("secret"))
+	var hello [helloSize]byte
+	var proof [macSize]byte
+	if _, err := io.ReadFull(c, hello[:]); err != nil {
+		t.Fatal(err)
+	}
+	ch := keys.challenge(&hello, newNonce())
+	c.Write(ch[:])
+	if _, err := io.ReadFull(c, proof[:]); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(4 * handshake) // this is the slowness
+	w := keys.welcome(&hello, &ch, &proof)
+	c.Write(w[:])
+	var frame [wire.HeaderSize]byte
+	if _, err := io.ReadFull(c, frame[:]); err != nil {
+		t.Fatalf("no frame after the welcome: %v", err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.lost) > 0 {
+		t.Errorf("lost %v", n.lost)
+	}
+}
+
+// TestShort tells errors of this system from those of peers.
+func TestShort(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}, true},
+		{errors.Wrap(os.NewSyscallError("connect", syscall.EADDRNOTAVAIL), "dial"), true},
+		{os.NewSyscallError("connect", syscall.ECONNREFUSED), false},
+		{errHungUp, false},
+	} {
+		if got := short(tt.err); got != tt.want {
+			t.Errorf("%v: %v", tt.err, got)
+		}
 	}
 }

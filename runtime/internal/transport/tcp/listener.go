@@ -58,7 +58,7 @@ var (
 )
 
 // Listener accepts the mesh connections of one rank, from before the ranks
-// know one another's addresses until the job ends, and dials others. Whoever does not prove that
+// know one another's addresses until the job ends, and makes others. Whoever does not prove that
 // it belongs to the job costs one of a bounded number of places and a fixed
 // small buffer for at most the handshake limit, is told nothing, and is logged
 // once for each cause and remote host.
@@ -222,6 +222,7 @@ func (l *Listener) serve() {
 			case <-l.done:
 				return
 			case <-time.After(20 * time.Millisecond): // out of descriptors, most likely
+				l.warn("mesh can not accept", err.Error(), "")
 				continue
 			}
 		}
@@ -257,16 +258,9 @@ func (l *Listener) closed() bool {
 // greet takes one connection through the handshake and keeps or refuses it.
 func (l *Listener) greet(c *net.TCPConn, place *list.Element) {
 	c.SetDeadline(time.Now().Add(l.cfg.Handshake))
-	rank, err := l.accept(c)
+	rank, err := l.accept(c, place)
 	l.mu.Lock()
-	crowded := true
-	for e := l.pending.Front(); e != nil; e = e.Next() {
-		if e == place {
-			l.pending.Remove(e)
-			crowded = false
-			break
-		}
-	}
+	crowded := !l.leavePending(place)
 	switch late := err == nil && l.late(rank); {
 	case err != nil:
 	case late && l.closed():
@@ -298,8 +292,20 @@ func (l *Listener) greet(c *net.TCPConn, place *list.Element) {
 	}
 }
 
+// leavePending takes a connection out of those that may be pushed out, and
+// reports whether it was there. The lock is held.
+func (l *Listener) leavePending(place *list.Element) bool {
+	for e := l.pending.Front(); e != nil; e = e.Next() {
+		if e == place {
+			l.pending.Remove(e)
+			return true
+		}
+	}
+	return false
+}
+
 // accept is the acceptor's side of the handshake.
-func (l *Listener) accept(c net.Conn) (rank int, err error) {
+func (l *Listener) accept(c net.Conn, place *list.Element) (rank int, err error) {
 	var hello [helloSize]byte
 	if n, err := io.ReadFull(c, hello[:]); err != nil {
 		if n > 0 && string(hello[:min(n, len(magic))]) != magic[:min(n, len(magic))] {
@@ -333,7 +339,7 @@ func (l *Listener) accept(c net.Conn) (rank int, err error) {
 		return 0, err
 	}
 	if late {
-		if err := l.admit(rank); err != nil {
+		if err := l.admit(rank, place); err != nil {
 			return 0, err
 		}
 	}
@@ -347,8 +353,10 @@ func (l *Listener) accept(c net.Conn) (rank int, err error) {
 	return rank, nil
 }
 
-// greetPeer is the dialer's side of the handshake.
-func (l *Listener) greetPeer(c net.Conn, rank int) error {
+// greetPeer is the dialer's side of the handshake. On first use it waits for the
+// welcome as long as the connection lasts: an acceptor that has counted this rank
+// in takes an end for its loss.
+func (l *Listener) greetPeer(ctx context.Context, c *net.TCPConn, rank int) error {
 	hello := l.keys.hello(l.cfg.Rank, rank, newNonce())
 	if _, err := c.Write(hello[:]); err != nil {
 		return refusalOf(err)
@@ -361,8 +369,19 @@ func (l *Listener) greetPeer(c net.Conn, rank int) error {
 		return err
 	}
 	proof := l.keys.proof(&hello, &ch)
+	if l.late(rank) {
+		if err := tune(c); err != nil { // a host that vanishes is found
+			return errors.Wrap(err, "socket options")
+		}
+	}
 	if _, err := c.Write(proof[:]); err != nil {
 		return refusalOf(err)
+	}
+	if l.late(rank) {
+		c.SetDeadline(time.Time{})
+		if ctx.Err() != nil { // maybe that has taken back the deadline by which ctx ends a read
+			return context.Cause(ctx)
+		}
 	}
 	var w [macSize]byte
 	if _, err := io.ReadFull(c, w[:]); err != nil {
@@ -385,16 +404,21 @@ func (l *Listener) refuse(c *net.TCPConn, cause error) {
 	if err != nil {
 		host = c.RemoteAddr().String()
 	}
+	l.warn("mesh connection refused", cause.Error(), host)
+}
+
+// warn logs once for each cause and host.
+func (l *Listener) warn(what, cause, host string) {
 	l.mu.Lock()
-	key := refusal{cause.Error(), host}
+	key := refusal{cause, host}
 	quiet := l.closed() || l.logged[key] || len(l.logged) >= maxLogged
 	if !quiet {
 		l.logged[key] = true
 	}
 	l.mu.Unlock()
 	if !quiet {
-		l.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "mesh connection refused",
-			slog.Int("rank", l.cfg.Rank), slog.String("remote", host), slog.String("cause", cause.Error()))
+		l.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, what,
+			slog.Int("rank", l.cfg.Rank), slog.String("remote", host), slog.String("cause", cause))
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	dialTimeout = 3 * time.Second
 	firstRetry  = 2 * time.Millisecond
 	lastRetry   = 250 * time.Millisecond
+	slowDialing = 5 * time.Second // without a connection that frames wait for: a word to the user
 )
 
 // Mesh connects this rank with all others and returns the transport over these
@@ -163,23 +164,35 @@ func (l *Listener) connect(ctx context.Context) ([]*net.TCPConn, error) {
 }
 
 // dial connects to one peer, again and again until ctx ends; the error is then
-// that of the last attempt.
+// that of the last attempt. On first use it also ends when the attempts have
+// taken Config.Late: time that this process was stopped does not count.
 func (l *Listener) dial(ctx context.Context, peer int, addr string) (*net.TCPConn, error) {
 	pause := firstRetry
+	late := l.late(peer)
 	var last error
+	var tried time.Duration
 	for {
 		select { // where all connect at once there are no more callers than places
 		case l.calls <- struct{}{}:
 		case <-ctx.Done():
 			return nil, cmp.Or(last, context.Cause(ctx))
 		}
+		began := time.Now()
 		c, err := l.dialOnce(ctx, peer, addr)
+		tried += min(time.Since(began), dialTimeout+l.cfg.Handshake) + pause
 		<-l.calls
 		if err == nil {
 			return c, nil
 		}
 		if last == nil || ctx.Err() == nil {
 			last = err // not the one that only says that time is up
+		}
+		switch {
+		case !late:
+		case tried > l.cfg.Late:
+			return nil, errors.WithMessagef(last, "not within %v", l.cfg.Late)
+		case tried > slowDialing:
+			l.warn("a rank can not be reached so far", errors.WithMessagef(last, "rank %d", peer).Error(), addr)
 		}
 		t := time.NewTimer(pause)
 		select {
@@ -206,13 +219,9 @@ func (l *Listener) dialOnce(ctx context.Context, peer int, addr string) (*net.TC
 		return nil, errors.Wrap(err, "dial")
 	}
 	c := nc.(*net.TCPConn)
-	limit := l.cfg.Handshake
-	if l.late(peer) {
-		limit *= lateDialing
-	}
-	c.SetDeadline(time.Now().Add(limit))
+	c.SetDeadline(time.Now().Add(l.cfg.Handshake))
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
-	err = l.greetPeer(c, peer)
+	err = l.greetPeer(ctx, c, peer)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}

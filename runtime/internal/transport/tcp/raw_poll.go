@@ -67,14 +67,18 @@ func (t *Transport) adopt() {
 		if err == nil {
 			err = errors.Wrap(t.watch(unix.EPOLL_CTL_ADD, p.fd, c.rank, unix.EPOLLIN), "epoll")
 		}
+		joiner, _ := t.recv.(transport.Joiner)
 		if err != nil {
+			if joiner != nil && short(err) {
+				joiner.Failed(err)
+			}
 			t.lose(c.rank, p, err)
 			continue
 		}
 		t.flush(p)
 		t.arm(c.rank, p)
-		if r, ok := t.recv.(transport.Joiner); ok {
-			r.Joined(c.rank)
+		if joiner != nil {
+			joiner.Joined(c.rank)
 		}
 	}
 }
