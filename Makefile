@@ -7,7 +7,7 @@ COUNT    ?= 1
 FAILURES ?= 20
 SIM      ?= 50
 PAIRS    ?= 20
-ROUNDS   ?= 3
+ROUNDS   ?= 4
 PEERS    ?=
 SHELL    := /bin/sh
 
@@ -61,7 +61,7 @@ experiments: build ## the papers' experiments, each figure beside what is expect
 	@mkdir -p out
 	$(GO) run ./scripts/experiments -bin bin -picture out/experiments.svg -markdown out/experiments.md
 
-overhead: build ## what records, metrics and traces cost: CPU of PAIRS (20) times ROUNDS (3) runs with and without
+overhead: build ## what records, metrics and traces cost: CPU of PAIRS (20) times ROUNDS (4) runs with and without
 	$(GO) run ./scripts/overhead -bin bin -pairs $(PAIRS) -rounds $(ROUNDS)
 
 bench-peers: build ## bin/bench beside Open MPI and MPICH, which it installs (root, Debian); PEERS adds flags and operations

@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	bin := flags.String("bin", "bin", "folder with sspurn, mf and synth")
 	data := flags.String("data", "", "ratings for mf, `FILE`; default: ratings of a made-up matrix of low rank")
 	pairs := flags.Int("pairs", 20, "pairs of runs with and without records, of each workload")
-	rounds := flags.Int("rounds", 3, "runs of each side in a pair; more on a machine that others use too")
+	rounds := flags.Int("rounds", 4, "runs of each side in a pair; more on a machine that others use too")
 	record := flags.String("record", "all", "what is compared with nothing: all (records, metrics and a trace), trace (records and a trace), or on (records)")
 	if err := flags.Parse(args); err != nil {
 		return err
