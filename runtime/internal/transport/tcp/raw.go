@@ -18,9 +18,8 @@ import (
 )
 
 const (
-	bufferSize = 64 << 10  // of the buffer through which headers and small payloads are read
-	oneCall    = 256 << 10 // bytes moved by one system call: what stays in the second-level cache
-	oneTurn    = 1 << 20   // bytes moved for one peer before it is another's turn
+	bufferSize = 64 << 10 // of the buffer through which headers and small payloads are read
+	oneTurn    = 1 << 20  // bytes moved for one peer, by one system call where they can be, before it is another's turn
 	eventSlots = 64
 	iovSlots   = 64
 	epollEvery = 8 // calls of Poll with a hint between looks at all peers

@@ -152,7 +152,7 @@ func (t *Transport) receive(rank int, p *peer) (progress bool) {
 		var n, asked, direct int
 		var errno syscall.Errno
 		dst := p.in.Rest()
-		if direct = min(len(dst), oneCall); direct > 0 {
+		if direct = min(len(dst), oneTurn); direct > 0 {
 			// The rest of a payload goes where it belongs, the next headers
 			// into the buffer, with one call.
 			t.iov[0].Base = &dst[0]

@@ -142,7 +142,7 @@ func (t *Transport) flush(p *peer) {
 	for turn := oneTurn; turn > 0 && !p.out.Empty(); {
 		n, asked := 0, 0
 		for _, s := range p.out.Pending() {
-			b := s.Data[:min(len(s.Data), oneCall-asked)]
+			b := s.Data[:min(len(s.Data), oneTurn-asked)]
 			if len(b) == 0 {
 				break // the call is full: no segment is empty
 			}
