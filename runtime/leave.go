@@ -63,6 +63,10 @@ func (e *engine) assemble(ctx context.Context, kind wire.Kind) error {
 			defer e.mu.Unlock()
 			return e.failure
 		}
+		if ctx.Err() != nil { // the others have not been told
+			defer e.mu.Unlock()
+			return context.Cause(ctx)
+		}
 	}
 	r := &Request{e: e, kind: opLeave, peer: AnySource}
 	e.leave = r
@@ -105,7 +109,11 @@ func (e *engine) fall(err error) error {
 	if lost, ok := stderrors.AsType[*RankError](err); ok {
 		rank, cause = lost.Rank, lost.Cause
 	}
-	e.revoke(&revocation{encodeCause(rank, cause.Error()), e.rank})
+	said := e.revoked // by another, and passed on
+	if said == nil || e.fault != nil {
+		said = &revocation{encodeCause(rank, cause.Error()), e.rank}
+	}
+	e.revoke(said)
 	e.over(ErrClosed)
 	e.mu.Unlock()
 	e.stopPorts()
@@ -118,7 +126,7 @@ func (e *engine) fall(err error) error {
 				return false
 			}
 		}
-		return true
+		return e.tree == nil || !e.t.Pending() // peers that are gone hear of it too
 	})
 	return err
 }

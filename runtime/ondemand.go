@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/sspurn/sspurn/runtime/internal/transport"
@@ -22,8 +23,8 @@ import (
 //
 // Handlers may send until all bodies have returned, also to peers that are not
 // connected yet; so the goodbyes go the same two ways, and nobody ends before all
-// have said theirs and it has passed all of these on: then no frame is on its way
-// to it, which a connection that is closed would answer with a reset.
+// have said theirs and it has passed all of these on: then no neighbour sends it
+// anything any more, which a connection that is closed would answer with a reset.
 
 // tellAll says along the tree that this rank has left or, in the end, goes, when
 // nothing that it sent is under way. A rank that is told to stop says nothing: it
@@ -77,9 +78,25 @@ func (e *engine) hearLeft(from int, h *wire.Header) {
 	e.checkLeave()
 }
 
+// cutsOff reports whether the end of a rank that has said goodbye keeps others
+// from hearing what they wait for: a neighbour in the tree ends when all has been
+// passed on. The lock is held.
+func (e *engine) cutsOff(rank int) bool {
+	if !slices.Contains(e.tree, rank) {
+		return false
+	}
+	for i := range e.peers {
+		if i != e.rank && !e.peers[i].told[1] {
+			return true
+		}
+	}
+	return false
+}
+
 // Joined is told by the transport that a peer that was not connected is. It has
 // missed what connected peers have been told.
 func (e *engine) Joined(peer int) {
+	e.peers[peer].gone = false // it says so on this connection, too
 	if e.leaving {
 		e.out = wire.Header{Kind: wire.Leave}
 		e.transmit(peer, nil, nil)
@@ -108,9 +125,9 @@ func (e *engine) tellRevoked(peer int) {
 	e.transmit(peer, [][]byte{e.revoked.word}, nil)
 }
 
-// revoke tells all peers that the job has failed, or those that it is connected
-// with, who pass it on: what they have said as they leave is no reason not to,
-// for they may wait for others. The lock is held.
+// revoke tells all peers that the job has failed; where pairs connect on first
+// use, those that it is connected with, who pass it on, also when they have said
+// goodbye: they may wait for others. The lock is held.
 func (e *engine) revoke(r *revocation) {
 	e.revoked = r
 	for peer := range e.peers {

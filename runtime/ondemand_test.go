@@ -189,14 +189,17 @@ func TestPortsOnDemand(t *testing.T) {
 	}
 }
 
-// afterBodies runs work in a handler of rank 9 of 23 when the bodies of all ranks
-// have returned, which they do at once, and checks that until it ends no rank
-// does.
-func afterBodies(t *testing.T, work func(ctx context.Context, c *runtime.Comm)) []error {
+// afterBodies runs work in a handler of the last rank but one when the bodies of
+// all ranks have returned, which they do at once, and checks that for a while
+// before that no rank ends.
+func afterBodies(t *testing.T, cl *runtimetest.Cluster, n int, work func(ctx context.Context, c *runtime.Comm)) []error {
 	t.Helper()
-	const n = 23
-	cl := runtimetest.NewTCPCluster(n)
-	cl.Edit = runtimetest.OnDemand
+	edit := cl.Edit
+	cl.Edit = func(cfg *runtime.Config) {
+		if cfg.OnDemand = true; edit != nil {
+			edit(cfg)
+		}
+	}
 	var bodies sync.WaitGroup
 	bodies.Add(n)
 	return cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
@@ -209,15 +212,15 @@ func afterBodies(t *testing.T, work func(ctx context.Context, c *runtime.Comm)) 
 				<-tick.C
 				for rank := range n {
 					if v, ended := cl.Verdict(rank); ended {
-						t.Errorf("rank %d has ended before a handler of rank 9: %+v", rank, v)
+						t.Errorf("rank %d has ended before a handler: %+v", rank, v)
 						return
 					}
 				}
 			}
 			work(ctx, c)
 		})
-		if err == nil && c.Rank() == 2 {
-			err = port.Post(ctx, 9, []byte{1})
+		if err == nil && c.Rank() == 0 {
+			err = port.Post(ctx, n-2, []byte{1})
 		}
 		return err
 	})
@@ -227,8 +230,8 @@ func afterBodies(t *testing.T, work func(ctx context.Context, c *runtime.Comm)) 
 // whose body has returned: it is still there.
 func TestHandlerSendsOnDemand(t *testing.T) {
 	defer runtimetest.Leaks(t)()
-	errs := afterBodies(t, func(ctx context.Context, c *runtime.Comm) {
-		if err := runtime.Send(ctx, c, 22, 0, nil8(3)); err != nil {
+	errs := afterBodies(t, runtimetest.NewTCPCluster(23), 23, func(ctx context.Context, c *runtime.Comm) {
+		if err := runtime.Send(ctx, c, 9, 0, nil8(3)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -239,14 +242,68 @@ func TestHandlerSendsOnDemand(t *testing.T) {
 	}
 }
 
+// allLose checks that all ranks but one have lost that one, which failed by
+// itself.
+func allLose(t *testing.T, errs []error, culprit int) {
+	t.Helper()
+	for rank, err := range errs {
+		if lost, ok := stderrors.AsType[*runtime.RankError](err); rank != culprit && (!ok || lost.Rank != culprit) || err == nil {
+			t.Errorf("rank %d: %v, want the loss of rank %d", rank, err, culprit)
+		}
+	}
+}
+
 // TestHandlerPanicsOnDemand has a handler panic when all bodies have returned, and
 // some ranks have said goodbye: it fails the job at all of them.
 func TestHandlerPanicsOnDemand(t *testing.T) {
 	defer runtimetest.Leaks(t)()
-	errs := afterBodies(t, func(context.Context, *runtime.Comm) { panic("late") })
+	allLose(t, afterBodies(t, runtimetest.NewTCPCluster(23), 23, func(context.Context, *runtime.Comm) { panic("late") }), 21)
+}
+
+// TestStoppedAtTheEndOnDemand has a rank told to stop when all bodies have
+// returned and a handler is at work: that rank, or in jobs of more ranks another
+// that has said goodbye. All hear of it.
+func TestStoppedAtTheEndOnDemand(t *testing.T) {
+	defer runtimetest.Leaks(t)()
+	for _, tt := range []struct{ n, who int }{{2, 0}, {23, 2}} {
+		cl := runtimetest.NewTCPCluster(tt.n)
+		stopped := stderrors.New("told to stop")
+		stops := make(chan context.CancelCauseFunc, 1)
+		cl.Context = func(ctx context.Context, rank int) context.Context {
+			if rank == tt.who {
+				var stop context.CancelCauseFunc
+				ctx, stop = context.WithCancelCause(ctx)
+				stops <- stop
+			}
+			return ctx
+		}
+		errs := afterBodies(t, cl, tt.n, func(ctx context.Context, c *runtime.Comm) {
+			(<-stops)(stopped)
+			if c.Rank() != tt.who {
+				<-ctx.Done() // it hears of it while it works
+			}
+		})
+		if !stderrors.Is(errs[tt.who], stopped) {
+			t.Errorf("of %d, rank %d: %v, want %v", tt.n, tt.who, errs[tt.who], stopped)
+		}
+		allLose(t, errs, tt.who)
+	}
+}
+
+// TestKilledAtTheEndOnDemand kills a rank that has said goodbye while others wait
+// for a handler, whose goodbye would have come by way of that rank.
+func TestKilledAtTheEndOnDemand(t *testing.T) {
+	defer runtimetest.Leaks(t)()
+	const n = 11
+	cl := runtimetest.NewCluster(n)
+	errs := afterBodies(t, cl, n, func(ctx context.Context, _ *runtime.Comm) {
+		cl.Kill(1)
+		cl.Lose(1, "killed by signal 9")
+		<-ctx.Done()
+	})
 	for rank, err := range errs {
-		if lost, ok := stderrors.AsType[*runtime.RankError](err); rank != 9 && (!ok || lost.Rank != 9) || err == nil {
-			t.Errorf("rank %d: %v, want the loss of rank 9", rank, err)
+		if lost, ok := stderrors.AsType[*runtime.RankError](err); rank != 1 && (!ok || lost.Rank != 1) {
+			t.Errorf("rank %d: %v, want the loss of rank 1", rank, err)
 		}
 	}
 }

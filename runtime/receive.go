@@ -356,7 +356,7 @@ func (e *engine) Lost(peer int, err error) {
 	p := &e.peers[peer]
 	cur := p.cur
 	p.cur = arrival{}
-	if p.gone {
+	if p.gone && !e.cutsOff(peer) {
 		if p.lost == nil {
 			p.lost = errQuit
 		}
@@ -373,7 +373,11 @@ func (e *engine) Lost(peer int, err error) {
 	if err == nil || stderrors.Is(err, io.EOF) {
 		err = errQuit
 	}
-	e.passRevoke(&revocation{encodeCause(peer, err.Error()), e.rank})
+	culprit, cause := peer, err
+	if e.fault != nil {
+		culprit, cause = e.rank, e.fault
+	}
+	e.passRevoke(&revocation{encodeCause(culprit, cause.Error()), e.rank})
 	e.lose(peer, err)
 	e.checkLeave()
 }

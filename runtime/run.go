@@ -248,7 +248,7 @@ func (e *engine) watch(losses <-chan bootstrap.Loss) {
 			e.mu.Lock()
 			if !ok {
 				e.over(ErrJobOver)
-			} else if l.Rank >= 0 && l.Rank < e.size && l.Rank != e.rank && !e.peers[l.Rank].gone {
+			} else if l.Rank >= 0 && l.Rank < e.size && l.Rank != e.rank && (!e.peers[l.Rank].gone || e.cutsOff(l.Rank)) {
 				e.passRevoke(&revocation{encodeCause(l.Rank, l.Cause), e.rank})
 				e.lose(l.Rank, remoteError(l.Cause))
 			}

@@ -102,13 +102,14 @@ func (e *engine) waits(now time.Time, least time.Duration) (waits []telemetry.Wa
 		wait.Seconds = since.Seconds()
 		waits, names = append(waits, wait), append(names, name)
 	}
-	if since := now.Sub(e.sending); !e.sending.IsZero() && since >= least {
-		waits, names = append(waits, telemetry.Wait{Op: telemetry.Leaving, Seconds: since.Seconds()}), append(names, nil)
-	}
+	sending := e.sending
 	ended = e.ended
 	e.mu.Unlock()
 	slices.Reverse(waits)
 	slices.Reverse(names)
+	if since := now.Sub(sending); !sending.IsZero() && since >= least {
+		waits, names = append(waits, telemetry.Wait{Op: telemetry.Leaving, Seconds: since.Seconds()}), append(names, nil)
+	}
 	if len(waits) > mostWaits {
 		waits, names = waits[:mostWaits], names[:mostWaits]
 	}

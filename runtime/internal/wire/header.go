@@ -24,8 +24,8 @@ const (
 	Call                    // one-sided message to a port, ID names the answer's slot
 	Reply                   // the answer to a Call; sent against the slot that the Call reserved
 	Leave                   // the peer's body has returned; it still serves ports
-	Goodbye                 // the last frame of a peer that leaves in good order
-	Revoke                  // a peer's job has failed; payload: rank of the culprit, cause
+	Goodbye                 // a peer that leaves in good order has no more to say of its own
+	Revoke                  // a peer's job has failed; payload: rank of the culprit, cause; ID is the rank that said so first
 	Access                  // operations on a window, see Op; Context is the window
 	Put                     // a long put: ID is the offset in bytes, the payload goes straight into the window
 	Answer                  // what an Access or Put wanted to know; ID counts the peer's frames of these kinds up to there

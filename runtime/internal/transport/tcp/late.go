@@ -6,7 +6,9 @@ import (
 	stderrors "errors"
 	"net"
 	"slices"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/pkg/errors"
 
@@ -18,8 +20,9 @@ import (
 // In a job of many ranks most pairs never talk, and a connection a pair costs
 // every rank descriptors, the kernel memory, and the job its start. Pairs of
 // Config.OnDemand are connected when one of the two first sends, whose frames
-// wait until then. When both do at the same time, both dial, and the one that
-// dials in a whole mesh refuses the other's: a pair has one connection.
+// wait until then. When both do at the same time, both dial, and while the one
+// that dials in a whole mesh does so it refuses the other: a pair has one
+// connection.
 
 // OnDemand reports whether the connection with a peer is made on first use. Both
 // ends say the same.
@@ -30,6 +33,7 @@ type stage uint8
 
 const (
 	apart   stage = iota // there is none, and nobody makes one
+	queued               // this rank is to make it, when it has a place or after a pause
 	dialing              // this rank makes it
 	joining              // the peer makes it, and has proved who it is
 	joined               // the transport has it, or word that it can not be made, or will at its next Poll
@@ -97,15 +101,15 @@ func (l *Listener) begin(peer int) {
 		return
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	p.stage, p.stop = dialing, stop
+	p.stage, p.stop = queued, stop
 	p.tries++
 	try, addr := p.tries, l.addrs[peer]
 	l.wg.Go(func() {
 		defer stop()
-		c, err := l.dial(ctx, peer, addr)
+		c, err := l.dialLate(ctx, peer, addr, try)
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if p.stage != dialing || p.tries != try || l.closed() { // the peer was quicker
+		if p.tries != try || p.stage != queued && p.stage != dialing || l.closed() { // the peer was quicker
 			if c != nil {
 				c.Close()
 			}
@@ -119,6 +123,59 @@ func (l *Listener) begin(peer int) {
 	})
 }
 
+// dialLate dials a peer until it is connected, ctx ends, or the attempts have
+// taken Config.Late in all, of which one that this process is stopped in counts
+// no more than one that fails. An attempt has a place until the peer has all that
+// it needs: it may be stopped, and let others wait.
+func (l *Listener) dialLate(ctx context.Context, peer int, addr string, try int) (*net.TCPConn, error) {
+	pause := firstRetry
+	var tried time.Duration
+	for {
+		select {
+		case l.calls <- struct{}{}:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		free := sync.OnceFunc(func() { <-l.calls })
+		if !l.move(peer, try, queued, dialing) {
+			free()
+			return nil, errCrossed
+		}
+		began := time.Now()
+		c, err := l.dialOnce(ctx, peer, addr, free)
+		free()
+		if err == nil {
+			return c, nil
+		}
+		l.move(peer, try, dialing, queued)
+		tried += min(time.Since(began), dialTimeout+l.cfg.Handshake) + pause
+		switch {
+		case tried > l.cfg.Late:
+			return nil, errors.WithMessagef(err, "not within %v", l.cfg.Late)
+		case tried > slowDialing:
+			l.warn("a rank can not be reached so far", errors.WithMessagef(err, "rank %d", peer).Error(), addr)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, err
+		}
+		pause = min(2*pause, lastRetry)
+	}
+}
+
+// move takes dialing a peer on a stage, if it is that try's and at the stage.
+func (l *Listener) move(peer, try int, from, to stage) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := &l.pairings[peer]
+	if p.tries != try || p.stage != from {
+		return false
+	}
+	p.stage = to
+	return true
+}
+
 // admit lets a peer in that has proved who it is, with the connection at place,
 // and dismiss takes that back when it could not be told so.
 func (l *Listener) admit(peer int, place *list.Element) error {
@@ -130,7 +187,7 @@ func (l *Listener) admit(peer int, place *list.Element) error {
 		return errCrowded
 	case p.stage == joining, p.stage == joined, p.stage == dialing && dials(l.cfg.Rank, peer):
 		return errCrossed
-	case p.stage == dialing:
+	case p.stage == queued, p.stage == dialing:
 		p.stop()
 	}
 	p.stage = joining

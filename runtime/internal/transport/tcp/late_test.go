@@ -375,3 +375,76 @@ func TestShort(t *testing.T) {
 		}
 	}
 }
+
+// TestPlaces has all places for dialing taken by peers that were stopped before
+// they said welcome: others are dialed all the same, from both ends.
+func TestPlaces(t *testing.T) {
+	const size = dialers + 2
+	var addrs []string
+	var listeners []*Listener
+	for rank := range 2 {
+		cfg := testConfig(rank, size)
+		allLate(&cfg)
+		l, err := Listen(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners, addrs = append(listeners, l), append(addrs, l.Addr())
+	}
+	keys := newKeys("job", []byte("secret"))
+	stopped := make(chan error, size)
+	for rank := 2; rank < size; rank++ {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		addrs = append(addrs, ln.Addr().String())
+		go func() {
+			c, err := ln.Accept()
+			if err != nil {
+				stopped <- err
+				return
+			}
+			var hello [helloSize]byte
+			_, err = io.ReadFull(c, hello[:])
+			ch := keys.challenge(&hello, newNonce())
+			c.Write(ch[:])
+			stopped <- err
+			io.Copy(io.Discard, c) // until the test ends
+			c.Close()
+		}()
+	}
+	var two []*node
+	for _, l := range listeners {
+		n := &node{got: make([][]uint64, size), news: make(chan struct{}, 1)}
+		var err error
+		if n.tr, err = l.Mesh(t.Context(), addrs, n); err != nil {
+			t.Fatal(err)
+		}
+		two = append(two, n)
+		var driving sync.WaitGroup
+		driving.Go(n.drive)
+		defer func() {
+			n.stop.Store(true)
+			n.tr.Wake()
+			driving.Wait()
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.tr.Close()
+		}()
+	}
+	for rank := 2; rank < size; rank++ {
+		two[0].send(rank, 1)
+	}
+	for range size - 2 {
+		if err := <-stopped; err != nil {
+			t.Fatal(err)
+		}
+	}
+	two[0].send(1, 5)
+	two[1].send(0, 6)
+	for rank, n := range two {
+		n.until(t, fmt.Sprintf("frame at %d", rank), func() bool { return len(n.got[1-rank]) == 1 })
+	}
+}

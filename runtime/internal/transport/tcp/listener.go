@@ -356,7 +356,7 @@ func (l *Listener) accept(c net.Conn, place *list.Element) (rank int, err error)
 // greetPeer is the dialer's side of the handshake. On first use it waits for the
 // welcome as long as the connection lasts: an acceptor that has counted this rank
 // in takes an end for its loss.
-func (l *Listener) greetPeer(ctx context.Context, c *net.TCPConn, rank int) error {
+func (l *Listener) greetPeer(ctx context.Context, c *net.TCPConn, rank int, proved func()) error {
 	hello := l.keys.hello(l.cfg.Rank, rank, newNonce())
 	if _, err := c.Write(hello[:]); err != nil {
 		return refusalOf(err)
@@ -370,12 +370,15 @@ func (l *Listener) greetPeer(ctx context.Context, c *net.TCPConn, rank int) erro
 	}
 	proof := l.keys.proof(&hello, &ch)
 	if l.late(rank) {
-		if err := tune(c); err != nil { // a host that vanishes is found
+		if err := bound(c); err != nil { // a host that vanishes is found
 			return errors.Wrap(err, "socket options")
 		}
 	}
 	if _, err := c.Write(proof[:]); err != nil {
 		return refusalOf(err)
+	}
+	if proved != nil {
+		proved()
 	}
 	if l.late(rank) {
 		c.SetDeadline(time.Time{})

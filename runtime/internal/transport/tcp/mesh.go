@@ -1,7 +1,6 @@
 package tcp
 
 import (
-	"cmp"
 	"context"
 	stderrors "errors"
 	"net"
@@ -164,35 +163,17 @@ func (l *Listener) connect(ctx context.Context) ([]*net.TCPConn, error) {
 }
 
 // dial connects to one peer, again and again until ctx ends; the error is then
-// that of the last attempt. On first use it also ends when the attempts have
-// taken Config.Late: time that this process was stopped does not count.
+// that of the last attempt.
 func (l *Listener) dial(ctx context.Context, peer int, addr string) (*net.TCPConn, error) {
 	pause := firstRetry
-	late := l.late(peer)
 	var last error
-	var tried time.Duration
 	for {
-		select { // where all connect at once there are no more callers than places
-		case l.calls <- struct{}{}:
-		case <-ctx.Done():
-			return nil, cmp.Or(last, context.Cause(ctx))
-		}
-		began := time.Now()
-		c, err := l.dialOnce(ctx, peer, addr)
-		tried += min(time.Since(began), dialTimeout+l.cfg.Handshake) + pause
-		<-l.calls
+		c, err := l.dialOnce(ctx, peer, addr, nil)
 		if err == nil {
 			return c, nil
 		}
 		if last == nil || ctx.Err() == nil {
 			last = err // not the one that only says that time is up
-		}
-		switch {
-		case !late:
-		case tried > l.cfg.Late:
-			return nil, errors.WithMessagef(last, "not within %v", l.cfg.Late)
-		case tried > slowDialing:
-			l.warn("a rank can not be reached so far", errors.WithMessagef(last, "rank %d", peer).Error(), addr)
 		}
 		t := time.NewTimer(pause)
 		select {
@@ -208,7 +189,9 @@ func (l *Listener) dial(ctx context.Context, peer int, addr string) (*net.TCPCon
 	}
 }
 
-func (l *Listener) dialOnce(ctx context.Context, peer int, addr string) (*net.TCPConn, error) {
+// dialOnce makes one attempt. proved, unless it is nil, is called when all that
+// the peer needs has been sent to it, to count this rank in.
+func (l *Listener) dialOnce(ctx context.Context, peer int, addr string, proved func()) (*net.TCPConn, error) {
 	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1, Control: unpaced}
 	nc, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -221,7 +204,7 @@ func (l *Listener) dialOnce(ctx context.Context, peer int, addr string) (*net.TC
 	c := nc.(*net.TCPConn)
 	c.SetDeadline(time.Now().Add(l.cfg.Handshake))
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
-	err = l.greetPeer(ctx, c, peer)
+	err = l.greetPeer(ctx, c, peer, proved)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}

@@ -14,6 +14,18 @@ const silence = 2500 * time.Millisecond
 
 // tune sets the options of a mesh connection.
 func tune(c *net.TCPConn) error {
+	if patrols {
+		return limited(c, 0)
+	}
+	return limited(c, silence)
+}
+
+// bound sets the options of one that nobody patrols yet.
+func bound(c *net.TCPConn) error { return limited(c, silence) }
+
+// limited has a connection end when data is unacknowledged for that long, or,
+// with zero, as long as the kernel is patient.
+func limited(c *net.TCPConn, silence time.Duration) error {
 	if err := tuneCommon(c); err != nil {
 		return err
 	}
@@ -23,9 +35,7 @@ func tune(c *net.TCPConn) error {
 	}
 	var failed error
 	err = raw.Control(func(fd uintptr) {
-		if !patrols {
-			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(silence.Milliseconds()))
-		}
+		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(silence.Milliseconds()))
 	})
 	return stderrors.Join(err, failed)
 }

@@ -10,6 +10,9 @@ import (
 // tune sets the options of a mesh connection.
 func tune(c *net.TCPConn) error { return tuneCommon(c) }
 
+// bound sets the options of one whose handshake is not over.
+func bound(c *net.TCPConn) error { return tuneCommon(c) }
+
 // unpaced has nothing to do.
 func unpaced(_, _ string, _ syscall.RawConn) error { return nil }
 
