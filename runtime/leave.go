@@ -57,15 +57,13 @@ func (e *engine) assemble(ctx context.Context, kind wire.Kind) error {
 	}
 	if e.tree != nil {
 		e.mu.Unlock()
-		e.tellAll(ctx, kind)
+		if err := e.tellAll(ctx, kind); err != nil {
+			return err
+		}
 		e.mu.Lock()
 		if e.failure != nil {
 			defer e.mu.Unlock()
 			return e.failure
-		}
-		if ctx.Err() != nil { // the others have not been told
-			defer e.mu.Unlock()
-			return context.Cause(ctx)
 		}
 	}
 	r := &Request{e: e, kind: opLeave, peer: AnySource}

@@ -23,13 +23,12 @@ import (
 //
 // Handlers may send until all bodies have returned, also to peers that are not
 // connected yet; so the goodbyes go the same two ways, and nobody ends before all
-// have said theirs and it has passed all of these on: then no neighbour sends it
-// anything any more, which a connection that is closed would answer with a reset.
+// have said theirs and it has passed all of these on.
 
 // tellAll says along the tree that this rank has left or, in the end, goes, when
-// nothing that it sent is under way. A rank that is told to stop says nothing: it
-// fails.
-func (e *engine) tellAll(ctx context.Context, kind wire.Kind) {
+// nothing that it sent is under way. A rank that is told to stop before fails, and
+// says nothing.
+func (e *engine) tellAll(ctx context.Context, kind wire.Kind) error {
 	e.mu.Lock()
 	e.sending = time.Now()
 	e.mu.Unlock()
@@ -38,14 +37,18 @@ func (e *engine) tellAll(ctx context.Context, kind wire.Kind) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sending = time.Time{}
-	if e.failure != nil || ctx.Err() != nil {
-		return
+	if e.failure != nil {
+		return e.failure
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	h := wire.Header{Kind: wire.Left, ID: uint64(e.rank)}
 	if kind == wire.Goodbye {
 		h.Flags = wire.Parted
 	}
 	e.passLeft(e.rank, h)
+	return nil
 }
 
 // passLeft sends a Left to the neighbours in the tree but the one it is from. The
@@ -78,11 +81,16 @@ func (e *engine) hearLeft(from int, h *wire.Header) {
 	e.checkLeave()
 }
 
-// cutsOff reports whether the end of a rank that has said goodbye keeps others
-// from hearing what they wait for: a neighbour in the tree ends when all has been
-// passed on. The lock is held.
-func (e *engine) cutsOff(rank int) bool {
-	if !slices.Contains(e.tree, rank) {
+// missed reports whether a rank that has said goodbye ends too early: it can only
+// end well when it has heard the goodbye of this one, and a neighbour in the tree
+// when it has passed on those of all. The lock is held.
+func (e *engine) missed(rank int) bool {
+	switch {
+	case e.tree == nil:
+		return false
+	case !e.parting:
+		return true
+	case !slices.Contains(e.tree, rank):
 		return false
 	}
 	for i := range e.peers {

@@ -356,7 +356,7 @@ func (e *engine) Lost(peer int, err error) {
 	p := &e.peers[peer]
 	cur := p.cur
 	p.cur = arrival{}
-	if p.gone && !e.cutsOff(peer) {
+	if p.gone && !e.missed(peer) {
 		if p.lost == nil {
 			p.lost = errQuit
 		}

@@ -246,9 +246,11 @@ func (e *engine) watch(losses <-chan bootstrap.Loss) {
 		select {
 		case l, ok := <-losses:
 			e.mu.Lock()
+			for e.t != nil && !e.closed && e.t.Poll(-1) { // what the rank has said is here, maybe
+			}
 			if !ok {
 				e.over(ErrJobOver)
-			} else if l.Rank >= 0 && l.Rank < e.size && l.Rank != e.rank && (!e.peers[l.Rank].gone || e.cutsOff(l.Rank)) {
+			} else if l.Rank >= 0 && l.Rank < e.size && l.Rank != e.rank && (!e.peers[l.Rank].gone || e.missed(l.Rank)) {
 				e.passRevoke(&revocation{encodeCause(l.Rank, l.Cause), e.rank})
 				e.lose(l.Rank, remoteError(l.Cause))
 			}

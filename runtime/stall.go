@@ -102,14 +102,18 @@ func (e *engine) waits(now time.Time, least time.Duration) (waits []telemetry.Wa
 		wait.Seconds = since.Seconds()
 		waits, names = append(waits, wait), append(names, name)
 	}
-	sending := e.sending
+	if since := now.Sub(e.sending); !e.sending.IsZero() && since >= least {
+		at := 0 // among those by age
+		for at < len(waits) && waits[at].Seconds < since.Seconds() {
+			at++
+		}
+		waits = slices.Insert(waits, at, telemetry.Wait{Op: telemetry.Leaving, Seconds: since.Seconds()})
+		names = slices.Insert(names, at, nil)
+	}
 	ended = e.ended
 	e.mu.Unlock()
 	slices.Reverse(waits)
 	slices.Reverse(names)
-	if since := now.Sub(sending); !sending.IsZero() && since >= least {
-		waits, names = append(waits, telemetry.Wait{Op: telemetry.Leaving, Seconds: since.Seconds()}), append(names, nil)
-	}
 	if len(waits) > mostWaits {
 		waits, names = waits[:mostWaits], names[:mostWaits]
 	}

@@ -5,6 +5,7 @@ package tcp
 import (
 	"net"
 	goruntime "runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,8 @@ const (
 	patrols     = true
 	patrolEvery = 250 * time.Millisecond
 	patrolPolls = 256 // calls of Poll between looks at the clock
+
+	settling = 100 * time.Millisecond // for what was written, before sockets are closed
 
 	pollBudget = time.Millisecond
 	crowded    = 4 // ranks a core above which polling only takes the core from others
@@ -234,6 +237,7 @@ func (t *Transport) Close() error {
 			}
 		}
 	}
+	t.settle()
 	err := t.listener.Close()
 	t.Wake()
 	t.waitMu.Lock()
@@ -243,6 +247,25 @@ func (t *Transport) Close() error {
 	t.bellMu.Unlock()
 	t.waitMu.Unlock()
 	return err
+}
+
+// settle waits until the peers' systems have all that was written, but not for
+// long: what they send to a socket that is closed resets the connection, and what
+// has not been acknowledged then is lost.
+func (t *Transport) settle() {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for until := time.Now().Add(settling); time.Now().Before(until); <-tick.C {
+		if !slices.ContainsFunc(t.peers, func(p peer) bool {
+			if p.fd < 0 || p.err != nil {
+				return false
+			}
+			n, err := unix.IoctlGetInt(p.fd, unix.SIOCOUTQ)
+			return err == nil && n > 1 // the end itself counts as a byte
+		}) {
+			return
+		}
+	}
 }
 
 func (t *Transport) closeDescriptors() {

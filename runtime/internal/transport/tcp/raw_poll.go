@@ -116,6 +116,11 @@ func (t *Transport) patrol() {
 		}
 		since := time.Duration(info.Last_ack_recv) * time.Millisecond
 		if since >= silence && (info.Unacked > 0 || info.Probes >= 2) {
+			for p.fd >= 0 && t.receive(rank, p) { // what is here came from it
+			}
+			if p.fd < 0 {
+				continue
+			}
 			t.lose(rank, p, errors.Errorf("its host has acknowledged nothing for %.1f s", since.Seconds()))
 		}
 	}
