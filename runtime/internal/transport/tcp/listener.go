@@ -286,7 +286,9 @@ func (l *Listener) greet(c *net.TCPConn, place *list.Element) {
 	l.mu.Unlock()
 	if err != nil {
 		c.Close()
-		if !crowded && err != errCrossed {
+		// A rank hangs up, too, when the attempt of its peer was quicker.
+		crossed := err == errCrossed || err == errHungUp && l.cfg.OnDemand != nil
+		if !crowded && !crossed {
 			l.refuse(c, err)
 		}
 	}
@@ -421,7 +423,7 @@ func (l *Listener) warn(what, cause, host string) {
 	l.mu.Unlock()
 	if !quiet {
 		l.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, what,
-			slog.Int("rank", l.cfg.Rank), slog.String("remote", host), slog.String("cause", cause))
+			slog.String("remote", host), slog.String("cause", cause))
 	}
 }
 
