@@ -62,7 +62,8 @@ func failures() []failure {
 // strike runs a job on 8 ranks of 3 hosts, lets it fail at a random moment,
 // while it starts or later, and checks how it ends.
 func strike(t *testing.T, c *cluster, f failure, early bool, rng *rand.Rand) {
-	j := c.startForever(t)
+	onDemand := []string{"off", "on"}[rng.IntN(2)]
+	j := c.startForever(t, onDemand)
 	if early {
 		j.awaitRanks(8, 30*time.Second)
 		pause(time.Duration(rng.IntN(100)) * time.Millisecond)
@@ -93,7 +94,7 @@ func strike(t *testing.T, c *cluster, f failure, early bool, rng *rand.Rand) {
 		}
 	}
 	j.quiet(f.within-took, b.cut)
-	t.Logf("%s: launcher ended after %v, all gone after %v: %s", f.name,
+	t.Logf("%s, -on-demand %s: launcher ended after %v, all gone after %v: %s", f.name, onDemand,
 		took.Round(time.Millisecond), time.Since(start).Round(time.Millisecond), line)
 }
 

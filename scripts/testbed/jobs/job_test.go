@@ -41,9 +41,9 @@ func (c *cluster) writeRatings(t *testing.T) string {
 
 // startForever starts matrix factorisation on 8 ranks, with more passes than
 // anybody waits for.
-func (c *cluster) startForever(t *testing.T) *job {
+func (c *cluster) startForever(t *testing.T, onDemand string) *job {
 	t.Helper()
-	return c.start(t, 8, []string{"-wdir", "/tmp"}, "mf", "-data", c.writeRatings(t), "-rank", "8", "-sync", "ssp:3", "-epochs", "1000000")
+	return c.start(t, 8, []string{"-wdir", "/tmp", "-on-demand", onDemand}, "mf", "-data", c.writeRatings(t), "-rank", "8", "-sync", "ssp:3", "-epochs", "1000000")
 }
 
 // TestJob runs matrix factorisation to its end: the hosts have neither sspurn
