@@ -26,7 +26,10 @@ func (e *engine) depart(ctx context.Context) error {
 		limit += e.lag() // an emulated link loses nothing, however slow it is
 	}
 	e.mu.Unlock()
-	e.linger(limit, func() bool { return !e.t.Pending() })
+	if e.tree != nil { // what this rank passes on is for others, behind a neighbour that may be stopped for long
+		limit = forever
+	}
+	e.linger(limit, func() bool { return !e.t.Pending() || e.tree != nil && (e.failure != nil || ctx.Err() != nil) })
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, g := range e.groups {

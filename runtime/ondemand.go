@@ -25,6 +25,8 @@ import (
 // connected yet; so the goodbyes go the same two ways, and nobody ends before all
 // have said theirs and it has passed all of these on.
 
+const forever = time.Duration(1<<63 - 1)
+
 // tellAll says along the tree that this rank has left or, in the end, goes, when
 // nothing that it sent is under way. A rank that is told to stop before fails, and
 // says nothing.
@@ -32,7 +34,6 @@ func (e *engine) tellAll(ctx context.Context, kind wire.Kind) error {
 	e.mu.Lock()
 	e.sending = time.Now()
 	e.mu.Unlock()
-	const forever = time.Duration(1<<63 - 1)
 	e.linger(forever, func() bool { return !e.t.Pending() || e.failure != nil || ctx.Err() != nil })
 	e.mu.Lock()
 	defer e.mu.Unlock()
