@@ -110,6 +110,7 @@ func FuzzRing(f *testing.F) {
 	f.Add([]byte{0, 0, 8, 1, 3, 0, 0, 255, 0, 0, 0, 4, 9, 9, 2, 2, 0, 1})
 	f.Add([]byte{5, 1, 0, 0, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3})
 	f.Add(bytes.Repeat([]byte{2, 200, 0, 3, 7, 1, 4}, 9))
+	f.Add([]byte("000&\xa60C0")) // a ring that has to be condemned while it is written to
 	f.Fuzz(func(t *testing.T, script []byte) {
 		recv := &fuzzed{sink: sink{buf: make([]byte, 1<<16)}}
 		ring := func() ring { return ring{lines: new(lines), data: make([]byte, 1<<12), key: 1} }
@@ -183,3 +184,4 @@ func (f *fuzzed) Begin(peer int, h *wire.Header) ([]byte, error) {
 type nobody struct{ transport.Transport }
 
 func (nobody) Watch(int) error { return nil }
+func (nobody) Wake()           {}
