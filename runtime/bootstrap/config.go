@@ -23,7 +23,7 @@ type Config struct {
 	Emulate    string        // what ParseEmulation reads; empty means none
 	Straggle   string        // what ParseStraggle reads; empty means none
 	Record     Recording     // what ranks record
-	Join       time.Duration // limit for joining; 60 s when zero
+	Join       time.Duration // limit for joining, and for a connection that is made later; 60 s when zero
 	OnDemand   bool          // most pairs of ranks connect when they first talk; the same at all ranks
 	Stall      time.Duration // after which a wait in one call is told to the launcher; never when zero
 	Shared     *Shared       // memory of the ranks of this host, taken over by who joins; nil: none

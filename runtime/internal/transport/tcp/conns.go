@@ -76,7 +76,7 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (*
 		peers:    make([]*peer, len(conns)),
 	}
 	for i, c := range conns {
-		late := l.late(i) && l.addrs[i] != ""
+		late := l.awaits(i)
 		if c == nil && !late {
 			continue
 		}
@@ -123,13 +123,7 @@ func (t *Transport) adopt() {
 			t.mu.Unlock()
 		}
 		p.late = false
-		switch joiner, ok := t.recv.(transport.Joiner); {
-		case !ok:
-		case err == nil:
-			joiner.Joined(c.rank)
-		case short(err):
-			joiner.Failed(err)
-		}
+		tell(t.recv, c.rank, err)
 	}
 }
 

@@ -62,6 +62,10 @@ func (l *Listener) late(peer int) bool {
 	return l.cfg.OnDemand != nil && peer != l.cfg.Rank && l.cfg.OnDemand(peer)
 }
 
+// awaits reports whether a transport has to wait for the connection with a peer:
+// it is made on first use, and the peer is not reached another way.
+func (l *Listener) awaits(peer int) bool { return l.late(peer) && l.addrs[peer] != "" }
+
 // attend has wake called when latecomers has something to return.
 func (l *Listener) attend(wake func()) {
 	l.mu.Lock()
@@ -207,6 +211,19 @@ var shortages = []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall
 // short reports whether a connection failed for want of something here.
 func short(err error) bool {
 	return slices.ContainsFunc(shortages, func(s error) bool { return stderrors.Is(err, s) })
+}
+
+// tell tells a receiver who wants to know how an attempt has ended, unless that
+// is the loss of the peer.
+func tell(recv transport.Receiver, peer int, err error) {
+	joiner, ok := recv.(transport.Joiner)
+	switch {
+	case !ok:
+	case err == nil:
+		joiner.Joined(peer)
+	case short(err):
+		joiner.Failed(err)
+	}
 }
 
 // hand leaves the end of an attempt to the transport. The lock is held.

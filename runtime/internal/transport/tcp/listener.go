@@ -58,10 +58,10 @@ var (
 )
 
 // Listener accepts the mesh connections of one rank, from before the ranks
-// know one another's addresses until the job ends, and makes others. Whoever does not prove that
-// it belongs to the job costs one of a bounded number of places and a fixed
-// small buffer for at most the handshake limit, is told nothing, and is logged
-// once for each cause and remote host.
+// know one another's addresses until the job ends, and makes others. Whoever
+// does not prove that it belongs to the job costs one of a bounded number of
+// places and a fixed small buffer for at most the handshake limit, is told
+// nothing, and is logged once for each cause and remote host.
 type Listener struct {
 	cfg  Config
 	keys keys
@@ -171,8 +171,8 @@ func listen(host string, ports [2]int, rank int) (*net.TCPListener, error) {
 func (l *Listener) Addr() string { return l.ln.Addr().String() }
 
 // Close stops accepting and dialing and drops the connections that no transport
-// has taken.
-// Calls after the first do nothing. A Transport closes its listener itself.
+// has taken. Calls after the first do nothing. A Transport closes its listener
+// itself.
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	select {

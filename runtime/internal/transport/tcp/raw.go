@@ -112,7 +112,7 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (t
 	}
 	for i := range t.peers {
 		t.peers[i].fd = -1
-		t.peers[i].late = l.late(i) && l.addrs[i] != ""
+		t.peers[i].late = l.awaits(i)
 		t.peers[i].in.Peer = i
 	}
 	defer func() {

@@ -11,8 +11,6 @@ import (
 
 	"github.com/pkg/errors"
 	"golang.org/x/sys/unix"
-
-	"github.com/sspurn/sspurn/runtime/internal/transport"
 )
 
 // Poll makes progress without blocking; see transport.Transport. It reads the
@@ -67,18 +65,13 @@ func (t *Transport) adopt() {
 		if err == nil {
 			err = errors.Wrap(t.watch(unix.EPOLL_CTL_ADD, p.fd, c.rank, unix.EPOLLIN), "epoll")
 		}
-		joiner, _ := t.recv.(transport.Joiner)
-		if err != nil {
-			if joiner != nil && short(err) {
-				joiner.Failed(err)
-			}
-			t.lose(c.rank, p, err)
-			continue
+		if err == nil {
+			t.flush(p)
+			t.arm(c.rank, p)
 		}
-		t.flush(p)
-		t.arm(c.rank, p)
-		if joiner != nil {
-			joiner.Joined(c.rank)
+		tell(t.recv, c.rank, err)
+		if err != nil {
+			t.lose(c.rank, p, err)
 		}
 	}
 }
