@@ -151,7 +151,7 @@ func average(first, variance float64, static int, rule Rule, time func(*rand.Ran
 // TestDynamicBackup: DBW needs at most 1.6 times as long as the best k that stays,
 // which depends on the noise, and 0.65 times as long as waiting for all.
 func TestDynamicBackup(t *testing.T) {
-	runs, steps := min(seeds.Count(t, 3), 12), 0
+	runs, steps := min(seeds.Count(t, 3), 24), 0
 	for _, variance := range []float64{50, 200, 600} {
 		best, at, all := math.Inf(1), 0, 0.0
 		for _, k := range []int{1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16} {

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/sspurn/sspurn/runtime/runtimetest/seeds"
 )
 
 // load is what a clock of a rank takes.
@@ -113,7 +115,7 @@ func fixed(l load, late float64, clocks int, seed uint64, s int64) float64 {
 // staleness that would have been best from the first clock to the last.
 func TestNearBest(t *testing.T) {
 	for name, l := range loads {
-		for seed := range uint64(10) {
+		for seed := range seeds.Count(t, 10) {
 			clocks, late := 600, 0.0
 			if name == "far" {
 				late = 20
