@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -174,11 +175,37 @@ func TestCredits(t *testing.T) {
 	go func() { took <- c.Take(5) }()
 	c.Close()
 	if n := <-took; n != 0 {
+		t.Errorf("took %d at the end", n)
+	}
+	if n := c.Take(5); n != 0 {
 		t.Errorf("took %d after the end", n)
 	}
 	if c.TakeAll(1) {
 		t.Error("took after the end")
 	}
+}
+
+// TestCreditsOverdrawn takes where a frame larger than the window has left
+// less than nothing: only what was given since.
+func TestCreditsOverdrawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewCredits(10)
+		c.TakeAll(100)
+		took := make(chan int, 1)
+		go func() { took <- c.Take(5) }()
+		synctest.Wait()
+		c.Give(90)
+		synctest.Wait()
+		select {
+		case n := <-took:
+			t.Fatalf("took %d of none", n)
+		default:
+		}
+		c.Give(3)
+		if n := <-took; n != 3 {
+			t.Errorf("took %d, want 3", n)
+		}
+	})
 }
 
 func TestMergeEnv(t *testing.T) {

@@ -159,7 +159,7 @@ func NewCredits(n int) *Credits {
 func (c *Credits) Take(n int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.avail == 0 && !c.closed {
+	for c.avail <= 0 && !c.closed {
 		c.more.Wait()
 	}
 	if c.closed {
