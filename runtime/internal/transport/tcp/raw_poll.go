@@ -242,12 +242,18 @@ func (t *Transport) sleep(d time.Duration) int {
 	var ev [1]unix.EpollEvent
 	limit := int(patrolEvery / time.Millisecond)
 	if d < patrolEvery {
-		limit = -1                                                          // the timer alone: one that is left behind would end the next sleep
-		in := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(d, 1)))} // zero would disarm
-		unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(t.timer), 0, uintptr(unsafe.Pointer(&in)), 0, 0, 0)
+		limit = -1 // the timer alone: one that is left behind would end the next sleep
+		t.setTimer(d)
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(t.epoll), uintptr(unsafe.Pointer(&ev[0])), 1,
-		uintptr(limit), 0, 0)
+	n, _, errno := uintptr(0), uintptr(0), unix.EINTR
+	for errno == unix.EINTR {
+		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(t.epoll), uintptr(unsafe.Pointer(&ev[0])), 1,
+			uintptr(limit), 0, 0)
+		if errno == unix.EINTR && limit >= 0 { // a signal, by which Go preempts: the limit would start again with each
+			limit = -1
+			t.setTimer(d)
+		}
+	}
 	switch {
 	case errno != 0:
 		return -1
@@ -256,6 +262,12 @@ func (t *Transport) sleep(d time.Duration) int {
 		return 0
 	}
 	return int(n)
+}
+
+// setTimer has the timer end a sleep after d.
+func (t *Transport) setTimer(d time.Duration) {
+	in := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(d, 1)))} // zero would disarm
+	unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(t.timer), 0, uintptr(unsafe.Pointer(&in)), 0, 0, 0)
 }
 
 // Wake ends the current or the next Wait. It makes no system call unless

@@ -4,6 +4,7 @@ package tcp
 
 import (
 	"os"
+	goruntime "runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -103,6 +104,36 @@ type mark struct{ told, failed int }
 func (m *mark) Sent(err error) {
 	if m.told++; err != nil {
 		m.failed++
+	}
+}
+
+// TestSignals signals the thread that waits, as Go does to preempt: the Wait
+// lasts as long as it was to.
+func TestSignals(t *testing.T) {
+	ts := mesh(t, []transport.Receiver{&echo{}, &echo{}})
+	defer ts[0].Close()
+	defer ts[1].Close()
+	for _, d := range []time.Duration{30 * time.Millisecond, patrolEvery} {
+		thread := make(chan int)
+		lasted := make(chan time.Duration)
+		go func() {
+			goruntime.LockOSThread()
+			thread <- unix.Gettid()
+			start := time.Now()
+			ts[0].Wait(d)
+			lasted <- time.Since(start)
+		}()
+		tid := <-thread
+		for over := false; !over; {
+			select {
+			case got := <-lasted:
+				if over = true; got < d {
+					t.Errorf("Wait(%v) ended after %v", d, got)
+				}
+			default:
+				unix.Tgkill(unix.Getpid(), tid, unix.SIGURG)
+			}
+		}
 	}
 }
 
