@@ -3,6 +3,7 @@ package launcher
 import (
 	"fmt"
 	goruntime "runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -22,6 +23,7 @@ func (s *supervisor) finish(launch error) error {
 	}
 	wg.Wait()
 	s.readers.Wait()
+	s.info.Hosts = slices.Clone(s.info.Hosts) // the recorder may still be writing those of the start
 	for i := range s.info.Hosts {
 		s.info.Hosts[i].Clock = s.links[i].clock.offsets()
 	}
