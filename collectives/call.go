@@ -182,7 +182,7 @@ func (s *state) prepare(t *task, a *args) {
 func (s *state) plan(a *args) (*plan, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := planKey{a.verb, a.root, a.total / a.unit, a.size * a.unit, a.o.inOrder, a.transfer.InPlace, a.o.algorithm}
+	key := planKey{a.verb, a.root, a.total / a.unit, a.size * a.unit, a.o.inOrder, same(a.dst, a.src), a.o.algorithm}
 	known := a.counts == nil && !a.uneven
 	if known {
 		if p := s.plans[key]; p != nil {
@@ -191,7 +191,7 @@ func (s *state) plan(a *args) (*plan, error) {
 	}
 	call := schedule.Call{
 		Verb: a.verb, Size: s.c.Size(), Root: max(a.root, 0), Count: key.total, Elem: key.elem, InOrder: a.o.inOrder, Hosts: s.hosts,
-		Cores: s.cores, Uneven: a.uneven, Transfer: a.transfer,
+		Cores: s.cores, InPlace: key.inPlace, Uneven: a.uneven, Transfer: a.transfer,
 	}
 	if a.uneven {
 		call.Count = 0 // differs between ranks, which choose alike

@@ -50,6 +50,16 @@ func AllreduceDoubling(rank, size, _, count int) Schedule {
 // the tree when size is a power of two; each part is finished by one rank, so
 // results are bit-equal.
 func AllreduceHalving(rank, size, _, count int) Schedule {
+	return allreduceHalving(rank, size, count, false)
+}
+
+// AllreduceHalvingApart is [AllreduceHalving] for an Input that is not the
+// memory of Output, which is then almost all the memory it takes.
+func AllreduceHalvingApart(rank, size, _, count int) Schedule {
+	return allreduceHalving(rank, size, count, true)
+}
+
+func allreduceHalving(rank, size, count int, apart bool) Schedule {
 	s := Schedule{Name: "rabenseifner"}
 	out, in := Range{Output, 0, count}, Range{Input, 0, count}
 	if size == 1 {
@@ -71,8 +81,8 @@ func AllreduceHalving(rank, size, _, count int) Schedule {
 	}
 	v := f.place(rank)
 	type span struct{ off, n int }
-	keep := span{0, count}
-	var before []span // what was kept at each level
+	keep, free := span{0, count}, span{} // of Output, what was given away last is free
+	var before []span                    // what was kept at each level
 	for mask := 1; mask < f.pow; mask *= 2 {
 		before = append(before, keep)
 		half := keep.n / 2
@@ -82,17 +92,26 @@ func AllreduceHalving(rank, size, _, count int) Schedule {
 		if v&mask != 0 {
 			keep, give = high, low
 		}
-		peer := f.rank(v ^ mask)
-		other := Range{Scratch, 0, keep.n}
-		s.need(keep.n)
-		s.net(send(peer, have.part(give.off, give.n)), recv(peer, other))
 		mine, dst := have.part(keep.off, keep.n), out.part(keep.off, keep.n)
+		other := Range{Scratch, 0, keep.n}
+		switch {
+		case apart && have == in && v&mask != 0:
+			other = dst
+		case apart && have == in:
+			other = out.part(give.off, keep.n)
+		case keep.n <= free.n:
+			other = out.part(free.off, keep.n)
+		default:
+			s.need(keep.n)
+		}
+		peer := f.rank(v ^ mask)
+		s.net(send(peer, have.part(give.off, give.n)), recv(peer, other))
 		if v&mask == 0 {
 			s.local(merge(dst, mine, other))
 		} else {
 			s.local(merge(dst, other, mine))
 		}
-		have = out
+		have, free = out, give
 	}
 	for mask := f.pow / 2; mask > 0; mask /= 2 {
 		all := before[len(before)-1]
@@ -124,6 +143,40 @@ func AllreduceRing(segment int) Algorithm {
 		counts := Blocks(size, count)
 		own := Range{Output, offsets(counts)[rank], counts[rank]}
 		s.reduceRing(rank, size, counts, segment, own, 0)
+		s.spreadRing(rank, size, counts, segment)
+		return s
+	}
+}
+
+// AllreduceRingApart is [AllreduceRing] for an Input that is not the memory of
+// Output: blocks are received and combined where they end, without Scratch, so
+// that fewer bytes have to stay in the caches.
+func AllreduceRingApart(segment int) Algorithm {
+	return func(rank, size, _, count int) Schedule {
+		s := Schedule{Name: "ring"}
+		counts := Blocks(size, count)
+		if size == 1 {
+			s.local(copyStep(Range{Output, 0, count}, Range{Input, 0, count}))
+			return s
+		}
+		off := offsets(counts)
+		k := segments(largest(counts), segment)
+		lag := min(pipelineLag, k-1)
+		// Phase p sends block rank−p−1 and receives block rank−p−2.
+		part := func(buf Buffer, t, shift int) Range {
+			r := ((rank-t/k-shift)%size + size) % size
+			return Range{buf, off[r], counts[r]}.cut(t%k, k)
+		}
+		right, left := (rank+1)%size, (rank-1+size)%size
+		s.pipeline((size-1)*k, lag, func(t int) []Step {
+			have := Input
+			if t >= k {
+				have = Output
+			}
+			return []Step{send(right, part(have, t, 1)), recv(left, part(Output, t, 2))}
+		}, func(t int) []Step {
+			return []Step{reduce(part(Output, t, 2), part(Input, t, 2))}
+		})
 		s.spreadRing(rank, size, counts, segment)
 		return s
 	}

@@ -324,7 +324,7 @@ func (m *machine) checkLocal(r int, s Step) error {
 		if m.overlap(r, s.Dst, s.Left) && !m.same(r, s.Dst, s.Left) || m.overlap(r, s.Left, s.Src) {
 			return fmt.Errorf("%+v: overlap", s)
 		}
-		if m.overlap(r, s.Dst, s.Src) && s.Left.Buf != Scratch {
+		if m.overlap(r, s.Dst, s.Src) && s.Left.Buf == Input {
 			return fmt.Errorf("%+v: the left operand is lost", s)
 		}
 		if err := m.checkRange(r, s.Left, false); err != nil {

@@ -51,6 +51,7 @@ type Call struct {
 	InOrder bool  // results may not depend on the algorithm
 	Hosts   []int // of each rank, in any numbers; nil: one host
 	Cores   []int // of each rank's host; 0: not known. nil: of none
+	InPlace bool  // of Allreduce: Input is the same memory as Output
 	Uneven  bool  // an Alltoall of blocks of different lengths
 
 	Transfer Transfer // of Alltoall
@@ -291,6 +292,16 @@ func vector(a Algorithm) func(*Call, int, int) Schedule {
 // parted is vector for algorithms with segments.
 func parted(a func(segment int) Algorithm) func(*Call, int, int) Schedule {
 	return func(c *Call, rank, segment int) Schedule { return a(segment)(rank, c.Size, c.Root, c.Count) }
+}
+
+// apart builds by shared where Input is the memory of Output, else by apart.
+func apart(shared, apart func(*Call, int, int) Schedule) func(*Call, int, int) Schedule {
+	return func(c *Call, rank, segment int) Schedule {
+		if c.InPlace {
+			return shared(c, rank, segment)
+		}
+		return apart(c, rank, segment)
+	}
 }
 
 func blocks(a BlockAlgorithm) func(*Call, int, int) Schedule {

@@ -36,7 +36,7 @@ type Range struct {
 func (r Range) part(off, n int) Range { return Range{r.Buf, r.Off + off, n} }
 
 // Step is one action of one rank. Dst of a Reduce may be Left, or Src: then Left
-// lies in Scratch, and what it holds is lost.
+// is not Input, and what it holds is lost.
 type Step struct {
 	Kind Kind
 	Peer int   // of Send and Recv

@@ -44,6 +44,7 @@ type reduction struct {
 	a       Algorithm
 	ordered bool // combines in rank order
 	rooted  bool
+	apart   bool // not in place
 }
 
 const testSegment = 3 // elements, so that vectors have several parts
@@ -78,7 +79,10 @@ func reductions(size int) map[string]reduction {
 	all := map[string]reduction{
 		"doubling":            {a: AllreduceDoubling, ordered: true},
 		"rabenseifner":        {a: AllreduceHalving, ordered: true},
+		"rabenseifner apart":  {a: AllreduceHalvingApart, ordered: true, apart: true},
 		"ring":                {a: AllreduceRing(testSegment)},
+		"ring apart":          {a: AllreduceRingApart(testSegment), apart: true},
+		"ring apart, whole":   {a: AllreduceRingApart(1 << 20), apart: true},
 		"ring, whole blocks":  {a: AllreduceRing(1 << 20)},
 		"pairwise":            {a: AllreducePairwise(testSegment)},
 		"ordered":             {a: AllreduceOrdered, ordered: true},
@@ -124,7 +128,7 @@ func TestReductions(t *testing.T) {
 					}
 					holds := func(r int) bool { return !x.rooted || r == root }
 					for _, inPlace := range []bool{false, true} {
-						if size > 9 && inPlace != ((size+i)%2 == 0) {
+						if x.apart && inPlace || !x.apart && size > 9 && inPlace != ((size+i)%2 == 0) {
 							continue
 						}
 						if err := Check(All(x.a, size, root, count), reducing(size, count, holds, inPlace, x.ordered)); err != nil {
@@ -162,7 +166,7 @@ func TestAgree(t *testing.T) {
 			if err := m.run(); err != nil {
 				t.Fatal(err)
 			}
-			pow := size&(size-1) == 0 && (name == "doubling" || name == "rabenseifner")
+			pow := size&(size-1) == 0 && (name == "doubling" || strings.HasPrefix(name, "rabenseifner"))
 			for r := range size {
 				for i := range count {
 					got := m.mem[r][Output][i]
