@@ -76,7 +76,8 @@ func FuncOf[T runtime.Elem](name string, unit int, combine func(dst, src []T)) O
 }
 
 // combiner is a kernel without its type: it sets dst to left op right, slices of
-// the same length, of which dst may be either. If it is right, left is lost.
+// the same length, of which dst may be either. If it is right, left is lost, but
+// with a kernelFunc.
 type combiner interface {
 	combine(dst, left, right []byte)
 }

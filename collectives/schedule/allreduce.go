@@ -53,8 +53,7 @@ func AllreduceHalving(rank, size, _, count int) Schedule {
 	return allreduceHalving(rank, size, count, false)
 }
 
-// AllreduceHalvingApart is [AllreduceHalving] for an Input that is not the
-// memory of Output, which is then almost all the memory it takes.
+// AllreduceHalvingApart is [AllreduceHalving] for calls that are Apart.
 func AllreduceHalvingApart(rank, size, _, count int) Schedule {
 	return allreduceHalving(rank, size, count, true)
 }
@@ -95,10 +94,8 @@ func allreduceHalving(rank, size, count int, apart bool) Schedule {
 		mine, dst := have.part(keep.off, keep.n), out.part(keep.off, keep.n)
 		other := Range{Scratch, 0, keep.n}
 		switch {
-		case apart && have == in && v&mask != 0:
-			other = dst
 		case apart && have == in:
-			other = out.part(give.off, keep.n)
+			other = dst
 		case keep.n <= free.n:
 			other = out.part(free.off, keep.n)
 		default:
@@ -137,46 +134,17 @@ func allreduceHalving(rank, size, count int, apart bool) Schedule {
 // are. A block is combined from the rank behind its own around to its own, so
 // the operation must commute; each is finished by one rank, so results are
 // bit-equal.
-func AllreduceRing(segment int) Algorithm {
+func AllreduceRing(segment int) Algorithm { return allreduceRing(segment, noRoom) }
+
+// AllreduceRingApart is [AllreduceRing] for calls that are Apart.
+func AllreduceRingApart(segment int) Algorithm { return allreduceRing(segment, allBlocks) }
+
+func allreduceRing(segment int, in room) Algorithm {
 	return func(rank, size, _, count int) Schedule {
 		s := Schedule{Name: "ring"}
 		counts := Blocks(size, count)
 		own := Range{Output, offsets(counts)[rank], counts[rank]}
-		s.reduceRing(rank, size, counts, segment, own, 0)
-		s.spreadRing(rank, size, counts, segment)
-		return s
-	}
-}
-
-// AllreduceRingApart is [AllreduceRing] for an Input that is not the memory of
-// Output: blocks are received and combined where they end, without Scratch, so
-// that fewer bytes have to stay in the caches.
-func AllreduceRingApart(segment int) Algorithm {
-	return func(rank, size, _, count int) Schedule {
-		s := Schedule{Name: "ring"}
-		counts := Blocks(size, count)
-		if size == 1 {
-			s.local(copyStep(Range{Output, 0, count}, Range{Input, 0, count}))
-			return s
-		}
-		off := offsets(counts)
-		k := segments(largest(counts), segment)
-		lag := min(pipelineLag, k-1)
-		// Phase p sends block rank−p−1 and receives block rank−p−2.
-		part := func(buf Buffer, t, shift int) Range {
-			r := ((rank-t/k-shift)%size + size) % size
-			return Range{buf, off[r], counts[r]}.cut(t%k, k)
-		}
-		right, left := (rank+1)%size, (rank-1+size)%size
-		s.pipeline((size-1)*k, lag, func(t int) []Step {
-			have := Input
-			if t >= k {
-				have = Output
-			}
-			return []Step{send(right, part(have, t, 1)), recv(left, part(Output, t, 2))}
-		}, func(t int) []Step {
-			return []Step{reduce(part(Output, t, 2), part(Input, t, 2))}
-		})
+		s.reduceRing(rank, size, counts, segment, own, 0, in)
 		s.spreadRing(rank, size, counts, segment)
 		return s
 	}
@@ -200,15 +168,23 @@ func (s *Schedule) spreadRing(rank, size int, counts []int, segment int) {
 
 // AllreducePairwise is AllreduceRing in which every rank sends its parts
 // straight to the ranks that combine them, and these the result to all.
-func AllreducePairwise(segment int) Algorithm {
+func AllreducePairwise(segment int) Algorithm { return allreducePairwise(segment, noRoom) }
+
+// AllreducePairwiseApart is [AllreducePairwise] for calls that are Apart.
+func AllreducePairwiseApart(segment int) Algorithm { return allreducePairwise(segment, ownBlock) }
+
+func allreducePairwise(segment int, in room) Algorithm {
 	return func(rank, size, _, count int) Schedule {
 		counts := Blocks(size, count)
 		own := Range{Output, offsets(counts)[rank], counts[rank]}
-		s := ReduceScatterPairwise(segment)(rank, size, 0, counts)
+		s := reduceScatterPairwise(segment, in)(rank, size, 0, counts)
 		s.Name = "pairwise"
 		for i := range s.Rounds {
 			for j := range s.Rounds[i].Local {
 				s.Rounds[i].Local[j].shift(own.Off)
+			}
+			for j := range s.Rounds[i].Net {
+				s.Rounds[i].Net[j].shift(own.Off)
 			}
 		}
 		s.spread(rank, size, counts)
@@ -216,7 +192,7 @@ func AllreducePairwise(segment int) Algorithm {
 	}
 }
 
-// shift moves a local step's ranges of Output.
+// shift moves a step's ranges of Output.
 func (step *Step) shift(off int) {
 	for _, r := range []*Range{&step.Dst, &step.Left, &step.Src} {
 		if r.Buf == Output {

@@ -82,18 +82,18 @@ var catalogue = map[Verb][]candidate{
 		}, work: func(e *estimate) work { return doubled(e.p, e.n) }, build: vector(AllreduceDoubling)},
 		{name: "rabenseifner", tree: power, cost: func(e *estimate) float64 {
 			return 2*e.log*e.a + e.part()*e.n*(2*e.b+e.g) + e.fold*e.n*(2*e.b+e.g)
-		}, work: func(e *estimate) work { return halved(e.p, e.n) }, build: apart(vector(AllreduceHalving), vector(AllreduceHalvingApart))},
+		}, work: func(e *estimate) work { return halved(e.p, e.n) }, build: either(vector(AllreduceHalving), vector(AllreduceHalvingApart))},
 		{name: "ring", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return 2*(e.p-1)*k*e.a + e.part()*e.n*(2*e.b+e.g/k)
 		}, work: func(e *estimate) work {
 			return scattered(e.p, e.n, e.parts(e.n/e.p)).plus(gathered(e.p, e.n, e.parts(e.n/e.p)))
-		}, build: apart(parted(AllreduceRing), parted(AllreduceRingApart))},
+		}, build: either(parted(AllreduceRing), parted(AllreduceRingApart))},
 		{name: "pairwise", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*(1+k)*e.a + e.part()*e.n*(2*e.b+e.g/k)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)).plus(gathered(e.p, e.n, 1)) },
-			build: parted(AllreducePairwise)},
+			build: either(parted(AllreducePairwise), parted(AllreducePairwiseApart))},
 		{name: "ordered", tree: always, cost: func(e *estimate) float64 {
 			return 2*(e.p-1)*e.a + e.part()*e.n*(2*e.b+e.g)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, 1).plus(gathered(e.p, e.n, 1)) }, build: vector(AllreduceOrdered)},
@@ -134,11 +134,13 @@ var catalogue = map[Verb][]candidate{
 		{name: "pairwise", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*k*e.a + e.part()*e.n*(e.b+e.g/k)
-		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)) }, build: partedBlocks(ReduceScatterPairwise)},
+		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)) },
+			build: either(partedBlocks(ReduceScatterPairwise), partedBlocks(ReduceScatterPairwiseApart))},
 		{name: "ring", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*k*e.a + e.part()*e.n*(e.b+e.g/k)
-		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)) }, build: partedBlocks(ReduceScatterRing)},
+		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)) },
+			build: either(partedBlocks(ReduceScatterRing), partedBlocks(ReduceScatterRingApart))},
 		{name: "ordered", tree: always, cost: func(e *estimate) float64 {
 			return (e.p-1)*e.a + e.part()*e.n*(e.b+e.g)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, 1) }, build: blocks(ReduceScatterOrdered)},

@@ -21,6 +21,8 @@ type Goal struct {
 	// is element i+Shift(rank) of Output, where that exists. A nil Shift is 0.
 	InPlace bool
 	Shift   func(rank int) int
+	// Keeps says that a Reduce leaves Left as it is when Dst is Src.
+	Keeps bool
 }
 
 // Check runs the schedules of all ranks, of which those are the parts,
@@ -76,6 +78,7 @@ type machine struct {
 	parts   []Schedule
 	mem     [][3][]value
 	inPlace bool
+	keeps   bool
 	shift   []int      // of each rank
 	round   []int      // of each rank, the one opened last
 	open    [][]opened // net steps that are not done, oldest first
@@ -88,7 +91,7 @@ type opened struct {
 }
 
 func newMachine(parts []Schedule, g Goal) *machine {
-	m := &machine{parts: parts, inPlace: g.InPlace, round: make([]int, len(parts)), open: make([][]opened, len(parts)), shift: make([]int, len(parts))}
+	m := &machine{parts: parts, inPlace: g.InPlace, keeps: g.Keeps, round: make([]int, len(parts)), open: make([][]opened, len(parts)), shift: make([]int, len(parts))}
 	for r, p := range parts {
 		var mem [3][]value
 		mem[Input] = make([]value, g.Input(r))
@@ -192,7 +195,7 @@ func (m *machine) leave(r int) error {
 				made[i] = &node{left: left[i], right: src[i]}
 			}
 		}
-		if s.Kind == Reduce && m.overlap(r, s.Dst, s.Src) {
+		if s.Kind == Reduce && m.overlap(r, s.Dst, s.Src) && !m.keeps {
 			for i := range left {
 				m.set(r, s.Left, i, nil)
 			}
@@ -324,7 +327,7 @@ func (m *machine) checkLocal(r int, s Step) error {
 		if m.overlap(r, s.Dst, s.Left) && !m.same(r, s.Dst, s.Left) || m.overlap(r, s.Left, s.Src) {
 			return fmt.Errorf("%+v: overlap", s)
 		}
-		if m.overlap(r, s.Dst, s.Src) && s.Left.Buf == Input {
+		if m.overlap(r, s.Dst, s.Src) && s.Left.Buf == Input && !m.keeps {
 			return fmt.Errorf("%+v: the left operand is lost", s)
 		}
 		if err := m.checkRange(r, s.Left, false); err != nil {

@@ -40,7 +40,7 @@ func (v Verb) String() string {
 }
 
 // Call is what algorithms are chosen by. All ranks of a call have equal ones,
-// but for InPlace and Transfer.
+// but for Apart and Transfer.
 type Call struct {
 	Verb    Verb
 	Size    int // ranks
@@ -51,7 +51,7 @@ type Call struct {
 	InOrder bool  // results may not depend on the algorithm
 	Hosts   []int // of each rank, in any numbers; nil: one host
 	Cores   []int // of each rank's host; 0: not known. nil: of none
-	InPlace bool  // of Allreduce: Input is the same memory as Output
+	Apart   bool  // Output is no memory of Input's, and where Dst is Src the operation leaves Left as it is
 	Uneven  bool  // an Alltoall of blocks of different lengths
 
 	Transfer Transfer // of Alltoall
@@ -294,13 +294,14 @@ func parted(a func(segment int) Algorithm) func(*Call, int, int) Schedule {
 	return func(c *Call, rank, segment int) Schedule { return a(segment)(rank, c.Size, c.Root, c.Count) }
 }
 
-// apart builds by shared where Input is the memory of Output, else by apart.
-func apart(shared, apart func(*Call, int, int) Schedule) func(*Call, int, int) Schedule {
+// either builds calls that are Apart by apart, and others by shared. Those that
+// are take less memory, and less of the caches.
+func either(shared, apart func(*Call, int, int) Schedule) func(*Call, int, int) Schedule {
 	return func(c *Call, rank, segment int) Schedule {
-		if c.InPlace {
-			return shared(c, rank, segment)
+		if c.Apart {
+			return apart(c, rank, segment)
 		}
-		return apart(c, rank, segment)
+		return shared(c, rank, segment)
 	}
 }
 

@@ -118,7 +118,7 @@ func ReduceScatterGather(segment int) Algorithm {
 		}
 		s := Schedule{Name: "scatter-gather"}
 		s.need(own.Len)
-		s.reduceRing(rank, size, counts, segment, own, s.Scratch)
+		s.reduceRing(rank, size, counts, segment, own, s.Scratch, noRoom)
 		s.gatherBlocks(rank, size, root, own, counts)
 		return s
 	}

@@ -1,26 +1,39 @@
 package schedule
 
-// ReduceScatterRing combines Input of all ranks, of which every rank gets its
-// own block in Output: partial results go around the ring, in parts of about
+// ReduceScatterRing combines Input of all ranks and leaves every rank its own
+// block in Output: partial results go around the ring, in parts of about
 // segment elements. Every rank sends the vector once, but for its own block. The
 // operation must commute.
-func ReduceScatterRing(segment int) BlockAlgorithm {
+func ReduceScatterRing(segment int) BlockAlgorithm { return reduceScatterRing(segment, noRoom) }
+
+// ReduceScatterRingApart is [ReduceScatterRing] for calls that are Apart.
+func ReduceScatterRingApart(segment int) BlockAlgorithm {
+	return reduceScatterRing(segment, ownBlock)
+}
+
+func reduceScatterRing(segment int, in room) BlockAlgorithm {
 	return func(rank, size, _ int, counts []int) Schedule {
 		s := Schedule{Name: "ring"}
-		s.reduceRing(rank, size, counts, segment, Range{Output, 0, counts[rank]}, 0)
+		s.reduceRing(rank, size, counts, segment, Range{Output, 0, counts[rank]}, 0, in)
 		return s
 	}
 }
 
-// reduceRing leaves the own block, combined, in own; scratch is used from base on.
-func (s *Schedule) reduceRing(rank, size int, counts []int, segment int, own Range, base int) {
+// room is what of Output may be received into before it is combined.
+type room uint8
+
+const (
+	noRoom    room = iota
+	ownBlock       // what becomes the own block
+	allBlocks      // Output holds all blocks
+)
+
+// reduceRing leaves the own block, combined, in own. Where Output has no room,
+// scratch is used from base on.
+func (s *Schedule) reduceRing(rank, size int, counts []int, segment int, own Range, base int, to room) {
 	off := offsets(counts)
-	in := func(r int) Range {
-		r = (r%size + size) % size
-		return Range{Input, off[r], counts[r]}
-	}
 	if size == 1 {
-		s.local(copyStep(own, in(0)))
+		s.local(copyStep(own, Range{Input, off[0], counts[0]}))
 		return
 	}
 	most := largest(counts)
@@ -32,22 +45,34 @@ func (s *Schedule) reduceRing(rank, size int, counts []int, segment int, own Ran
 	if size == 2 {
 		hold = lag + 1
 	}
-	s.need(base + hold*part)
+	total := (size - 1) * k
+	if to == noRoom || to == ownBlock && size > 2 {
+		s.need(base + hold*part)
+	}
 	// Phase p sends block rank−p−1 and receives block rank−p−2.
+	block := func(buf Buffer, t, shift int) Range {
+		r := ((rank-t/k-shift)%size + size) % size
+		return Range{buf, off[r], counts[r]}.cut(t%k, k)
+	}
 	got := func(t int) Range {
-		return Range{Scratch, base + t%hold*part, in(rank-t/k-2).cut(t%k, k).Len}
+		switch {
+		case to == allBlocks:
+			return block(Output, t, 2)
+		case to == ownBlock && t >= total-k:
+			return own.cut(t%k, k)
+		}
+		return Range{Scratch, base + t%hold*part, block(Input, t, 2).Len}
 	}
 	right, left := (rank+1)%size, (rank-1+size)%size
-	total := (size - 1) * k
 	s.pipeline(total, lag, func(t int) []Step {
-		out := in(rank-1).cut(t%k, k)
+		out := block(Input, t, 1)
 		if t >= k {
 			out = got(t - k)
 		}
 		return []Step{send(right, out), recv(left, got(t))}
 	}, func(t int) []Step {
-		mine := in(rank-t/k-2).cut(t%k, k)
-		if t >= total-k {
+		mine := block(Input, t, 2)
+		if to == noRoom && t >= total-k {
 			return []Step{merge(own.cut(t%k, k), mine, got(t))}
 		}
 		return []Step{reduce(got(t), mine)}
@@ -57,6 +82,15 @@ func (s *Schedule) reduceRing(rank, size int, counts []int, segment int, own Ran
 // ReduceScatterPairwise is ReduceScatterRing in which every rank sends its part
 // of a block straight to the rank that combines it.
 func ReduceScatterPairwise(segment int) BlockAlgorithm {
+	return reduceScatterPairwise(segment, noRoom)
+}
+
+// ReduceScatterPairwiseApart is [ReduceScatterPairwise] for calls that are Apart.
+func ReduceScatterPairwiseApart(segment int) BlockAlgorithm {
+	return reduceScatterPairwise(segment, ownBlock)
+}
+
+func reduceScatterPairwise(segment int, room room) BlockAlgorithm {
 	return func(rank, size, _ int, counts []int) Schedule {
 		s := Schedule{Name: "pairwise"}
 		off := offsets(counts)
@@ -71,18 +105,28 @@ func ReduceScatterPairwise(segment int) BlockAlgorithm {
 		total := (size - 1) * k
 		lag := min(pipelineLag, total-1)
 		part := (most + k - 1) / k
-		s.need((lag + 1) * part)
-		got := func(t int) Range { return Range{Scratch, t % (lag + 1) * part, own.cut(t%k, k).Len} }
+		if room == noRoom || size > 2 {
+			s.need((lag + 1) * part)
+		}
+		got := func(t int) Range {
+			if room == ownBlock && t < k {
+				return own.cut(t, k)
+			}
+			return Range{Scratch, t % (lag + 1) * part, own.cut(t%k, k).Len}
+		}
 		s.pipeline(total, lag, func(t int) []Step {
 			d := t/k + 1
 			to, from := (rank+d)%size, (rank-d+size)%size
 			return []Step{send(to, in(to).cut(t%k, k)), recv(from, got(t))}
 		}, func(t int) []Step {
-			dst, left := own.cut(t%k, k), own.cut(t%k, k)
-			if t < k {
-				left = mine.cut(t%k, k)
+			dst := own.cut(t%k, k)
+			switch {
+			case t >= k:
+				return []Step{reduce(dst, got(t))}
+			case room == ownBlock:
+				return []Step{reduce(dst, mine.cut(t, k))}
 			}
-			return []Step{merge(dst, left, got(t))}
+			return []Step{merge(dst, mine.cut(t, k), got(t))}
 		})
 		return s
 	}

@@ -44,7 +44,7 @@ type reduction struct {
 	a       Algorithm
 	ordered bool // combines in rank order
 	rooted  bool
-	apart   bool // not in place
+	apart   bool // for calls that are Apart
 }
 
 const testSegment = 3 // elements, so that vectors have several parts
@@ -85,6 +85,7 @@ func reductions(size int) map[string]reduction {
 		"ring apart, whole":   {a: AllreduceRingApart(1 << 20), apart: true},
 		"ring, whole blocks":  {a: AllreduceRing(1 << 20)},
 		"pairwise":            {a: AllreducePairwise(testSegment)},
+		"pairwise apart":      {a: AllreducePairwiseApart(testSegment), apart: true},
 		"ordered":             {a: AllreduceOrdered, ordered: true},
 		"tree":                {a: AllreduceTree, ordered: true},
 		"direct":              {a: AllreduceDirect, ordered: true},
@@ -131,12 +132,33 @@ func TestReductions(t *testing.T) {
 						if x.apart && inPlace || !x.apart && size > 9 && inPlace != ((size+i)%2 == 0) {
 							continue
 						}
-						if err := Check(All(x.a, size, root, count), reducing(size, count, holds, inPlace, x.ordered)); err != nil {
+						g := reducing(size, count, holds, inPlace, x.ordered)
+						g.Keeps = x.apart
+						if err := Check(All(x.a, size, root, count), g); err != nil {
 							t.Fatalf("%s size %d root %d count %d in place %v: %v", name, size, root, count, inPlace, err)
 						}
 					}
 				}
 			}
+		}
+	}
+}
+
+// TestApart: what is for calls that are Apart is not for those in place, nor,
+// where it says so, for operations that lose their left operand.
+func TestApart(t *testing.T) {
+	const size, count = 4, 8
+	for name, x := range reductions(size) {
+		if !x.apart {
+			continue
+		}
+		all := func(int) bool { return true }
+		if err := Check(All(x.a, size, 0, count), reducing(size, count, all, true, false)); err == nil {
+			t.Errorf("%s: in place", name)
+		}
+		err := Check(All(x.a, size, 0, count), reducing(size, count, all, false, false))
+		if lost := err != nil; lost != strings.HasPrefix(name, "rabenseifner") {
+			t.Errorf("%s with an operation that loses its left operand: %v", name, err)
 		}
 	}
 }
@@ -162,6 +184,7 @@ func TestAgree(t *testing.T) {
 			const count = 40
 			root := size - 1
 			g := reducing(size, count, func(int) bool { return true }, false, false)
+			g.Keeps = x.apart
 			m := newMachine(All(x.a, size, root, count), g)
 			if err := m.run(); err != nil {
 				t.Fatal(err)
@@ -393,11 +416,14 @@ func TestReduceScatter(t *testing.T) {
 	for name, k := range map[string]struct {
 		a       BlockAlgorithm
 		ordered bool
+		apart   bool
 	}{
-		"ring":     {ReduceScatterRing(testSegment), false},
-		"pairwise": {ReduceScatterPairwise(testSegment), false},
-		"halving":  {ReduceScatterHalving, false},
-		"ordered":  {ReduceScatterOrdered, true},
+		"ring":           {a: ReduceScatterRing(testSegment)},
+		"ring apart":     {a: ReduceScatterRingApart(testSegment), apart: true},
+		"pairwise":       {a: ReduceScatterPairwise(testSegment)},
+		"pairwise apart": {a: ReduceScatterPairwiseApart(testSegment), apart: true},
+		"halving":        {a: ReduceScatterHalving},
+		"ordered":        {a: ReduceScatterOrdered, ordered: true},
 	} {
 		for size := 1; size <= 64; size++ {
 			for shape, c := range blockCounts(size) {
@@ -406,6 +432,9 @@ func TestReduceScatter(t *testing.T) {
 					continue
 				}
 				for _, inPlace := range []bool{false, true} {
+					if k.apart && inPlace {
+						continue
+					}
 					g := Goal{
 						Input: func(int) int { return off[size] }, Output: func(r int) int { return c[r] },
 						Ordered: k.ordered, InPlace: inPlace, Shift: func(r int) int { return -off[r] },
