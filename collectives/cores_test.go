@@ -20,8 +20,8 @@ func TestCores(t *testing.T) {
 		size, hosts, cores int
 		barrier            string // of all ranks; "": any
 	}{
-		{1, 1, 1, ""}, {2, 1, 1, ""}, {3, 1, 2, ""}, {4, 1, 0, "doubling"}, {4, 1, 4, "doubling"}, {4, 1, 2, "tree"}, {4, 1, 1, "tree"},
-		{5, 2, 1, ""}, {6, 1, 2, "tree"}, {7, 3, 2, ""}, {8, 1, 2, "tree"}, {8, 1, 8, "doubling"}, {9, 2, 2, ""}, {16, 1, 2, "tree"}, {17, 4, 2, ""},
+		{1, 1, 1, ""}, {2, 1, 1, ""}, {3, 1, 2, ""}, {4, 1, 0, "doubling"}, {4, 1, 4, "doubling"}, {4, 1, 2, "flat"}, {4, 1, 1, "flat"},
+		{5, 2, 1, ""}, {6, 1, 2, "flat"}, {7, 3, 2, ""}, {8, 1, 2, "flat"}, {8, 1, 8, "doubling"}, {9, 2, 2, ""}, {16, 1, 2, "flat"}, {16, 1, 8, "tree"}, {17, 4, 2, ""},
 	} {
 		t.Run(fmt.Sprintf("ranks=%d/hosts=%d/cores=%d", test.size, test.hosts, test.cores), func(t *testing.T) {
 			cluster := runtimetest.NewCluster(test.size)

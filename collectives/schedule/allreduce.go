@@ -231,6 +231,39 @@ func AllreduceTree(rank, size, _, count int) Schedule {
 	return join("tree", s, BcastBinomial(rank, size, 0, count))
 }
 
+// AllreduceFlat combines in tree order: rank 0 is sent all vectors, combines
+// them, and sends the result to all. Its two messages one after the other are
+// the fewest with which a call can do without a message between every two ranks.
+func AllreduceFlat(rank, size, _, count int) Schedule {
+	s := Schedule{Name: "flat"}
+	in, out := Range{Input, 0, count}, Range{Output, 0, count}
+	if rank > 0 {
+		s.net(send(0, in))
+		s.net(recv(0, out))
+		return s
+	}
+	at := func(r int) Range {
+		if r == 0 {
+			return in
+		}
+		return Range{Scratch, r * count, count}
+	}
+	var gather, spread []Step
+	for r := 1; r < size; r++ {
+		gather = append(gather, recv(r, at(r)))
+		spread = append(spread, send(r, out))
+	}
+	if size > 1 {
+		s.need(size * count)
+		s.net(gather...)
+	}
+	s.tree(size, at, out, Range{Scratch, 0, count})
+	if size > 1 {
+		s.net(spread...)
+	}
+	return s
+}
+
 // AllreduceDirect combines in tree order: every rank has all vectors sent to it
 // and combines them all. It takes one round, and many messages.
 func AllreduceDirect(rank, size, _, count int) Schedule {

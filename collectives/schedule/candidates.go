@@ -22,6 +22,7 @@ var catalogue = map[Verb][]candidate{
 		{name: "tree", cost: func(e *estimate) float64 { return 2 * e.log * e.a },
 			work:  func(e *estimate) work { return along(e.p, 0, 2) },
 			build: vector(AllreduceTree)},
+		flat(nil),
 		{name: "two-level", fits: several, cost: func(e *estimate) float64 {
 			return 2*log2(int(e.mine))*e.la + log2(int(e.hosts))*e.a
 		}, work: func(e *estimate) work { return work{messages: 2*(e.p-e.hosts) + e.hosts*steps(e.hosts, 2)} },
@@ -100,6 +101,7 @@ var catalogue = map[Verb][]candidate{
 		{name: "tree", tree: always, cost: func(e *estimate) float64 {
 			return e.log * (2*e.a + e.n*(2*e.b+e.g))
 		}, work: func(e *estimate) work { return merging(along(e.p, e.n, 1)).plus(along(e.p, e.n, 1)) }, build: vector(AllreduceTree)},
+		flat(always),
 		{name: "direct", tree: always, cost: func(e *estimate) float64 {
 			return (e.p - 1) * (e.a + e.n*(e.b+e.g))
 		}, work: func(e *estimate) work { return merging(gathered(e.p, e.n*e.p, 1)) }, build: vector(AllreduceDirect)},
@@ -211,4 +213,21 @@ func scans(exclusive bool) []candidate {
 			return w.plus(work{touched: 2*w.moved + e.n})
 		}, build: parted(func(segment int) Algorithm { return ScanChain(exclusive, segment) })},
 	}
+}
+
+// flat is for as many ranks: with three it was slower than doubling, and to
+// more than that rank 0 should not need connections.
+const leastFlat, mostFlat = 4, 32
+
+// flat is rank 0 with all others: in a crowd the fewest messages one after the
+// other.
+func flat(tree func(*Call) bool) candidate {
+	return candidate{name: "flat", tree: tree,
+		fits: func(c *Call) bool { return c.Size >= leastFlat && c.Size <= mostFlat },
+		cost: func(e *estimate) float64 { return (e.p - 1) * (2*e.a + e.n*(2*e.b+e.g)) },
+		work: func(e *estimate) work { return merging(along(e.p, e.n, 1)).plus(along(e.p, e.n, 1)) },
+		chain: func(e *estimate) float64 {
+			return 2*e.la + (e.p-1)*e.n*(2*e.lb+e.g)
+		},
+		build: vector(AllreduceFlat)}
 }

@@ -97,6 +97,7 @@ type candidate struct {
 	tree  func(c *Call) bool        // whether it combines in tree order; nil: never
 	cost  func(e *estimate) float64 // of the longest path, by the formulas of the literature, for what Path counts
 	work  func(e *estimate) work    // of all ranks of a call together, more than one
+	chain func(e *estimate) float64 // in a crowd, of messages that wait for one another; nil: cost. Those that only wait for their turn at a rank are work
 	build func(c *Call, rank, segment int) Schedule
 }
 

@@ -105,8 +105,8 @@ func TestRules(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"sliced": "algorithm sliced does not fit; those that do: [doubling rabenseifner ring pairwise ordered tree direct]",
-		"fast":   `no algorithm "fast"; there are [doubling rabenseifner ring pairwise ordered tree direct]`,
+		"sliced": "algorithm sliced does not fit; those that do: [doubling rabenseifner ring pairwise ordered tree flat direct]",
+		"fast":   `no algorithm "fast"; there are [doubling rabenseifner ring pairwise ordered tree flat direct]`,
 	} {
 		if _, err := Find(callOf(Allreduce, 4, 1), name); fmt.Sprint(err) != want {
 			t.Errorf("%s: %v", name, err)
@@ -151,7 +151,7 @@ func TestTable(t *testing.T) {
 					if !k.allowed(c) {
 						continue
 					}
-					long := slices.Contains([]string{"ring", "pairwise", "ordered", "linear", "scatter-allgather", "direct", "chain"}, k.name)
+					long := slices.Contains([]string{"ring", "pairwise", "ordered", "linear", "scatter-allgather", "direct", "flat", "chain"}, k.name)
 					if costs[i] = k.cost(e); size <= 256 || !long {
 						costs[i] = m.Simulate(c, i)
 					}

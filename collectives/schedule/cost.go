@@ -21,15 +21,34 @@ func (m *Model) link(a, b int) (alpha, beta float64) {
 }
 
 // Measure returns what a call takes: its longest path, or the work of a host's
-// ranks on its cores where that takes longer. See Path and Work.
-func (m Model) Measure(parts []Schedule) float64 { return max(m.Path(parts), m.Work(parts)) }
+// ranks on its cores where that takes longer. See Path and Work. Where ranks
+// share cores, of what a message takes only its half holds up others of a rank,
+// as only that is this rank's work.
+func (m Model) Measure(parts []Schedule) float64 {
+	share := 1.0
+	ranks := map[int]int{}
+	for r, cores := range m.Cores {
+		host := 0
+		if m.Hosts != nil {
+			host = m.Hosts[r]
+		}
+		if ranks[host]++; cores > 0 && ranks[host] > cores {
+			share = 0.5
+		}
+	}
+	return max(m.path(parts, share), m.Work(parts))
+}
 
 // Path returns when the last rank is done if all start at 0. A rank sends
 // one message after the other and takes them in one after the other, both at
 // once and while it combines; a message arrives Alpha plus Beta for each element
 // after its turn has come on both sides. Every rank has a
 // core of its own.
-func (m Model) Path(parts []Schedule) float64 {
+func (m Model) Path(parts []Schedule) float64 { return m.path(parts, 1) }
+
+// path is Path where the next message has its turn after a share of the time
+// that one takes.
+func (m Model) path(parts []Schedule, share float64) float64 {
 	ranks := make([]clock, len(parts))
 	line := map[[2]int][]float64{} // of messages under way, when each arrives
 	for running := len(parts); running > 0; {
@@ -37,7 +56,7 @@ func (m Model) Path(parts []Schedule) float64 {
 		running = 0
 		for r := range parts {
 			c := &ranks[r]
-			for c.round < len(parts[r].Rounds) && c.step(m, r, parts[r].Rounds, line) {
+			for c.round < len(parts[r].Rounds) && c.step(m, share, r, parts[r].Rounds, line) {
 				moved = true
 			}
 			if c.round < len(parts[r].Rounds) {
@@ -65,15 +84,17 @@ type clock struct {
 }
 
 // step runs a round, or returns false because a message is missing.
-func (c *clock) step(m Model, r int, rounds []Round, line map[[2]int][]float64) bool {
+func (c *clock) step(m Model, share float64, r int, rounds []Round, line map[[2]int][]float64) bool {
 	if c.opened == c.round {
 		end := 0.0
 		for _, s := range rounds[c.round].Net {
 			if s.Kind == Send {
 				alpha, beta := m.link(r, s.Peer)
-				c.out = max(c.out, c.now) + alpha + beta*float64(s.Src.Len)
+				takes := alpha + beta*float64(s.Src.Len)
+				begun := max(c.out, c.now)
+				c.out = begun + share*takes
 				key := [2]int{r, s.Peer}
-				line[key] = append(line[key], c.out)
+				line[key] = append(line[key], begun+takes)
 				end = c.out
 			}
 		}
@@ -91,7 +112,7 @@ func (c *clock) step(m Model, r int, rounds []Round, line map[[2]int][]float64) 
 			if s.Kind == Recv {
 				key := [2]int{s.Peer, r}
 				alpha, beta := m.link(r, s.Peer)
-				c.in = max(c.in+alpha+beta*float64(s.Dst.Len), line[key][0])
+				c.in = max(c.in+share*(alpha+beta*float64(s.Dst.Len)), line[key][0])
 				line[key] = line[key][1:]
 				c.done[c.taken] = max(c.done[c.taken], c.in)
 			}

@@ -80,8 +80,9 @@ func TestModelWork(t *testing.T) {
 					if math.Abs(got-want) > 1e-9*want {
 						t.Errorf("%v %s, %d ranks on hosts %s: %v, want %v", v, k.name, size, name, got, want)
 					}
-					if whole := m.Measure(parts); whole != max(m.Path(parts), got) {
-						t.Errorf("%v %s, %d ranks on hosts %s: %v of path %v and work %v", v, k.name, size, name, whole, m.Path(parts), got)
+					path := m.Path(parts)
+					if whole := m.Measure(parts); whole > max(path, got) || whole < max(path/2, got) || c.crowd() <= 1 && whole != max(path, got) {
+						t.Errorf("%v %s, %d ranks on hosts %s: %v of path %v and work %v", v, k.name, size, name, whole, path, got)
 					}
 				}
 			}
@@ -100,13 +101,15 @@ func TestCrowd(t *testing.T) {
 		crowd    float64
 		want, as string // as: without cores
 	}{
-		{Barrier, 4, 0, nil, []int{2}, 2, "tree", "doubling"},
-		{Barrier, 8, 0, nil, []int{2}, 4, "tree", "doubling"},
+		{Barrier, 4, 0, nil, []int{2}, 2, "flat", "doubling"},
+		{Barrier, 8, 0, nil, []int{2}, 4, "flat", "doubling"},
 		{Barrier, 4, 0, nil, []int{4}, 1, "doubling", "doubling"},
 		{Barrier, 9, 0, nil, []int{8}, 1.125, "doubling", "dissemination"},
 		{Barrier, 4, 0, nil, []int{0}, 0, "doubling", "doubling"},
-		{Allreduce, 4, 8, nil, []int{2}, 2, "tree", "doubling"},
-		{Allreduce, 8, 8, nil, []int{2}, 4, "tree", "doubling"},
+		{Barrier, 16, 0, nil, []int{8}, 2, "tree", "doubling"},
+		{Barrier, 33, 0, nil, []int{2}, 16.5, "tree", "dissemination"},
+		{Allreduce, 4, 8, nil, []int{2}, 2, "flat", "doubling"},
+		{Allreduce, 8, 8, nil, []int{2}, 4, "flat", "doubling"},
 		{Allreduce, 4, 128 << 10, nil, []int{2}, 2, "rabenseifner", "rabenseifner"},
 		{Allreduce, 8, 128 << 10, nil, []int{2}, 4, "tree", "rabenseifner"},
 		{Allreduce, 8, 128 << 10, nil, []int{8}, 1, "rabenseifner", "rabenseifner"},

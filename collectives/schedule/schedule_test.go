@@ -88,6 +88,7 @@ func reductions(size int) map[string]reduction {
 		"pairwise apart":      {a: AllreducePairwiseApart(testSegment), apart: true},
 		"ordered":             {a: AllreduceOrdered, ordered: true},
 		"tree":                {a: AllreduceTree, ordered: true},
+		"flat":                {a: AllreduceFlat, ordered: true},
 		"direct":              {a: AllreduceDirect, ordered: true},
 		"reduce":              {a: ReduceBinomial, ordered: true, rooted: true},
 		"reduce rotated":      {a: ReduceRotated, rooted: true},
@@ -178,7 +179,7 @@ func treeOf(lo, hi, i int) value {
 // TestAgree: whoever holds an element holds it combined alike, which is what
 // makes results bit-equal, and in tree order where the algorithm says so.
 func TestAgree(t *testing.T) {
-	inTree := map[string]bool{"ordered": true, "tree": true, "direct": true, "reduce": true, "reduce scatter tree": true}
+	inTree := map[string]bool{"ordered": true, "tree": true, "flat": true, "direct": true, "reduce": true, "reduce scatter tree": true}
 	for size := 2; size <= 17; size++ {
 		for name, x := range reductions(size) {
 			const count = 40
@@ -249,7 +250,10 @@ func TestBcast(t *testing.T) {
 
 func TestBarrier(t *testing.T) {
 	for size := 1; size <= 64; size++ {
-		algorithms := map[string]Algorithm{"dissemination": BarrierDissemination, "dissemination3": Dissemination(3), "dissemination4": Dissemination(4)}
+		algorithms := map[string]Algorithm{
+			"doubling": AllreduceDoubling, "tree": AllreduceTree, "flat": AllreduceFlat,
+			"dissemination": BarrierDissemination, "dissemination3": Dissemination(3), "dissemination4": Dissemination(4),
+		}
 		for way, hosts := range hostsOf(size) {
 			algorithms["two-level "+way] = AllreduceTwoLevel(hosts, BarrierDissemination)
 		}

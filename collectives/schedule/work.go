@@ -30,9 +30,13 @@ func (k *candidate) total(e *estimate) float64 {
 	if e.crowd <= 1 {
 		return path
 	}
+	chain := path
+	if k.chain != nil {
+		path, chain = path/2+e.la, k.chain(e) // half of a message is the other rank's work
+	}
 	w := k.work(e)
 	spent := (w.messages*e.la + w.moved*e.lb + w.touched*e.g) * e.crowd / e.p
-	return max(path, spent+overhang*path)
+	return max(path, spent+overhang*chain)
 }
 
 // crowd returns how many ranks share a core on the host where most do; 0 when
