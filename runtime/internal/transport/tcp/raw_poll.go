@@ -240,18 +240,20 @@ func drain(fd int) {
 // 50 µs or a thousandth.
 func (t *Transport) sleep(d time.Duration) int {
 	var ev [1]unix.EpollEvent
-	limit := int(patrolEvery / time.Millisecond)
+	var start time.Time
+	limit := -1 // the timer alone: one that is left behind would end the next sleep
 	if d < patrolEvery {
-		limit = -1 // the timer alone: one that is left behind would end the next sleep
-		t.setTimer(d)
+		in := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(d, 1)))} // zero would disarm
+		unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(t.timer), 0, uintptr(unsafe.Pointer(&in)), 0, 0, 0)
+	} else {
+		start, limit = time.Now(), int(patrolEvery/time.Millisecond)
 	}
 	n, _, errno := uintptr(0), uintptr(0), unix.EINTR
 	for errno == unix.EINTR {
 		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(t.epoll), uintptr(unsafe.Pointer(&ev[0])), 1,
 			uintptr(limit), 0, 0)
-		if errno == unix.EINTR && limit >= 0 { // a signal, by which Go preempts: the limit would start again with each
-			limit = -1
-			t.setTimer(d)
+		if errno == unix.EINTR && limit >= 0 { // a signal, by which Go preempts
+			limit = int((max(d-time.Since(start), 0) + time.Millisecond - 1) / time.Millisecond)
 		}
 	}
 	switch {
@@ -262,12 +264,6 @@ func (t *Transport) sleep(d time.Duration) int {
 		return 0
 	}
 	return int(n)
-}
-
-// setTimer has the timer end a sleep after d.
-func (t *Transport) setTimer(d time.Duration) {
-	in := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(d, 1)))} // zero would disarm
-	unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(t.timer), 0, uintptr(unsafe.Pointer(&in)), 0, 0, 0)
 }
 
 // Wake ends the current or the next Wait. It makes no system call unless
