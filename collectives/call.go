@@ -135,6 +135,7 @@ type planKey struct {
 	inOrder   bool
 	inPlace   bool // of Alltoall
 	apart     bool
+	keeps     bool
 	algorithm string
 }
 
@@ -146,12 +147,6 @@ type plan struct {
 
 // maxPlans is how many are remembered.
 const maxPlans = 128
-
-// apart reports whether the operation may be done where its right operand is.
-func (a *args) apart() bool {
-	_, keeps := a.k.(kernelFunc)
-	return keeps && !overlap(a.dst, a.src)
-}
 
 // prepare makes a task of arguments. mu is not held.
 func (s *state) prepare(t *task, a *args) {
@@ -189,7 +184,7 @@ func (s *state) prepare(t *task, a *args) {
 func (s *state) plan(a *args) (*plan, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := planKey{a.verb, a.root, a.total / a.unit, a.size * a.unit, a.o.inOrder, a.transfer.InPlace, a.apart(), a.o.algorithm}
+	key := planKey{a.verb, a.root, a.total / a.unit, a.size * a.unit, a.o.inOrder, a.transfer.InPlace, !overlap(a.dst, a.src), keeps(a.k), a.o.algorithm}
 	known := a.counts == nil && !a.uneven
 	if known {
 		if p := s.plans[key]; p != nil {
@@ -198,7 +193,7 @@ func (s *state) plan(a *args) (*plan, error) {
 	}
 	call := schedule.Call{
 		Verb: a.verb, Size: s.c.Size(), Root: max(a.root, 0), Count: key.total, Elem: key.elem, InOrder: a.o.inOrder, Hosts: s.hosts,
-		Cores: s.cores, Apart: key.apart, Uneven: a.uneven, Transfer: a.transfer,
+		Cores: s.cores, Apart: key.apart, Keeps: key.keeps, Uneven: a.uneven, Transfer: a.transfer,
 	}
 	if a.uneven {
 		call.Count = 0 // differs between ranks, which choose alike

@@ -182,6 +182,17 @@ func matrices(rank, n int) []int64 {
 	return x
 }
 
+// total is the sum of the matrices of all ranks.
+func total(size, n int) []int64 {
+	x := matrices(0, n)
+	for r := 1; r < size; r++ {
+		for i, y := range matrices(r, n) {
+			x[i] += y
+		}
+	}
+	return x
+}
+
 // product is that of the matrices of the ranks from lo on, below hi.
 func product(lo, hi, n int) []int64 {
 	const p = 1_000_003
@@ -239,6 +250,58 @@ func TestNotCommuting(t *testing.T) {
 				x, y = matrices(rank, n*size), make([]int64, 4*n)
 				if err := collectives.ReduceScatter(ctx, c, y, x, matrix, collectives.InOrder); err != nil || !slices.Equal(y, product(0, size, n*size)[4*n*rank:4*n*(rank+1)]) {
 					return errors.Errorf("reduce-scatter of %d: %v: %v", n, y, err)
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// TestAliasing: ranks of one call have source and destination in one place, side
+// by side, or apart, each as it likes; and what is not the destination stays.
+func TestAliasing(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 4, 5, 6, 8, 9, 13} {
+		runtimetest.SPMD(t, size, func(ctx context.Context, c *runtime.Comm) error {
+			rank := c.Rank()
+			for k, n := range []int{1, 6, 35, 150} {
+				mine, sum, product := matrices(rank, n*size), total(size, n*size), product(0, size, n*size)
+				for _, verb := range []string{"allreduce", "reduce-scatter"} {
+					for _, name := range append([]string{""}, collectives.Algorithms()[verb]...) {
+						for _, inOrder := range []bool{false, true} {
+							op, want, opts := collectives.Sum[int64], sum, []collectives.Option{collectives.WithAlgorithm(name)}
+							if inOrder {
+								op, want, opts = matrix, product, append(opts, collectives.InOrder)
+							}
+							both := slices.Concat(mine, mine)
+							src, dst := both[:len(mine)], both[len(mine):]
+							if verb == "reduce-scatter" {
+								dst, want = dst[:4*n], want[4*n*rank:4*n*(rank+1)]
+							}
+							inPlace := (rank+k)%3 == 1 && verb == "allreduce"
+							switch {
+							case inPlace:
+								src = dst
+							case (rank+k)%3 == 0:
+								src = slices.Clone(mine)
+							}
+							var p *collectives.Plan
+							var err error
+							if verb == "allreduce" {
+								p, err = collectives.PrepareAllreduce(c, dst, src, op, opts...)
+							} else {
+								p, err = collectives.PrepareReduceScatter(c, dst, src, op, opts...)
+							}
+							if err != nil {
+								continue // the algorithm does not fit
+							}
+							if err := p.Run(ctx); err != nil || !slices.Equal(dst, want) {
+								return errors.Errorf("%s of %d by %q: %v, want %v: %v", verb, n, name, dst[:min(len(dst), 9)], want[:min(len(want), 9)], err)
+							}
+							if !inPlace && !slices.Equal(src, mine) {
+								return errors.Errorf("%s of %d by %q: the source has changed", verb, n, name)
+							}
+						}
+					}
 				}
 			}
 			return nil

@@ -76,10 +76,16 @@ func FuncOf[T runtime.Elem](name string, unit int, combine func(dst, src []T)) O
 }
 
 // combiner is a kernel without its type: it sets dst to left op right, slices of
-// the same length, of which dst may be either. If it is right, left is lost, but
-// with a kernelFunc.
+// the same length, of which dst may be either. If it is right, left is lost
+// unless the combiner keeps it.
 type combiner interface {
 	combine(dst, left, right []byte)
+}
+
+// keeps reports whether a combiner leaves left as it is even if dst is right.
+func keeps(k combiner) bool {
+	_, ok := k.(kernelFunc)
+	return ok
 }
 
 // combinerOf returns what a kernel does with bytes.

@@ -48,17 +48,13 @@ func AllreduceDoubling(rank, size, _, count int) Schedule {
 // halving of the vector and doubling back (Rabenseifner). Near ranks exchange
 // the long halves. Runs of neighbouring ranks are combined in order, in that of
 // the tree when size is a power of two; each part is finished by one rank, so
-// results are bit-equal.
-func AllreduceHalving(rank, size, _, count int) Schedule {
-	return allreduceHalving(rank, size, count, false)
+// results are bit-equal. If Input and Output are apart, what comes is received into Output where there
+// is room; there is most if the operation keeps its left operand, see [Call].
+func AllreduceHalving(apart, keeps bool) Algorithm {
+	return func(rank, size, _, count int) Schedule { return allreduceHalving(rank, size, count, apart, keeps) }
 }
 
-// AllreduceHalvingApart is [AllreduceHalving] for calls that are Apart.
-func AllreduceHalvingApart(rank, size, _, count int) Schedule {
-	return allreduceHalving(rank, size, count, true)
-}
-
-func allreduceHalving(rank, size, count int, apart bool) Schedule {
+func allreduceHalving(rank, size, count int, apart, keeps bool) Schedule {
 	s := Schedule{Name: "rabenseifner"}
 	out, in := Range{Output, 0, count}, Range{Input, 0, count}
 	if size == 1 {
@@ -73,9 +69,13 @@ func allreduceHalving(rank, size, count int, apart bool) Schedule {
 	}
 	have := in
 	if f.pairs(rank) {
-		s.need(count)
-		s.net(recv(rank+1, Range{Scratch, 0, count}))
-		s.local(merge(out, in, Range{Scratch, 0, count}))
+		other := out
+		if !apart || !keeps {
+			other = Range{Scratch, 0, count}
+			s.need(count)
+		}
+		s.net(recv(rank+1, other))
+		s.local(merge(out, in, other))
 		have = out
 	}
 	v := f.place(rank)
@@ -94,8 +94,10 @@ func allreduceHalving(rank, size, count int, apart bool) Schedule {
 		mine, dst := have.part(keep.off, keep.n), out.part(keep.off, keep.n)
 		other := Range{Scratch, 0, keep.n}
 		switch {
-		case apart && have == in:
+		case apart && have == in && (keeps || v&mask != 0):
 			other = dst
+		case apart && have == in: // the lower half is not the longer one
+			other = out.part(give.off, keep.n)
 		case keep.n <= free.n:
 			other = out.part(free.off, keep.n)
 		default:
@@ -139,12 +141,12 @@ func AllreduceRing(segment int) Algorithm { return allreduceRing(segment, noRoom
 // AllreduceRingApart is [AllreduceRing] for calls that are Apart.
 func AllreduceRingApart(segment int) Algorithm { return allreduceRing(segment, allBlocks) }
 
-func allreduceRing(segment int, in room) Algorithm {
+func allreduceRing(segment int, where room) Algorithm {
 	return func(rank, size, _, count int) Schedule {
 		s := Schedule{Name: "ring"}
 		counts := Blocks(size, count)
 		own := Range{Output, offsets(counts)[rank], counts[rank]}
-		s.reduceRing(rank, size, counts, segment, own, 0, in)
+		s.reduceRing(rank, size, counts, segment, own, 0, where)
 		s.spreadRing(rank, size, counts, segment)
 		return s
 	}
@@ -173,11 +175,11 @@ func AllreducePairwise(segment int) Algorithm { return allreducePairwise(segment
 // AllreducePairwiseApart is [AllreducePairwise] for calls that are Apart.
 func AllreducePairwiseApart(segment int) Algorithm { return allreducePairwise(segment, ownBlock) }
 
-func allreducePairwise(segment int, in room) Algorithm {
+func allreducePairwise(segment int, where room) Algorithm {
 	return func(rank, size, _, count int) Schedule {
 		counts := Blocks(size, count)
 		own := Range{Output, offsets(counts)[rank], counts[rank]}
-		s := reduceScatterPairwise(segment, in)(rank, size, 0, counts)
+		s := reduceScatterPairwise(segment, where)(rank, size, 0, counts)
 		s.Name = "pairwise"
 		for i := range s.Rounds {
 			for j := range s.Rounds[i].Local {

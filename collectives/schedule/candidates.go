@@ -83,7 +83,9 @@ var catalogue = map[Verb][]candidate{
 		}, work: func(e *estimate) work { return doubled(e.p, e.n) }, build: vector(AllreduceDoubling)},
 		{name: "rabenseifner", tree: power, cost: func(e *estimate) float64 {
 			return 2*e.log*e.a + e.part()*e.n*(2*e.b+e.g) + e.fold*e.n*(2*e.b+e.g)
-		}, work: func(e *estimate) work { return halved(e.p, e.n) }, build: either(vector(AllreduceHalving), vector(AllreduceHalvingApart))},
+		}, work: func(e *estimate) work { return halved(e.p, e.n) }, build: func(c *Call, rank, _ int) Schedule {
+			return AllreduceHalving(c.Apart, c.Keeps)(rank, c.Size, 0, c.Count)
+		}},
 		{name: "ring", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return 2*(e.p-1)*k*e.a + e.part()*e.n*(2*e.b+e.g/k)
@@ -215,19 +217,19 @@ func scans(exclusive bool) []candidate {
 	}
 }
 
-// flat is for as many ranks: with three it was slower than doubling, and to
-// more than that rank 0 should not need connections.
+// With fewer ranks doubling was quicker than flat, and to more rank 0 should not
+// need connections.
 const leastFlat, mostFlat = 4, 32
 
 // flat is rank 0 with all others: in a crowd the fewest messages one after the
-// other.
+// other. While rank 0 copies and combines, the others wait.
 func flat(tree func(*Call) bool) candidate {
 	return candidate{name: "flat", tree: tree,
 		fits: func(c *Call) bool { return c.Size >= leastFlat && c.Size <= mostFlat },
 		cost: func(e *estimate) float64 { return (e.p - 1) * (2*e.a + e.n*(2*e.b+e.g)) },
 		work: func(e *estimate) work { return merging(along(e.p, e.n, 1)).plus(along(e.p, e.n, 1)) },
-		chain: func(e *estimate) float64 {
-			return 2*e.la + (e.p-1)*e.n*(2*e.lb+e.g)
+		crowded: func(e *estimate) (path, chain float64) {
+			return e.p*(e.a+e.n*e.b) + (e.p-1)*e.n*e.g, 2*e.a + (e.p-1)*e.n*(2*e.b+e.g)
 		},
 		build: vector(AllreduceFlat)}
 }

@@ -293,10 +293,14 @@ func (m *machine) checkRound(r, i int) error {
 		if err := m.checkLocal(r, s); err != nil {
 			return err
 		}
+		lost := Range{} // what is written beside Dst
+		if s.Kind == Reduce && !m.keeps && m.overlap(r, s.Dst, s.Src) {
+			lost = s.Left
+		}
 		for j := closed + 1; j <= i; j++ {
 			for k := range rounds[j].Net {
 				t := &rounds[j].Net[k]
-				if m.overlap(r, s.Dst, t.wire()) || t.Kind == Recv && (m.overlap(r, s.Src, t.Dst) || m.overlap(r, s.Left, t.Dst)) {
+				if m.overlap(r, s.Dst, t.wire()) || m.overlap(r, lost, t.wire()) || t.Kind == Recv && (m.overlap(r, s.Src, t.Dst) || m.overlap(r, s.Left, t.Dst)) {
 					return fmt.Errorf("%+v meets the open %+v", s, *t)
 				}
 			}

@@ -40,7 +40,7 @@ func (v Verb) String() string {
 }
 
 // Call is what algorithms are chosen by. All ranks of a call have equal ones,
-// but for Apart and Transfer.
+// but for Apart, Keeps and Transfer.
 type Call struct {
 	Verb    Verb
 	Size    int // ranks
@@ -51,7 +51,8 @@ type Call struct {
 	InOrder bool  // results may not depend on the algorithm
 	Hosts   []int // of each rank, in any numbers; nil: one host
 	Cores   []int // of each rank's host; 0: not known. nil: of none
-	Apart   bool  // Output is no memory of Input's, and where Dst is Src the operation leaves Left as it is
+	Apart   bool  // Input and Output share no memory
+	Keeps   bool  // where Dst of a Reduce is Src, the operation leaves Left as it is
 	Uneven  bool  // an Alltoall of blocks of different lengths
 
 	Transfer Transfer // of Alltoall
@@ -97,8 +98,12 @@ type candidate struct {
 	tree  func(c *Call) bool        // whether it combines in tree order; nil: never
 	cost  func(e *estimate) float64 // of the longest path, by the formulas of the literature, for what Path counts
 	work  func(e *estimate) work    // of all ranks of a call together, more than one
-	chain func(e *estimate) float64 // in a crowd, of messages that wait for one another; nil: cost. Those that only wait for their turn at a rank are work
 	build func(c *Call, rank, segment int) Schedule
+
+	// crowded is of one host whose ranks share cores: the longest path, and the
+	// longest chain of messages that wait for one another, and not only for
+	// their turn at a rank. nil: both are cost.
+	crowded func(e *estimate) (path, chain float64)
 }
 
 // Choose returns the algorithm of least cost for a call: an index for
@@ -179,9 +184,10 @@ func (m *Machine) Simulate(c *Call, i int) float64 {
 	}
 	size := float64(c.Elem)
 	model := Model{Alpha: m.Alpha, Beta: m.Beta * size, Gamma: m.Gamma * size}
-	model.Cores = c.Cores
+	model.Hosts, model.Cores = c.Hosts, c.Cores
+	model.LocalAlpha, model.LocalBeta = model.Alpha, model.Beta
 	if m.Local != nil {
-		model.Hosts, model.LocalAlpha, model.LocalBeta = c.Hosts, m.Local.Alpha, m.Local.Beta*size
+		model.LocalAlpha, model.LocalBeta = m.Local.Alpha, m.Local.Beta*size
 		if c.Hosts == nil {
 			model.Alpha, model.Beta = m.Local.Alpha, m.Local.Beta*size
 		}

@@ -151,7 +151,7 @@ func TestTable(t *testing.T) {
 					if !k.allowed(c) {
 						continue
 					}
-					long := slices.Contains([]string{"ring", "pairwise", "ordered", "linear", "scatter-allgather", "direct", "flat", "chain"}, k.name)
+					long := slices.Contains([]string{"ring", "pairwise", "ordered", "linear", "scatter-allgather", "direct", "chain"}, k.name)
 					if costs[i] = k.cost(e); size <= 256 || !long {
 						costs[i] = m.Simulate(c, i)
 					}

@@ -6,7 +6,7 @@ type Model struct {
 	Alpha, Beta, Gamma float64
 
 	// Between ranks of one host messages may cost something else.
-	Hosts                 []int // of each rank; nil: every rank has its own
+	Hosts                 []int // of each rank; nil: nobody's messages do, and Cores are those of one host
 	LocalAlpha, LocalBeta float64
 
 	Cores []int // of each rank's host; 0: not known, nil: of none
@@ -21,34 +21,36 @@ func (m *Model) link(a, b int) (alpha, beta float64) {
 }
 
 // Measure returns what a call takes: its longest path, or the work of a host's
-// ranks on its cores where that takes longer. See Path and Work. Where ranks
-// share cores, of what a message takes only its half holds up others of a rank,
-// as only that is this rank's work.
+// ranks on its cores where that takes longer. See Path and Work. Within a host
+// whose ranks share cores only half of a message holds up the next ones of a
+// rank: the other half is its peer's work.
 func (m Model) Measure(parts []Schedule) float64 {
-	share := 1.0
-	ranks := map[int]int{}
-	for r, cores := range m.Cores {
+	shared := crowds(m.Hosts, m.Cores)
+	return max(m.path(parts, func(a, b int) float64 {
 		host := 0
 		if m.Hosts != nil {
-			host = m.Hosts[r]
+			if host = m.Hosts[a]; m.Hosts[b] != host {
+				return 1
+			}
 		}
-		if ranks[host]++; cores > 0 && ranks[host] > cores {
-			share = 0.5
+		if shared[host] > 1 {
+			return 0.5
 		}
-	}
-	return max(m.path(parts, share), m.Work(parts))
+		return 1
+	}), m.Work(parts))
 }
 
 // Path returns when the last rank is done if all start at 0. A rank sends
 // one message after the other and takes them in one after the other, both at
 // once and while it combines; a message arrives Alpha plus Beta for each element
-// after its turn has come on both sides. Every rank has a
-// core of its own.
-func (m Model) Path(parts []Schedule) float64 { return m.path(parts, 1) }
+// after its turn has come on both sides. Every rank has a core of its own.
+func (m Model) Path(parts []Schedule) float64 {
+	return m.path(parts, func(_, _ int) float64 { return 1 })
+}
 
 // path is Path where the next message has its turn after a share of the time
-// that one takes.
-func (m Model) path(parts []Schedule, share float64) float64 {
+// that one between two ranks takes.
+func (m Model) path(parts []Schedule, share func(a, b int) float64) float64 {
 	ranks := make([]clock, len(parts))
 	line := map[[2]int][]float64{} // of messages under way, when each arrives
 	for running := len(parts); running > 0; {
@@ -84,7 +86,7 @@ type clock struct {
 }
 
 // step runs a round, or returns false because a message is missing.
-func (c *clock) step(m Model, share float64, r int, rounds []Round, line map[[2]int][]float64) bool {
+func (c *clock) step(m Model, share func(a, b int) float64, r int, rounds []Round, line map[[2]int][]float64) bool {
 	if c.opened == c.round {
 		end := 0.0
 		for _, s := range rounds[c.round].Net {
@@ -92,7 +94,7 @@ func (c *clock) step(m Model, share float64, r int, rounds []Round, line map[[2]
 				alpha, beta := m.link(r, s.Peer)
 				takes := alpha + beta*float64(s.Src.Len)
 				begun := max(c.out, c.now)
-				c.out = begun + share*takes
+				c.out = begun + share(r, s.Peer)*takes
 				key := [2]int{r, s.Peer}
 				line[key] = append(line[key], begun+takes)
 				end = c.out
@@ -112,7 +114,7 @@ func (c *clock) step(m Model, share float64, r int, rounds []Round, line map[[2]
 			if s.Kind == Recv {
 				key := [2]int{s.Peer, r}
 				alpha, beta := m.link(r, s.Peer)
-				c.in = max(c.in+share*(alpha+beta*float64(s.Dst.Len)), line[key][0])
+				c.in = max(c.in+share(s.Peer, r)*(alpha+beta*float64(s.Dst.Len)), line[key][0])
 				line[key] = line[key][1:]
 				c.done[c.taken] = max(c.done[c.taken], c.in)
 			}

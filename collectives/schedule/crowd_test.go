@@ -11,7 +11,7 @@ var crowded = Machine{Link: Link{Alpha: 15_000, Beta: 0.4}, Local: &Link{Alpha: 
 
 // onHosts gives a call hosts, with so many cores each.
 func onHosts(c *Call, hosts []int, cores ...int) *Call {
-	c.Hosts = hosts
+	c.Hosts, c.Cores = hosts, nil
 	for r := range c.Size {
 		host := 0
 		if hosts != nil {
@@ -138,26 +138,42 @@ func TestCrowd(t *testing.T) {
 func TestChooseInACrowd(t *testing.T) {
 	for v := Barrier; v <= Exscan; v++ {
 		for size := 1; size <= 17; size++ {
-			for _, cores := range []int{1, 2, 3, 8} {
-				for _, n := range []int{0, 12 * size, 10_000 * size, 100_000 * size} {
-					c := onHosts(callOf(v, size, n), nil, cores)
-					i := crowded.Choose(c)
-					if i < 0 || !candidates(v)[i].allowed(c) {
-						t.Fatalf("%v of %d ranks: algorithm %d", v, size, i)
-					}
-					got, best, by := crowded.Simulate(c, i), 0.0, ""
-					for j, k := range candidates(v) {
-						if k.allowed(c) {
-							if cost := crowded.Simulate(c, j); by == "" || cost < best {
-								best, by = cost, k.name
-							}
+			for _, cores := range []int{1, 2, 3, 4, 8} {
+				for _, n := range []int{0, 12 * size, 800 * size, 1500 * size, 4000 * size, 10_000 * size, 100_000 * size} {
+					for _, inOrder := range []bool{false, true} {
+						if inOrder && !combines(v) || n > 0 && v == Barrier {
+							continue
 						}
-					}
-					if got > 1.5*best {
-						t.Errorf("%v of %d ranks on %d cores, %d elements: %s costs %.0f, %s %.0f", v, size, cores, n, Name(v, i), got, by, best)
+						c := onHosts(callOf(v, size, n), nil, cores)
+						c.InOrder = inOrder
+						inCrowd(t, c, fmt.Sprintf("%v of %d ranks on %d cores, %d elements, in order %v", v, size, cores, n, inOrder))
+						if c = onHosts(c, layouts(size)["runs"], cores); size > 1 && Name(v, crowded.Choose(c)) == "flat" {
+							t.Errorf("%v of %d ranks on two hosts of %d cores, %d elements, in order %v: flat", v, size, cores, n, inOrder)
+						}
 					}
 				}
 			}
 		}
+	}
+}
+
+// inCrowd checks the choice for a call.
+func inCrowd(t *testing.T, c *Call, what string) {
+	t.Helper()
+	list := candidates(c.Verb)
+	i := crowded.Choose(c)
+	if i < 0 || !list[i].allowed(c) {
+		t.Fatalf("%s: algorithm %d", what, i)
+	}
+	got, best, by := crowded.Simulate(c, i), 0.0, ""
+	for j, k := range list {
+		if k.allowed(c) {
+			if cost := crowded.Simulate(c, j); by == "" || cost < best {
+				best, by = cost, k.name
+			}
+		}
+	}
+	if got > 1.5*best {
+		t.Errorf("%s: %s costs %.0f, %s %.0f", what, list[i].name, got, by, best)
 	}
 }

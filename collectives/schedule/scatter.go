@@ -11,10 +11,10 @@ func ReduceScatterRingApart(segment int) BlockAlgorithm {
 	return reduceScatterRing(segment, ownBlock)
 }
 
-func reduceScatterRing(segment int, in room) BlockAlgorithm {
+func reduceScatterRing(segment int, where room) BlockAlgorithm {
 	return func(rank, size, _ int, counts []int) Schedule {
 		s := Schedule{Name: "ring"}
-		s.reduceRing(rank, size, counts, segment, Range{Output, 0, counts[rank]}, 0, in)
+		s.reduceRing(rank, size, counts, segment, Range{Output, 0, counts[rank]}, 0, where)
 		return s
 	}
 }
@@ -30,7 +30,7 @@ const (
 
 // reduceRing leaves the own block, combined, in own. Where Output has no room,
 // scratch is used from base on.
-func (s *Schedule) reduceRing(rank, size int, counts []int, segment int, own Range, base int, to room) {
+func (s *Schedule) reduceRing(rank, size int, counts []int, segment int, own Range, base int, where room) {
 	off := offsets(counts)
 	if size == 1 {
 		s.local(copyStep(own, Range{Input, off[0], counts[0]}))
@@ -46,7 +46,7 @@ func (s *Schedule) reduceRing(rank, size int, counts []int, segment int, own Ran
 		hold = lag + 1
 	}
 	total := (size - 1) * k
-	if to == noRoom || to == ownBlock && size > 2 {
+	if where == noRoom || where == ownBlock && size > 2 {
 		s.need(base + hold*part)
 	}
 	// Phase p sends block rank−p−1 and receives block rank−p−2.
@@ -56,9 +56,9 @@ func (s *Schedule) reduceRing(rank, size int, counts []int, segment int, own Ran
 	}
 	got := func(t int) Range {
 		switch {
-		case to == allBlocks:
+		case where == allBlocks:
 			return block(Output, t, 2)
-		case to == ownBlock && t >= total-k:
+		case where == ownBlock && t >= total-k:
 			return own.cut(t%k, k)
 		}
 		return Range{Scratch, base + t%hold*part, block(Input, t, 2).Len}
@@ -72,7 +72,7 @@ func (s *Schedule) reduceRing(rank, size int, counts []int, segment int, own Ran
 		return []Step{send(right, out), recv(left, got(t))}
 	}, func(t int) []Step {
 		mine := block(Input, t, 2)
-		if to == noRoom && t >= total-k {
+		if where == noRoom && t >= total-k {
 			return []Step{merge(own.cut(t%k, k), mine, got(t))}
 		}
 		return []Step{reduce(got(t), mine)}
@@ -90,7 +90,7 @@ func ReduceScatterPairwiseApart(segment int) BlockAlgorithm {
 	return reduceScatterPairwise(segment, ownBlock)
 }
 
-func reduceScatterPairwise(segment int, room room) BlockAlgorithm {
+func reduceScatterPairwise(segment int, where room) BlockAlgorithm {
 	return func(rank, size, _ int, counts []int) Schedule {
 		s := Schedule{Name: "pairwise"}
 		off := offsets(counts)
@@ -105,11 +105,11 @@ func reduceScatterPairwise(segment int, room room) BlockAlgorithm {
 		total := (size - 1) * k
 		lag := min(pipelineLag, total-1)
 		part := (most + k - 1) / k
-		if room == noRoom || size > 2 {
+		if where == noRoom || size > 2 {
 			s.need((lag + 1) * part)
 		}
 		got := func(t int) Range {
-			if room == ownBlock && t < k {
+			if where == ownBlock && t < k {
 				return own.cut(t, k)
 			}
 			return Range{Scratch, t % (lag + 1) * part, own.cut(t%k, k).Len}
@@ -123,7 +123,7 @@ func reduceScatterPairwise(segment int, room room) BlockAlgorithm {
 			switch {
 			case t >= k:
 				return []Step{reduce(dst, got(t))}
-			case room == ownBlock:
+			case where == ownBlock:
 				return []Step{reduce(dst, mine.cut(t, k))}
 			}
 			return []Step{merge(dst, mine.cut(t, k), got(t))}

@@ -35,8 +35,9 @@ type Range struct {
 // part is n elements of a range from off on.
 func (r Range) part(off, n int) Range { return Range{r.Buf, r.Off + off, n} }
 
-// Step is one action of one rank. Dst of a Reduce may be Left, or Src: then what
-// Left holds is lost, and Left is not Input, but in calls that are Apart.
+// Step is one action of one rank. Dst of a Reduce may be Left, or Src. In the
+// second case what Left holds is lost, and Left is not Input, unless the
+// operation keeps it, see Call.
 type Step struct {
 	Kind Kind
 	Peer int   // of Send and Recv

@@ -45,6 +45,7 @@ type reduction struct {
 	ordered bool // combines in rank order
 	rooted  bool
 	apart   bool // for calls that are Apart
+	keeps   bool // and for operations that keep their left operand
 }
 
 const testSegment = 3 // elements, so that vectors have several parts
@@ -78,8 +79,9 @@ func hostsOf(size int) map[string][]int {
 func reductions(size int) map[string]reduction {
 	all := map[string]reduction{
 		"doubling":            {a: AllreduceDoubling, ordered: true},
-		"rabenseifner":        {a: AllreduceHalving, ordered: true},
-		"rabenseifner apart":  {a: AllreduceHalvingApart, ordered: true, apart: true},
+		"rabenseifner":        {a: AllreduceHalving(false, true), ordered: true},
+		"rabenseifner apart":  {a: AllreduceHalving(true, false), ordered: true, apart: true},
+		"rabenseifner kept":   {a: AllreduceHalving(true, true), ordered: true, apart: true, keeps: true},
 		"ring":                {a: AllreduceRing(testSegment)},
 		"ring apart":          {a: AllreduceRingApart(testSegment), apart: true},
 		"ring apart, whole":   {a: AllreduceRingApart(1 << 20), apart: true},
@@ -102,7 +104,7 @@ func reductions(size int) map[string]reduction {
 		all["two-level ring "+way] = reduction{a: AllreduceTwoLevel(hosts, AllreduceRing(testSegment))}
 		all["reduce two-level "+way] = reduction{a: ReduceTwoLevel(hosts, ReduceRotated), rooted: true}
 		if _, even := Even(hosts); even {
-			all["sliced "+way] = reduction{a: AllreduceSliced(hosts, testSegment, AllreduceHalving)}
+			all["sliced "+way] = reduction{a: AllreduceSliced(hosts, testSegment, AllreduceHalving(false, false))}
 		}
 	}
 	return all
@@ -134,7 +136,7 @@ func TestReductions(t *testing.T) {
 							continue
 						}
 						g := reducing(size, count, holds, inPlace, x.ordered)
-						g.Keeps = x.apart
+						g.Keeps = x.keeps
 						if err := Check(All(x.a, size, root, count), g); err != nil {
 							t.Fatalf("%s size %d root %d count %d in place %v: %v", name, size, root, count, inPlace, err)
 						}
@@ -146,23 +148,53 @@ func TestReductions(t *testing.T) {
 }
 
 // TestApart: what is for calls that are Apart is not for those in place, nor,
-// where it says so, for operations that lose their left operand.
+// where it says so, for operations that lose their left operand; and it takes no
+// memory beside the vectors, as far as that is so.
 func TestApart(t *testing.T) {
-	const size, count = 4, 8
-	for name, x := range reductions(size) {
-		if !x.apart {
-			continue
+	const count = 24
+	for _, size := range []int{2, 3, 4, 6, 8} {
+		for name, x := range reductions(size) {
+			if !x.apart {
+				continue
+			}
+			all := func(int) bool { return true }
+			parts := All(x.a, size, 0, count)
+			if err := Check(parts, reducing(size, count, all, true, false)); err == nil {
+				t.Errorf("%s, %d ranks: in place", name, size)
+			}
+			if err := Check(parts, reducing(size, count, all, false, false)); x.keeps != (err != nil) {
+				t.Errorf("%s, %d ranks, with an operation that loses its left operand: %v", name, size, err)
+			}
+			most := 0
+			switch folds := size&(size-1) != 0; {
+			case strings.HasPrefix(name, "pairwise") && size > 2, name == "rabenseifner apart" && folds:
+				most = count
+			case name == "rabenseifner kept" && folds:
+				most = count / 2
+			}
+			for r, p := range parts {
+				if p.Scratch > most {
+					t.Errorf("%s, %d ranks: rank %d has scratch memory of %d", name, size, r, p.Scratch)
+				}
+			}
 		}
-		all := func(int) bool { return true }
-		if err := Check(All(x.a, size, 0, count), reducing(size, count, all, true, false)); err == nil {
-			t.Errorf("%s: in place", name)
-		}
-		err := Check(All(x.a, size, 0, count), reducing(size, count, all, false, false))
-		if lost := err != nil; lost != strings.HasPrefix(name, "rabenseifner") {
-			t.Errorf("%s with an operation that loses its left operand: %v", name, err)
+	}
+	for _, c := range []*Call{{Verb: Allreduce, Size: 2, Count: count}, {Verb: ReduceScatter, Size: 2, Count: count, Counts: Blocks(2, count)}} {
+		for _, name := range []string{"rabenseifner", "ring", "pairwise"} {
+			i, err := Find(c, name)
+			if err != nil {
+				continue
+			}
+			apart := *c
+			apart.Apart, apart.Keeps = true, true
+			if with, without := testMachine.Build(c, i, 0), testMachine.Build(&apart, i, 0); with.Scratch == 0 || without.Scratch > 0 {
+				t.Errorf("%v by %s: scratch memory of %d, and apart of %d", c.Verb, name, with.Scratch, without.Scratch)
+			}
 		}
 	}
 }
+
+var testMachine = Machine{Link: Link{Alpha: 1000, Beta: 1}, Segment: 1 << 20}
 
 // treeOf is element i combined over the ranks from lo on, below hi, in tree order.
 func treeOf(lo, hi, i int) value {
@@ -185,7 +217,7 @@ func TestAgree(t *testing.T) {
 			const count = 40
 			root := size - 1
 			g := reducing(size, count, func(int) bool { return true }, false, false)
-			g.Keeps = x.apart
+			g.Keeps = x.keeps
 			m := newMachine(All(x.a, size, root, count), g)
 			if err := m.run(); err != nil {
 				t.Fatal(err)
@@ -635,6 +667,9 @@ func FuzzSchedules(f *testing.F) {
 		for _, err := range []error{
 			Check(All(AllreduceDoubling, size, root, count), reducing(size, count, everyone, true, true)),
 			Check(All(AllreduceRing(testSegment), size, root, count), reducing(size, count, everyone, false, false)),
+			Check(All(AllreduceRingApart(testSegment), size, root, count), reducing(size, count, everyone, false, false)),
+			Check(All(AllreduceHalving(true, false), size, root, count), reducing(size, count, everyone, false, true)),
+			Check(All(AllreduceFlat, size, root, count), reducing(size, count, everyone, true, true)),
 			Check(All(ReduceBinomial, size, root, count), reducing(size, count, only, false, true)),
 		} {
 			if err != nil {

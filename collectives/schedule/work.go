@@ -31,8 +31,8 @@ func (k *candidate) total(e *estimate) float64 {
 		return path
 	}
 	chain := path
-	if k.chain != nil {
-		path, chain = path/2+e.la, k.chain(e) // half of a message is the other rank's work
+	if k.crowded != nil && e.hosts == 1 {
+		path, chain = k.crowded(e)
 	}
 	w := k.work(e)
 	spent := (w.messages*e.la + w.moved*e.lb + w.touched*e.g) * e.crowd / e.p
@@ -42,22 +42,27 @@ func (k *candidate) total(e *estimate) float64 {
 // crowd returns how many ranks share a core on the host where most do; 0 when
 // that is not known of any.
 func (c *Call) crowd() float64 {
-	if c.Cores == nil {
-		return 0
-	}
-	ranks := map[int]int{}
 	most := 0.0
-	for r, cores := range c.Cores {
-		host := 0
-		if c.Hosts != nil {
-			host = c.Hosts[r]
-		}
-		ranks[host]++
-		if cores > 0 {
-			most = max(most, float64(ranks[host])/float64(cores))
-		}
+	for _, n := range crowds(c.Hosts, c.Cores) {
+		most = max(most, n)
 	}
 	return most
+}
+
+// crowds returns how many ranks share a core, by host; without hosts there is
+// one, 0.
+func crowds(hosts, cores []int) map[int]float64 {
+	ranks, shared := map[int]int{}, map[int]float64{}
+	for r, n := range cores {
+		host := 0
+		if hosts != nil {
+			host = hosts[r]
+		}
+		if ranks[host]++; n > 0 {
+			shared[host] = float64(ranks[host]) / float64(n)
+		}
+	}
+	return shared
 }
 
 // Work returns how long the cores of a host are busy at least, where that is
