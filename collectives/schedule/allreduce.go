@@ -48,8 +48,9 @@ func AllreduceDoubling(rank, size, _, count int) Schedule {
 // halving of the vector and doubling back (Rabenseifner). Near ranks exchange
 // the long halves. Runs of neighbouring ranks are combined in order, in that of
 // the tree when size is a power of two; each part is finished by one rank, so
-// results are bit-equal. If Input and Output are apart, what comes is received into Output where there
-// is room; there is most if the operation keeps its left operand, see [Call].
+// results are bit-equal. If Input and Output are apart, what comes is received
+// into Output where that has room; it has most if the operation keeps its left
+// operand, see [Call].
 func AllreduceHalving(apart, keeps bool) Algorithm {
 	return func(rank, size, _, count int) Schedule { return allreduceHalving(rank, size, count, apart, keeps) }
 }
