@@ -52,7 +52,9 @@ func AllreduceDoubling(rank, size, _, count int) Schedule {
 // into Output where that has room; it has most if the operation keeps its left
 // operand, see [Call].
 func AllreduceHalving(apart, keeps bool) Algorithm {
-	return func(rank, size, _, count int) Schedule { return allreduceHalving(rank, size, count, apart, keeps) }
+	return func(rank, size, _, count int) Schedule {
+		return allreduceHalving(rank, size, count, apart, keeps)
+	}
 }
 
 func allreduceHalving(rank, size, count int, apart, keeps bool) Schedule {
@@ -137,12 +139,11 @@ func allreduceHalving(rank, size, count int, apart, keeps bool) Schedule {
 // are. A block is combined from the rank behind its own around to its own, so
 // the operation must commute; each is finished by one rank, so results are
 // bit-equal.
-func AllreduceRing(segment int) Algorithm { return allreduceRing(segment, noRoom) }
-
-// AllreduceRingApart is [AllreduceRing] for calls that are Apart.
-func AllreduceRingApart(segment int) Algorithm { return allreduceRing(segment, allBlocks) }
-
-func allreduceRing(segment int, where room) Algorithm {
+func AllreduceRing(segment int, apart bool) Algorithm {
+	where := noRoom
+	if apart {
+		where = allBlocks
+	}
 	return func(rank, size, _, count int) Schedule {
 		s := Schedule{Name: "ring"}
 		counts := Blocks(size, count)
@@ -171,16 +172,11 @@ func (s *Schedule) spreadRing(rank, size int, counts []int, segment int) {
 
 // AllreducePairwise is AllreduceRing in which every rank sends its parts
 // straight to the ranks that combine them, and these the result to all.
-func AllreducePairwise(segment int) Algorithm { return allreducePairwise(segment, noRoom) }
-
-// AllreducePairwiseApart is [AllreducePairwise] for calls that are Apart.
-func AllreducePairwiseApart(segment int) Algorithm { return allreducePairwise(segment, ownBlock) }
-
-func allreducePairwise(segment int, where room) Algorithm {
+func AllreducePairwise(segment int, apart bool) Algorithm {
 	return func(rank, size, _, count int) Schedule {
 		counts := Blocks(size, count)
 		own := Range{Output, offsets(counts)[rank], counts[rank]}
-		s := reduceScatterPairwise(segment, where)(rank, size, 0, counts)
+		s := ReduceScatterPairwise(segment, apart)(rank, size, 0, counts)
 		s.Name = "pairwise"
 		for i := range s.Rounds {
 			for j := range s.Rounds[i].Local {

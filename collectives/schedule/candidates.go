@@ -91,12 +91,12 @@ var catalogue = map[Verb][]candidate{
 			return 2*(e.p-1)*k*e.a + e.part()*e.n*(2*e.b+e.g/k)
 		}, work: func(e *estimate) work {
 			return scattered(e.p, e.n, e.parts(e.n/e.p)).plus(gathered(e.p, e.n, e.parts(e.n/e.p)))
-		}, build: either(parted(AllreduceRing), parted(AllreduceRingApart))},
+		}, build: apart(AllreduceRing)},
 		{name: "pairwise", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*(1+k)*e.a + e.part()*e.n*(2*e.b+e.g/k)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)).plus(gathered(e.p, e.n, 1)) },
-			build: either(parted(AllreducePairwise), parted(AllreducePairwiseApart))},
+			build: apart(AllreducePairwise)},
 		{name: "ordered", tree: always, cost: func(e *estimate) float64 {
 			return 2*(e.p-1)*e.a + e.part()*e.n*(2*e.b+e.g)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, 1).plus(gathered(e.p, e.n, 1)) }, build: vector(AllreduceOrdered)},
@@ -138,13 +138,11 @@ var catalogue = map[Verb][]candidate{
 		{name: "pairwise", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*k*e.a + e.part()*e.n*(e.b+e.g/k)
-		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)) },
-			build: either(partedBlocks(ReduceScatterPairwise), partedBlocks(ReduceScatterPairwiseApart))},
+		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)) }, build: apartBlocks(ReduceScatterPairwise)},
 		{name: "ring", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*k*e.a + e.part()*e.n*(e.b+e.g/k)
-		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)) },
-			build: either(partedBlocks(ReduceScatterRing), partedBlocks(ReduceScatterRingApart))},
+		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)) }, build: apartBlocks(ReduceScatterRing)},
 		{name: "ordered", tree: always, cost: func(e *estimate) float64 {
 			return (e.p-1)*e.a + e.part()*e.n*(e.b+e.g)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, 1) }, build: blocks(ReduceScatterOrdered)},

@@ -301,23 +301,18 @@ func parted(a func(segment int) Algorithm) func(*Call, int, int) Schedule {
 	return func(c *Call, rank, segment int) Schedule { return a(segment)(rank, c.Size, c.Root, c.Count) }
 }
 
-// either builds calls that are Apart by apart, and others by shared. Those that
-// are take less memory, and less of the caches.
-func either(shared, apart func(*Call, int, int) Schedule) func(*Call, int, int) Schedule {
-	return func(c *Call, rank, segment int) Schedule {
-		if c.Apart {
-			return apart(c, rank, segment)
-		}
-		return shared(c, rank, segment)
-	}
+// apart is parted for algorithms that take less memory where Input and Output
+// are apart.
+func apart(a func(segment int, apart bool) Algorithm) func(*Call, int, int) Schedule {
+	return func(c *Call, rank, segment int) Schedule { return a(segment, c.Apart)(rank, c.Size, c.Root, c.Count) }
 }
 
 func blocks(a BlockAlgorithm) func(*Call, int, int) Schedule {
 	return func(c *Call, rank, _ int) Schedule { return a(rank, c.Size, c.Root, c.Counts) }
 }
 
-func partedBlocks(a func(segment int) BlockAlgorithm) func(*Call, int, int) Schedule {
-	return func(c *Call, rank, segment int) Schedule { return a(segment)(rank, c.Size, c.Root, c.Counts) }
+func apartBlocks(a func(segment int, apart bool) BlockAlgorithm) func(*Call, int, int) Schedule {
+	return func(c *Call, rank, segment int) Schedule { return a(segment, c.Apart)(rank, c.Size, c.Root, c.Counts) }
 }
 
 // inner is the algorithm among the hosts' leaders.
@@ -326,6 +321,6 @@ func inner(segment int) Algorithm {
 		if count <= segment {
 			return AllreduceDoubling(rank, size, root, count)
 		}
-		return AllreduceRing(segment)(rank, size, root, count)
+		return AllreduceRing(segment, false)(rank, size, root, count)
 	}
 }

@@ -90,6 +90,28 @@ func TestModelWork(t *testing.T) {
 	}
 }
 
+// TestShare: of messages that wait for their turn at rank 0 half is its own work,
+// where ranks share cores.
+func TestShare(t *testing.T) {
+	for _, x := range []struct {
+		hosts []int
+		cores []int
+		want  float64
+	}{
+		{nil, []int{4}, 6},                    // three messages in, three out
+		{nil, []int{2}, 4},                    // half of each but the first and the last
+		{[]int{0, 0, 0, 0}, []int{2}, 4},      // the same
+		{[]int{0, 1, 2, 3}, []int{1}, 6},      // nobody shares a core
+		{[]int{0, 0, 0, 1}, []int{2, 1}, 4.5}, // that from the other host is whole; that to it is the last
+	} {
+		c := onHosts(callOf(Barrier, 4, 0), x.hosts, x.cores...)
+		m := Model{Alpha: 1, LocalAlpha: 1, Hosts: c.Hosts, Cores: c.Cores}
+		if got := m.Measure(All(AllreduceFlat, 4, 0, 0)); got != x.want {
+			t.Errorf("hosts %v of %v cores: %v, want %v", x.hosts, x.cores, got, x.want)
+		}
+	}
+}
+
 // TestCrowd: how many ranks share a core decides.
 func TestCrowd(t *testing.T) {
 	for _, x := range []struct {

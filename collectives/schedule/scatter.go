@@ -4,14 +4,11 @@ package schedule
 // block in Output: partial results go around the ring, in parts of about
 // segment elements. Every rank sends the vector once, but for its own block. The
 // operation must commute.
-func ReduceScatterRing(segment int) BlockAlgorithm { return reduceScatterRing(segment, noRoom) }
-
-// ReduceScatterRingApart is [ReduceScatterRing] for calls that are Apart.
-func ReduceScatterRingApart(segment int) BlockAlgorithm {
-	return reduceScatterRing(segment, ownBlock)
-}
-
-func reduceScatterRing(segment int, where room) BlockAlgorithm {
+func ReduceScatterRing(segment int, apart bool) BlockAlgorithm {
+	where := noRoom
+	if apart {
+		where = ownBlock
+	}
 	return func(rank, size, _ int, counts []int) Schedule {
 		s := Schedule{Name: "ring"}
 		s.reduceRing(rank, size, counts, segment, Range{Output, 0, counts[rank]}, 0, where)
@@ -19,7 +16,8 @@ func reduceScatterRing(segment int, where room) BlockAlgorithm {
 	}
 }
 
-// room is what of Output may be received into before it is combined.
+// room is what of Output may be received into before it is combined, in calls
+// that are Apart.
 type room uint8
 
 const (
@@ -81,16 +79,7 @@ func (s *Schedule) reduceRing(rank, size int, counts []int, segment int, own Ran
 
 // ReduceScatterPairwise is ReduceScatterRing in which every rank sends its part
 // of a block straight to the rank that combines it.
-func ReduceScatterPairwise(segment int) BlockAlgorithm {
-	return reduceScatterPairwise(segment, noRoom)
-}
-
-// ReduceScatterPairwiseApart is [ReduceScatterPairwise] for calls that are Apart.
-func ReduceScatterPairwiseApart(segment int) BlockAlgorithm {
-	return reduceScatterPairwise(segment, ownBlock)
-}
-
-func reduceScatterPairwise(segment int, where room) BlockAlgorithm {
+func ReduceScatterPairwise(segment int, apart bool) BlockAlgorithm {
 	return func(rank, size, _ int, counts []int) Schedule {
 		s := Schedule{Name: "pairwise"}
 		off := offsets(counts)
@@ -105,11 +94,11 @@ func reduceScatterPairwise(segment int, where room) BlockAlgorithm {
 		total := (size - 1) * k
 		lag := min(pipelineLag, total-1)
 		part := (most + k - 1) / k
-		if where == noRoom || size > 2 {
+		if !apart || size > 2 {
 			s.need((lag + 1) * part)
 		}
 		got := func(t int) Range {
-			if where == ownBlock && t < k {
+			if apart && t < k {
 				return own.cut(t, k)
 			}
 			return Range{Scratch, t % (lag + 1) * part, own.cut(t%k, k).Len}
@@ -123,7 +112,7 @@ func reduceScatterPairwise(segment int, where room) BlockAlgorithm {
 			switch {
 			case t >= k:
 				return []Step{reduce(dst, got(t))}
-			case where == ownBlock:
+			case apart:
 				return []Step{reduce(dst, mine.cut(t, k))}
 			}
 			return []Step{merge(dst, mine.cut(t, k), got(t))}

@@ -32,7 +32,7 @@ func AllreduceSliced(hosts []int, segment int, between Algorithm) Algorithm {
 			peers = append(peers, newLevels(hosts, leader, 0).mine[l.place])
 		}
 		return join("sliced",
-			ReduceScatterPairwise(segment)(l.place, len(l.mine), 0, slices).onto(l.mine, in, own),
+			ReduceScatterPairwise(segment, false)(l.place, len(l.mine), 0, slices).onto(l.mine, in, own),
 			between(l.host, len(peers), 0, own.Len).onto(peers, own, own),
 			AllgatherPairwise(l.place, len(l.mine), 0, slices).onto(l.mine, own, all))
 	}
