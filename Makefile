@@ -18,7 +18,7 @@ APPS = $(shell $(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./ap
 # Tests of real processes: alone, since they measure how fast a job ends.
 PROCESS_TESTS = -alone ./launcher/sspurn -alone ./scripts/testbed/...
 
-.PHONY: help build testbed test race failures fuzz sim big bench check experiments overhead bench-peers demo clean
+.PHONY: help build testbed test race failures fuzz sim big bench generate check experiments overhead bench-peers demo clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -68,14 +68,21 @@ bench-peers: build ## bin/bench beside Open MPI and MPICH, which it installs (ro
 	@sh scripts/install.sh -required mpicc.openmpi=openmpi-bin,libopenmpi-dev,gcc,libc6-dev mpicc.mpich=mpich,libmpich-dev,gcc,libc6-dev
 	$(GO) run ./scripts/peers -bin bin $(PEERS)
 
+generate: ## the assembly of linalg, from linalg/asm
+	cd linalg/asm && $(GO) run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg linalg
+
 check: bin/staticcheck ## formatting, vet, staticcheck, go.mod, other systems
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "gofmt -w:" $$bad; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags portable ./...
+	$(GO) vet -tags portable,noasm ./...
 	bin/staticcheck ./...
-	bin/staticcheck -tags portable ./...
+	bin/staticcheck -tags portable,noasm ./...
 	$(GO) mod tidy -diff
 	cd scripts/tools && $(GO) mod tidy -diff
+	$(GO) test -tags noasm ./linalg
+	cd linalg/asm && $(GO) mod tidy -diff && $(GO) vet .
+	@was=$$(cat linalg/kernels_amd64.*) && $(MAKE) -s generate && \
+		if [ "$$was" != "$$(cat linalg/kernels_amd64.*)" ]; then echo "linalg/kernels_amd64.*: were not what make generate writes"; exit 1; fi
 	GOOS=linux GOARCH=arm64 $(GO) vet ./...
 	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
 

@@ -34,7 +34,7 @@ runtime/runtimetest/...: runtime runtime/...
 runtime: runtime/bootstrap runtime/telemetry runtime/internal/...
 
 collectives/schedule:
-collectives: collectives/schedule runtime runtime/telemetry
+collectives: collectives/schedule linalg runtime runtime/telemetry
 
 ssp/internal/clock:
 ssp/internal/member: ssp/internal/clock

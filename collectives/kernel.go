@@ -3,9 +3,7 @@ package collectives
 import (
 	"reflect"
 
-	"gonum.org/v1/gonum/blas/blas32"
-	"gonum.org/v1/gonum/floats"
-
+	"github.com/sspurn/sspurn/linalg"
 	"github.com/sspurn/sspurn/runtime"
 )
 
@@ -34,10 +32,11 @@ type byKind [reflect.Complex128 + 1]combiner
 
 var builtins = [...]byKind{
 	opSum: withComplex(byKind{
-		reflect.Int8: kernelFunc(sum[int8]), reflect.Int16: kernelFunc(sum[int16]), reflect.Int32: kernelFunc(sum[int32]),
-		reflect.Int64: kernelFunc(sum[int64]), reflect.Uint8: kernelFunc(sum[uint8]), reflect.Uint16: kernelFunc(sum[uint16]),
-		reflect.Uint32: kernelFunc(sum[uint32]), reflect.Uint64: kernelFunc(sum[uint64]),
-		reflect.Float32: kernelFunc(sum32), reflect.Float64: kernelFunc(sum64),
+		reflect.Int8: kernelFunc(sum[int8]), reflect.Int16: kernelFunc(sum[int16]), reflect.Int32: kernelFunc(add[int32]),
+		reflect.Int64: kernelFunc(add[int64]), reflect.Uint8: kernelFunc(sum[uint8]), reflect.Uint16: kernelFunc(sum[uint16]),
+		// Sums of the same bits are the same, with a sign or without.
+		reflect.Uint32: kernelFunc(add[int32]), reflect.Uint64: kernelFunc(add[int64]),
+		reflect.Float32: kernelFunc(add[float32]), reflect.Float64: kernelFunc(add[float64]),
 	}, sum[complex64], sum[complex128]),
 	opProd: withComplex(withFloats(integers(prod[int8], prod[int16], prod[int32], prod[int64], prod[uint8], prod[uint16], prod[uint32], prod[uint64]),
 		prod[float32], prod[float64]), prod[complex64], prod[complex128]),
@@ -84,45 +83,9 @@ func sum[T runtime.Elem](dst, left, right []byte) {
 	}
 }
 
-// inCache is how many float32 are copied before they are added to: few enough
-// for the first level cache to hold them.
-const inCache = 2048
-
-// sum32 adds with the vector instructions that gonum has for y += x.
-func sum32(dst, left, right []byte) {
-	d, l, r := operands[float32](dst, left, right)
-	switch {
-	case len(d) < 16:
-		for i := range d {
-			d[i] = l[i] + r[i]
-		}
-	case &d[0] == &l[0]:
-		axpy32(d, r)
-	case &d[0] == &r[0]:
-		axpy32(d, l)
-	default:
-		for len(d) > 0 {
-			n := min(len(d), inCache)
-			copy(d[:n], l[:n])
-			axpy32(d[:n], r[:n])
-			d, l, r = d[n:], l[n:], r[n:]
-		}
-	}
-}
-
-func axpy32(y, x []float32) {
-	blas32.Axpy(1, blas32.Vector{N: len(x), Inc: 1, Data: x}, blas32.Vector{N: len(y), Inc: 1, Data: y})
-}
-
-func sum64(dst, left, right []byte) {
-	d, l, r := operands[float64](dst, left, right)
-	if len(d) < 16 {
-		for i := range d {
-			d[i] = l[i] + r[i]
-		}
-		return
-	}
-	floats.AddTo(d, l, r)
+// add is sum for the types that linalg has vector instructions for.
+func add[T linalg.Number](dst, left, right []byte) {
+	linalg.AddTo(operands[T](dst, left, right))
 }
 
 func prod[T runtime.Elem](dst, left, right []byte) {

@@ -11,13 +11,14 @@
 // multiply-add) and the order of additions is fixed. That is why [Dot] is not
 // BLAS's, whose assembly adds in an order that depends on the alignment of its
 // arguments; a run of the store could not be repeated with it.
+//
+// On amd64 with AVX2, [Add], [AddTo], [Axpy], [Dot] and [FactorStep] do all but
+// the last few elements in assembly, which asm/ writes; elsewhere, and with
+// -tags noasm, in the loops here. These loops say what the assembly computes,
+// to the bit.
 package linalg
 
-import (
-	"fmt"
-
-	"gonum.org/v1/gonum/blas/gonum"
-)
+import "fmt"
 
 // Number is the set of element types of rows.
 type Number interface {
@@ -29,8 +30,9 @@ type Float interface {
 	float32 | float64
 }
 
-// blasMin is the length from which gonum's vector code beats the loops here.
-const blasMin = 64
+// lanes is how many elements the kernels take at once, and in how many sums Dot
+// adds.
+const lanes = 8
 
 func sameLen(what string, a, b int) {
 	if a != b {
@@ -41,29 +43,28 @@ func sameLen(what string, a, b int) {
 // Add sets dst[i] += x[i].
 func Add[T Number](dst, x []T) {
 	sameLen("Add", len(dst), len(x))
-	if len(dst) >= blasMin {
-		switch d := any(dst).(type) {
-		case []float32:
-			gonum.Implementation{}.Saxpy(len(d), 1, any(x).([]float32), 1, d, 1)
-			return
-		case []float64:
-			gonum.Implementation{}.Daxpy(len(d), 1, any(x).([]float64), 1, d, 1)
-			return
-		}
+	n := addVector(dst, dst, x)
+	add(dst[n:], dst[n:], x[n:])
+}
+
+// AddTo sets dst[i] = a[i] + b[i]. dst may be a or b.
+func AddTo[T Number](dst, a, b []T) {
+	sameLen("AddTo", len(dst), len(a))
+	sameLen("AddTo", len(dst), len(b))
+	n := addVector(dst, a, b)
+	add(dst[n:], a[n:], b[n:])
+}
+
+func add[T Number](dst, a, b []T) {
+	for len(dst) >= 4 && len(a) >= 4 && len(b) >= 4 {
+		dst[0] = a[0] + b[0]
+		dst[1] = a[1] + b[1]
+		dst[2] = a[2] + b[2]
+		dst[3] = a[3] + b[3]
+		dst, a, b = dst[4:], a[4:], b[4:]
 	}
-	for len(dst) >= 8 && len(x) >= 8 {
-		dst[0] += x[0]
-		dst[1] += x[1]
-		dst[2] += x[2]
-		dst[3] += x[3]
-		dst[4] += x[4]
-		dst[5] += x[5]
-		dst[6] += x[6]
-		dst[7] += x[7]
-		dst, x = dst[8:], x[8:]
-	}
-	for i, v := range x {
-		dst[i] += v
+	for i := range dst {
+		dst[i] = a[i] + b[i]
 	}
 }
 
@@ -90,16 +91,8 @@ func Axpy[T Number](dst []T, alpha T, x []T) {
 	if alpha == 0 {
 		return
 	}
-	if len(dst) >= blasMin {
-		switch d := any(dst).(type) {
-		case []float32:
-			gonum.Implementation{}.Saxpy(len(d), any(alpha).(float32), any(x).([]float32), 1, d, 1)
-			return
-		case []float64:
-			gonum.Implementation{}.Daxpy(len(d), any(alpha).(float64), any(x).([]float64), 1, d, 1)
-			return
-		}
-	}
+	n := axpyVector(dst, alpha, x)
+	dst, x = dst[n:], x[n:]
 	for len(dst) >= 8 && len(x) >= 8 {
 		dst[0] += T(alpha * x[0])
 		dst[1] += T(alpha * x[1])
@@ -139,7 +132,10 @@ func Dot[T Number](x, y []T) T {
 }
 
 func dot[T Number](x, y []T) T {
-	var s0, s1, s2, s3, s4, s5, s6, s7 T
+	var s [lanes]T
+	n := dotVector(&s, x, y)
+	x, y = x[n:], y[n:]
+	s0, s1, s2, s3, s4, s5, s6, s7 := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
 	for len(x) >= 8 && len(y) >= 8 {
 		s0 += T(x[0] * y[0])
 		s1 += T(x[1] * y[1])
@@ -187,6 +183,13 @@ func FactorStep[T Float](w, h []T, target, rate, reg T) T {
 	sameLen("FactorStep", len(w), len(h))
 	e := target - dot(w, h)
 	step, keep := T(rate*e), 1-T(rate*reg)
+	n := factorVector(w, h, step, keep)
+	factor(w[n:], h[n:], step, keep)
+	return e
+}
+
+// factor sets w, h = keep*w + step*h, keep*h + step*w.
+func factor[T Float](w, h []T, step, keep T) {
 	for len(w) >= 8 && len(h) >= 8 {
 		p, q := (*[8]T)(w), (*[8]T)(h)
 		a, b := p[0], q[0]
@@ -213,5 +216,4 @@ func FactorStep[T Float](w, h []T, target, rate, reg T) T {
 		w[i] = T(keep*a) + T(step*b)
 		h[i] = T(keep*b) + T(step*a)
 	}
-	return e
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"gonum.org/v1/gonum/blas/blas64"
 
@@ -301,6 +302,26 @@ func ExampleAxpy() {
 	linalg.Axpy(x, 10, []float64{3, 4})
 	fmt.Println(x)
 	// Output: [31 42]
+}
+
+func benchmarkAddTo[T linalg.Number](b *testing.B) {
+	for _, n := range []int{16, 64, 4096, 1 << 18} {
+		b.Run(fmt.Sprintf("numbers=%d", n), func(b *testing.B) {
+			x, y, sum := make([]T, n), make([]T, n), make([]T, n)
+			b.ReportAllocs()
+			b.SetBytes(int64(n) * int64(unsafe.Sizeof(x[0])))
+			for b.Loop() {
+				linalg.AddTo(sum, x, y)
+			}
+		})
+	}
+}
+
+func BenchmarkAddTo(b *testing.B) {
+	b.Run("float32", benchmarkAddTo[float32])
+	b.Run("float64", benchmarkAddTo[float64])
+	b.Run("int32", benchmarkAddTo[int32])
+	b.Run("int64", benchmarkAddTo[int64])
 }
 
 func BenchmarkAxpy(b *testing.B) {
