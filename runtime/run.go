@@ -180,7 +180,8 @@ func (cfg Config) connect(ctx context.Context, e *engine, slow bootstrap.Emulati
 	defer cancel()
 	l, err := tcp.Listen(tcp.Config{
 		Job: cfg.Job, Rank: cfg.Rank, Size: cfg.Size, Secret: cfg.Secret,
-		Listen: cfg.Listen, Ports: cfg.Ports, HostRanks: cfg.HostRanks, Late: limit, Logger: e.log, OnDemand: cfg.late(),
+		Listen: cfg.Listen, Ports: cfg.Ports, HostRanks: cfg.HostRanks, HostCores: cfg.Cores,
+		Late: limit, Logger: e.log, OnDemand: cfg.late(),
 	})
 	if err != nil {
 		return nil, err

@@ -42,6 +42,7 @@ type Config struct {
 	Listen     string        // IP address to listen on; "127.0.0.1" when empty
 	Ports      [2]int        // first and last port to try; any when zero
 	HostRanks  int           // ranks that share this host's cores; 0 means 1
+	HostCores  int           // how many these are; 0 means as many as this process may use
 	Handshake  time.Duration // limit for the handshake of a connection; 2 s when zero
 	OnDemand   OnDemand      // the connections that are made on first use; none when nil
 	Late       time.Duration // limit for those; 1 min when zero

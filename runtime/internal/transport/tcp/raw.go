@@ -107,7 +107,11 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (t
 		bell:     -1,
 		timer:    -1,
 	}
-	if l.cfg.HostRanks > crowded*goruntime.NumCPU() {
+	cores := l.cfg.HostCores // of which this process may be bound to one
+	if cores == 0 {
+		cores = goruntime.NumCPU()
+	}
+	if l.cfg.HostRanks > crowded*cores {
 		t.budget = 0
 	}
 	for i := range t.peers {

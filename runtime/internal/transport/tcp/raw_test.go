@@ -55,6 +55,24 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// TestCrowded: callers poll unless more than four ranks share a core of the
+// host, however many of these cores this process may use.
+func TestCrowded(t *testing.T) {
+	own := goruntime.NumCPU()
+	for _, test := range []struct {
+		ranks, cores int
+		polls        bool
+	}{{0, 0, true}, {4 * own, 0, true}, {4*own + 1, 0, false}, {4*own + 1, own + 1, true}, {5, 1, false}, {4, 1, true}, {64, 15, false}, {64, 16, true}} {
+		ts := mesh(t, []transport.Receiver{&echo{}, &echo{}}, func(cfg *Config) { cfg.HostRanks, cfg.HostCores = test.ranks, test.cores })
+		for _, tr := range ts {
+			if got := tr.PollBudget() > 0; got != test.polls {
+				t.Errorf("%d ranks, %d cores: polls %v", test.ranks, test.cores, got)
+			}
+			tr.Close()
+		}
+	}
+}
+
 // TestUnpaced looks at sockets that are not connected: later is too late to be
 // rid of bbr's timer.
 func TestUnpaced(t *testing.T) {
