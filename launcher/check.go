@@ -27,30 +27,15 @@ func ShowHosts(w io.Writer, job Job) error {
 		if isLocal(h) {
 			by = "pipe"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", h.Name, rankRanges(plan.On[i]), len(plan.On[i]), by)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", h.Name, ranges(plan.On[i]), len(plan.On[i]), by)
 	}
 	for _, n := range plan.Notes {
 		fmt.Fprintf(t, "%s\n", n)
 	}
-	return errors.Wrap(t.Flush(), "hosts")
-}
-
-// rankRanges words ascending numbers: 0-3,8.
-func rankRanges(ranks []int) string {
-	var parts []string
-	for i := 0; i < len(ranks); {
-		j := i
-		for j+1 < len(ranks) && ranks[j+1] == ranks[j]+1 {
-			j++
-		}
-		if i == j {
-			parts = append(parts, fmt.Sprint(ranks[i]))
-		} else {
-			parts = append(parts, fmt.Sprintf("%d-%d", ranks[i], ranks[j]))
-		}
-		i = j + 1
+	if job.Bind == BindCore {
+		fmt.Fprintln(t, "ranks will be bound to cores")
 	}
-	return strings.Join(parts, ",")
+	return errors.Wrap(t.Flush(), "hosts")
 }
 
 // Check tests that the hosts of the job can be reached, can run its program
@@ -92,7 +77,7 @@ func Check(ctx context.Context, job Job, std Streams) error {
 		}
 		up++
 		hello := c.links[i].hello
-		fmt.Fprintf(std.Stdout, "%s: ok (%s/%s, %d cores, ranks %s)\n", h.Name, hello.OS, hello.Arch, hello.CPUs, rankRanges(plan.On[i]))
+		fmt.Fprintf(std.Stdout, "%s: ok (%s/%s, %d cores, ranks %s)\n", h.Name, hello.OS, hello.Arch, hello.CPUs, ranges(plan.On[i]))
 	}
 	bad, err := c.mesh(ctx, &job, std.Stdout)
 	if err != nil {

@@ -27,6 +27,9 @@ func (s *supervisor) on(e event) error {
 			s.log.printf("rank %d on %s: process %d", s.plan.On[e.link.index][i], e.link.host.Name, pid)
 			s.metrics.became(s.plan.On[e.link.index][i], rankStarted)
 		}
+		if len(e.start.Cores) > 0 {
+			s.log.printf("host %s: %s", e.link.host.Name, boundText(s.plan.On[e.link.index], e.start.Cores))
+		}
 		if e.start.Note != "" {
 			fmt.Fprintf(s.std.Stderr, "sspurn: host %s: %s\n", e.link.host.Name, e.start.Note)
 		}

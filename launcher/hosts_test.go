@@ -191,7 +191,7 @@ func TestPlace(t *testing.T) {
 			}
 			var parts []string
 			for i, h := range l.Hosts {
-				parts = append(parts, h.Name, rankRanges(l.On[i]))
+				parts = append(parts, h.Name, ranges(l.On[i]))
 			}
 			if got := strings.Join(parts, " "); got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)

@@ -53,6 +53,7 @@ type Job struct {
 	Ranks    int    // 0: all slots of the hosts, else the cores of this machine
 	Hosts    []Host // none: this machine
 	Place    Placement
+	Bind     Binding  // of ranks to cores; "" means BindNone
 	Env      []string // NAME=VALUE for the ranks, in addition
 	Dir      string   // working directory of the ranks; "" means the launcher's where it exists
 	Stage    Staging

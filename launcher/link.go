@@ -88,6 +88,10 @@ func startLink(ctx context.Context, host Host, index int, job *Job, log *logger)
 		l.wait()
 		return nil, l.explain(ctx, err)
 	}
+	if job.Bind == BindCore && l.hello.NoBind != "" {
+		leave([]*link{l})
+		return nil, errors.New(l.hello.NoBind)
+	}
 	return l, nil
 }
 

@@ -17,6 +17,15 @@ const (
 	ByNode MapBy = "node" // one rank a host in turn
 )
 
+// Binding says what cores a rank and all that it starts may run on.
+type Binding string
+
+// Values of Binding.
+const (
+	BindNone Binding = "none" // all that its agent may
+	BindCore Binding = "core" // its share of those that its agent may, which are divided among the ranks of the host
+)
+
 // Placement says how ranks are put on hosts.
 type Placement struct {
 	By            MapBy // "" means BySlot

@@ -114,6 +114,9 @@ func settings(job *Job) map[string]string {
 	if job.OnDemand == On || job.OnDemand == Off {
 		m["on-demand"] = string(job.OnDemand)
 	}
+	if job.Bind == BindCore {
+		m["bind"] = string(job.Bind)
+	}
 	if job.Setting != "" {
 		m["shuffle"] = strconv.FormatUint(job.Shuffle, 10)
 	}
@@ -164,7 +167,7 @@ func (s *supervisor) start(paths []string) error {
 		}
 		l.out.SendJSON(agent.Start, 0, agent.StartInfo{
 			Program: paths[i], Args: append([]string{s.job.Program}, s.job.Args...), Env: s.job.Env,
-			Dir: dir, Or: s.job.Dir == "", Welcome: w, Ranks: ranks,
+			Dir: dir, Or: s.job.Dir == "", Welcome: w, Ranks: ranks, Bind: s.job.Bind == BindCore,
 		})
 		s.log.printf("host %s: starts %d ranks of %s, mesh address %s", l.host.Name, len(ranks), paths[i], addrs[i])
 		l.watch.Stop()

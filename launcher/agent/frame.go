@@ -11,7 +11,7 @@ import (
 
 // Version of the protocol between launcher and agent. Both ends are the same
 // binary as a rule; a host on which staging is off may have another one.
-const Version = 2
+const Version = 3
 
 // Kind says what a frame is.
 type Kind uint8

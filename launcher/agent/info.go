@@ -20,10 +20,11 @@ type HelloInfo struct {
 	Hostname string  `json:"hostname"`
 	CPUs     int     `json:"cpus"`
 	Pid      int     `json:"pid"`
-	Keeper   int     `json:"keeper"`           // process id
-	Reached  string  `json:"reached"`          // address at which ssh reached this host; empty without ssh
-	From     string  `json:"from"`             // address that the ssh connection came from
-	Ifaces   []Iface `json:"ifaces,omitempty"` // addresses of interfaces that are up
+	Keeper   int     `json:"keeper"`            // process id
+	Reached  string  `json:"reached"`           // address at which ssh reached this host; empty without ssh
+	From     string  `json:"from"`              // address that the ssh connection came from
+	Ifaces   []Iface `json:"ifaces,omitempty"`  // addresses of interfaces that are up
+	NoBind   string  `json:"no_bind,omitempty"` // why ranks can not be bound to cores here; empty: they can
 }
 
 // Iface is an address of the host.
@@ -51,20 +52,22 @@ type StagedInfo struct {
 
 // StartInfo is the part of a job that runs on one host.
 type StartInfo struct {
-	Program string            `json:"program"` // path at the host
-	Args    []string          `json:"args"`    // the first is the program's name
-	Env     []string          `json:"env"`     // NAME=VALUE, added to the agent's own
-	Dir     string            `json:"dir"`     // working directory
-	Or      bool              `json:"or"`      // the home directory will do where Dir does not exist
-	Welcome bootstrap.Welcome `json:"welcome"` // of every rank; Rank is filled in
-	Ranks   []int             `json:"ranks"`   // of this host
+	Program string            `json:"program"`        // path at the host
+	Args    []string          `json:"args"`           // the first is the program's name
+	Env     []string          `json:"env"`            // NAME=VALUE, added to the agent's own
+	Dir     string            `json:"dir"`            // working directory
+	Or      bool              `json:"or"`             // the home directory will do where Dir does not exist
+	Welcome bootstrap.Welcome `json:"welcome"`        // of every rank; Rank is filled in
+	Ranks   []int             `json:"ranks"`          // of this host
+	Bind    bool              `json:"bind,omitempty"` // the cores of this agent are divided among the ranks
 }
 
 // StartedInfo answers StartInfo.
 type StartedInfo struct {
-	Pids  []int  `json:"pids,omitempty"` // process ids, as Ranks; each leads a process group
-	Note  string `json:"note,omitempty"` // for the user
-	Error string `json:"error,omitempty"`
+	Pids  []int   `json:"pids,omitempty"`  // process ids, as Ranks; each leads a process group
+	Cores [][]int `json:"cores,omitempty"` // that each of Pids is bound to, ascending; none: they are not
+	Note  string  `json:"note,omitempty"`  // for the user
+	Error string  `json:"error,omitempty"`
 }
 
 // ExitInfo is how a rank's process ended.

@@ -113,6 +113,9 @@ func serve(in, out *os.File) error {
 func hello() HelloInfo {
 	h := HelloInfo{Version: Version, OS: goruntime.GOOS, Arch: goruntime.GOARCH, CPUs: goruntime.NumCPU(), Pid: os.Getpid(), Keeper: os.Getppid()}
 	h.Hostname, _ = os.Hostname() // only shown
+	if _, err := ownCores(); err != nil {
+		h.NoBind = errors.WithMessage(err, bindCore).Error()
+	}
 	// client address, client port, server address, server port
 	if f := strings.Fields(os.Getenv("SSH_CONNECTION")); len(f) == 4 {
 		h.From, h.Reached = f[0], f[2]

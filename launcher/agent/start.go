@@ -24,8 +24,12 @@ type start struct {
 	env    []string
 	null   *os.File
 	shared *bootstrap.Shared // by the ranks; nil: nothing is
+	cores  [][]int           // of each rank, by its place among those of the host; nil: ranks are not bound
 	answer StartedInfo
 }
+
+// bindCore is the flag that has ranks bound, for messages.
+const bindCore = "-bind core"
 
 const (
 	rankFiles  = 3       // descriptors that the agent holds for each rank
@@ -54,11 +58,19 @@ func (s *server) startRanks(info StartInfo) error {
 	if err != nil {
 		return err
 	}
+	var cores [][]int
+	if info.Bind {
+		own, err := ownCores()
+		if err != nil {
+			return errors.WithMessage(err, bindCore)
+		}
+		cores = divide(own, len(info.Ranks))
+	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return errors.Wrap(err, "standard input")
 	}
-	s.starting = &start{info: info, dir: dir, env: mergeEnv(os.Environ(), info.Env), null: null, answer: StartedInfo{Note: note}}
+	s.starting = &start{info: info, dir: dir, env: mergeEnv(os.Environ(), info.Env), null: null, cores: cores, answer: StartedInfo{Note: note}}
 	// A bell for each rank, and the memory, must fit beside what is needed.
 	if n := len(info.Ranks); info.Welcome.Shared != nil && n > 1 && n <= bootstrap.MaxShared && uint64((rankFiles+1)*n+otherFiles) < limit.Cur {
 		if s.starting.shared, err = bootstrap.NewShared(info.Welcome.Shared.ID, n); err != nil && note == "" {
@@ -84,14 +96,12 @@ func (s *server) startNext() {
 	st := s.starting
 	n := st.info.Ranks[len(st.answer.Pids)]
 	r, err := s.startRank(st, n)
-	if err != nil {
-		s.endStart(errors.WithMessagef(err, "start rank %d", n))
-		return
+	if r != nil {
+		st.answer.Pids = append(st.answer.Pids, r.pid)
+		s.spawned <- struct{}{}
 	}
-	st.answer.Pids = append(st.answer.Pids, r.pid)
-	s.spawned <- struct{}{}
-	if len(st.answer.Pids) == len(st.info.Ranks) {
-		s.endStart(nil)
+	if err != nil || len(st.answer.Pids) == len(st.info.Ranks) {
+		s.endStart(errors.WithMessagef(err, "start rank %d", n))
 	}
 }
 
@@ -110,6 +120,9 @@ func (s *server) endStart(err error) {
 	close(s.spawned)
 	if err != nil {
 		st.answer.Error = err.Error()
+	}
+	if st.cores != nil {
+		st.answer.Cores = st.cores[:len(st.answer.Pids)]
 	}
 	s.out.SendJSON(Started, 0, st.answer)
 }
@@ -151,7 +164,8 @@ func mergeEnv(base, added []string) []string {
 	return out
 }
 
-// startRank starts one rank and the goroutines that carry its streams.
+// startRank starts one rank and the goroutines that carry its streams. A rank
+// that comes with an error was started all the same.
 func (s *server) startRank(st *start, n int) (r *rank, err error) {
 	info, env := st.info, st.env
 	var theirs []int // closed here in any case
@@ -160,7 +174,7 @@ func (s *server) startRank(st *start, n int) (r *rank, err error) {
 		for _, fd := range theirs {
 			_ = syscall.Close(fd)
 		}
-		if err != nil {
+		if r == nil {
 			for _, f := range mine {
 				_ = f.Close()
 			}
@@ -206,7 +220,8 @@ func (s *server) startRank(st *start, n int) (r *rank, err error) {
 	for i := range r.credits {
 		r.credits[i] = NewCredits(Stream(i).Window())
 	}
-	if err := r.welcome(info.Welcome, len(st.answer.Pids), st.shared); err != nil {
+	place := len(st.answer.Pids)
+	if err := r.welcome(info.Welcome, place, st.shared); err != nil {
 		return nil, err
 	}
 	env = append(env[:len(env):len(env)],
@@ -219,12 +234,20 @@ func (s *server) startRank(st *start, n int) (r *rank, err error) {
 	if s.ended {
 		return nil, errors.New("the job has ended")
 	}
-	r.pid, err = syscall.ForkExec(info.Program, info.Args, &syscall.ProcAttr{
-		Dir: st.dir, Env: env, Sys: leaderAttr(),
-		Files: []uintptr{uintptr(stdin), uintptr(stdout), uintptr(stderr), uintptr(pair[1])},
-	})
-	if err != nil {
-		return nil, errors.Wrapf(err, "%s", info.Program)
+	fork := func() (err error) {
+		r.pid, err = syscall.ForkExec(info.Program, info.Args, &syscall.ProcAttr{
+			Dir: st.dir, Env: env, Sys: leaderAttr(),
+			Files: []uintptr{uintptr(stdin), uintptr(stdout), uintptr(stderr), uintptr(pair[1])},
+		})
+		return errors.Wrapf(err, "%s", info.Program)
+	}
+	if st.cores == nil {
+		err = fork()
+	} else { // on a thread that is locked until this process ends
+		err = bound(st.cores[place], fork)
+	}
+	if r.pid == 0 {
+		return nil, err
 	}
 	s.note('+', r.pid)
 	s.ranks = append(s.ranks, r)
@@ -233,5 +256,5 @@ func (s *server) startRank(st *start, n int) (r *rank, err error) {
 		s.wg.Go(s.stdin.run)
 	}
 	s.wg.Go(func() { s.carry(r) })
-	return r, nil
+	return r, err
 }

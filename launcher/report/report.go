@@ -123,7 +123,7 @@ func plainArgs(job telemetry.JobInfo) []string {
 // key is what runs of one setting have in common.
 func (r *Run) key() string {
 	s := r.Job.Settings
-	return fmt.Sprintf("%q %q %q %d %q %q %q %q", r.Setting(), r.Job.Program, plainArgs(r.Job), r.Ranks(), s["emulate"], s["straggle"], s["shm"], s["on-demand"])
+	return fmt.Sprintf("%q %q %q %d %q %q %q %q %q", r.Setting(), r.Job.Program, plainArgs(r.Job), r.Ranks(), s["emulate"], s["straggle"], s["shm"], s["on-demand"], s["bind"])
 }
 
 // settings sorts runs by setting.

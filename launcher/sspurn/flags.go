@@ -22,6 +22,7 @@ func placeFlags() []cli.Flag {
 		&cli.StringFlag{Name: "map-by", Usage: "slot: fill a host before the next; node: one rank a host in turn", DefaultText: "slot|node"},
 		&cli.IntFlag{Name: "ppr", Usage: "ranks on each host", DefaultText: "K"},
 		&cli.BoolFlag{Name: "oversubscribe", Usage: "allow more ranks than slots"},
+		&cli.StringFlag{Name: "bind", Usage: "core: bind each rank to its share of the cores that sspurn may use on the host (Linux), where two jobs would get the same; default: none", DefaultText: "none|core"},
 	}
 }
 
@@ -188,6 +189,10 @@ func jobOf(c *cli.Context) (launcher.Job, error) {
 	if err := oneOf(c, "map-by", "slot", "node"); err != nil {
 		return job, err
 	}
+	if err := oneOf(c, "bind", "none", "core"); err != nil {
+		return job, err
+	}
+	job.Bind = launcher.Binding(c.String("bind"))
 	if err := oneOf(c, "stage", "auto", "always", "never"); err != nil {
 		return job, err
 	}

@@ -57,6 +57,9 @@ func rankMain(args []string) int {
 	if args[0] == "flood" {
 		return floodMain(cfg)
 	}
+	if args[0] == "cores" {
+		return coresMain(cfg)
+	}
 	if args[0] == "ring" {
 		return ringMain(cfg, args[1] == "stay")
 	}
