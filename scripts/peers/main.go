@@ -46,6 +46,7 @@ type options struct {
 	np         []int
 	transports []string
 	under      []string // in front of each command
+	bind       bool     // ranks to cores
 	launches   int
 	markdown   string
 	names      []string // patterns of operations; none: all
@@ -62,6 +63,7 @@ func parse(args []string, progress io.Writer) (options, error) {
 	np := flags.String("np", "2,4,8", "numbers of ranks")
 	transports := flags.String("transports", "tcp,shm", "tcp over loopback, shm within the host")
 	under := flags.String("under", "", "run every measurement under `COMMAND`, such as 'taskset -c 0,1'")
+	flags.BoolVar(&o.bind, "bind", false, "bind ranks to cores, with the flag that each launcher has for it; otherwise each does what it does by itself")
 	flags.IntVar(&o.launches, "launches", 0, "only start 64 processes `N` times")
 	flags.StringVar(&o.markdown, "markdown", "", "write the table to `FILE` too, as Markdown")
 	if err := flags.Parse(args); err != nil {

@@ -48,6 +48,22 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestBind: ranks are bound when that is asked for, before the program is named.
+func TestBind(t *testing.T) {
+	g := group{transport: tcp, op: "barrier", ranks: 4, sizes: []int{0}}
+	for name, command := range map[string]func(g group, o options) (words, env []string){
+		"--bind-to core:overload-allowed": openMPI("mpirun", "peer"), "-bind-to core": mpich("mpiexec", "peer"),
+	} {
+		for _, bind := range []bool{true, false} {
+			words, _ := command(g, options{bind: bind, time: time.Second})
+			before, _, _ := strings.Cut(strings.Join(words, " "), " peer ")
+			if strings.Contains(before, name) != bind {
+				t.Errorf("bind %v: %q", bind, words)
+			}
+		}
+	}
+}
+
 func TestGroups(t *testing.T) {
 	all := points()
 	seen := map[point]bool{}

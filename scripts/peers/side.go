@@ -72,6 +72,9 @@ func findOurs(ctx context.Context, o options) (side, error) {
 	}
 	return side{"sspurn", func(g group, o options) (words, env []string) {
 		words = append(words, sspurn, "-n", strconv.Itoa(g.ranks), "-record", "off", "-progress", "off")
+		if o.bind {
+			words = append(words, "-bind", "core")
+		}
 		if strings.Contains(string(help), "-shm") {
 			words = append(words, "-shm="+map[string]string{tcp: "off", shm: "on"}[g.transport])
 		} else if g.transport == shm {
@@ -104,6 +107,9 @@ func peerFlags(g group, o options) []string {
 func openMPI(launcher, program string) func(g group, o options) (words, env []string) {
 	return func(g group, o options) (words, env []string) {
 		words = append(words, launcher, "--oversubscribe", "-np", strconv.Itoa(g.ranks))
+		if o.bind { // more than one to a core, too
+			words = append(words, "--bind-to", "core:overload-allowed")
+		}
 		if g.transport == tcp {
 			// Without osc pt2pt, windows on one host are shared memory whatever btl says.
 			words = append(words, "--mca", "pml", "ob1", "--mca", "btl", "tcp,self", "--mca", "osc", "pt2pt")
@@ -118,7 +124,11 @@ func mpich(launcher, program string) func(g group, o options) (words, env []stri
 		if g.transport == tcp {
 			env = append(env, "MPIR_CVAR_NOLOCAL=1", "UCX_TLS=tcp,self")
 		}
-		words = append(words, launcher, "-n", strconv.Itoa(g.ranks), program)
+		words = append(words, launcher, "-n", strconv.Itoa(g.ranks))
+		if o.bind {
+			words = append(words, "-bind-to", "core")
+		}
+		words = append(words, program)
 		return append(words, peerFlags(g, o)...), env
 	}
 }
