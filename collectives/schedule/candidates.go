@@ -147,21 +147,23 @@ var catalogue = map[Verb][]candidate{
 			return (e.p-1)*e.a + e.part()*e.n*(e.b+e.g)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, 1) }, build: blocks(ReduceScatterOrdered)},
 	},
+	// Of binomial gathers and scatters half of the blocks pass through the memory
+	// of other ranks, and all through that of a root other than rank 0.
 	Gather: {
 		{name: "linear", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
 			work:  func(e *estimate) work { return along(e.p, e.n/e.p, 1).plus(work{touched: e.n / e.p}) },
 			build: blocks(GatherLinear)},
 		{name: "binomial", cost: func(e *estimate) float64 {
-			return e.log*e.a + e.part()*e.n*e.b + 2*e.n*e.g
-		}, work: func(e *estimate) work { return branches(e.p, e.n).plus(boxed(e.p, e.n)) }, build: blocks(GatherBinomial)},
+			return e.log*e.a + e.part()*e.n*e.b + (1+e.root)*e.n*e.g
+		}, work: func(e *estimate) work { return collected(e.p, e.n).plus(work{touched: e.root * e.n}) }, build: blocks(GatherBinomial)},
 	},
 	Scatter: {
 		{name: "linear", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
 			work:  func(e *estimate) work { return along(e.p, e.n/e.p, 1).plus(work{touched: e.n / e.p}) },
 			build: blocks(ScatterLinear)},
 		{name: "binomial", cost: func(e *estimate) float64 {
-			return e.log*e.a + e.part()*e.n*e.b + 2*e.n*e.g
-		}, work: func(e *estimate) work { return branches(e.p, e.n).plus(boxed(e.p, e.n)) }, build: blocks(ScatterBinomial)},
+			return e.log*e.a + e.part()*e.n*e.b + (1+e.root)*e.n*e.g
+		}, work: func(e *estimate) work { return collected(e.p, e.n).plus(work{touched: e.root * e.n}) }, build: blocks(ScatterBinomial)},
 	},
 	Allgather: {
 		{name: "doubling", fits: power, cost: func(e *estimate) float64 { return e.log*e.a + e.part()*e.n*e.b },

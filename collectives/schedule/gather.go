@@ -2,6 +2,7 @@ package schedule
 
 // GatherBinomial brings Input of all ranks to Output of the root, in rank
 // order, along a binomial tree: few messages, but blocks travel several times.
+// Rank 0 as the root receives in place.
 func GatherBinomial(rank, size, root int, counts []int) Schedule {
 	s := Schedule{Name: "binomial"}
 	v := (rank - root + size) % size
@@ -11,8 +12,12 @@ func GatherBinomial(rank, size, root int, counts []int) Schedule {
 		s.local(copyStep(Range{Output, 0, in.Len}, in))
 		return s
 	}
+	buf := Scratch
+	if rank == 0 && root == 0 {
+		buf = Output
+	}
 	span := func(from, to int) Range {
-		return Range{Scratch, off[from] - off[v], off[min(to, size)] - off[from]}
+		return Range{buf, off[from] - off[v], off[min(to, size)] - off[from]}
 	}
 	held := v + 1 // blocks v..held-1 are here
 	for mask := 1; mask < size; mask *= 2 {
@@ -30,8 +35,13 @@ func GatherBinomial(rank, size, root int, counts []int) Schedule {
 			}
 			s.net(recv((v+mask+root)%size, span(v+mask, v+2*mask)))
 			held = min(v+2*mask, size)
-			s.Scratch = off[held] - off[v]
+			if buf == Scratch {
+				s.Scratch = off[held] - off[v]
+			}
 		}
+	}
+	if buf == Output {
+		return s
 	}
 	to := offsets(counts)
 	for u := range size {
@@ -65,7 +75,7 @@ func GatherLinear(rank, size, root int, counts []int) Schedule {
 }
 
 // ScatterBinomial brings block r of the root's Input to Output of rank r along
-// a binomial tree.
+// a binomial tree. Rank 0 as the root sends in place.
 func ScatterBinomial(rank, size, root int, counts []int) Schedule {
 	s := Schedule{Name: "binomial"}
 	v := (rank - root + size) % size
@@ -76,19 +86,25 @@ func ScatterBinomial(rank, size, root int, counts []int) Schedule {
 		s.local(copyStep(out, Range{Input, 0, counts[0]}))
 		return s
 	}
+	buf := Scratch
+	if rank == 0 && root == 0 {
+		buf = Input
+	}
 	span := func(a, b int) Range {
-		return Range{Scratch, off[a] - off[v], off[min(b, size)] - off[a]}
+		return Range{buf, off[a] - off[v], off[min(b, size)] - off[a]}
 	}
 	mask := 1
 	for ; mask < size && v&mask == 0; mask *= 2 {
 	}
-	if v == 0 {
+	switch {
+	case buf == Input:
+	case v == 0:
 		s.Scratch = off[size]
 		for u := range size {
 			r := (u + root) % size
 			s.local(copyStep(span(u, u+1), Range{Input, from[r], counts[r]}))
 		}
-	} else {
+	default:
 		dst := span(v, v+mask)
 		if v+1 == size || mask == 1 {
 			dst = out
@@ -102,7 +118,7 @@ func ScatterBinomial(rank, size, root int, counts []int) Schedule {
 			s.net(send((v+m+root)%size, span(v+m, v+2*m)))
 		}
 	}
-	if s.Scratch > 0 {
+	if s.Scratch > 0 || buf == Input {
 		s.local(copyStep(out, span(v, v+1)))
 	}
 	return s

@@ -177,9 +177,11 @@ func halvedScatter(p, n float64) work {
 	return work{pow*log2(f.pow) + 2*rest, (p - 1 + rest/p) * n, (p - 1 + pow/p) * n}
 }
 
-// boxed is what binomial gathers and scatters of n elements copy: all at the
-// root, and their own block those who pass others on.
-func boxed(p, n float64) work { return work{touched: n + float64(int(p)/2)*n/p} }
+// collected is branches with what is copied: their own block by those who pass
+// others on.
+func collected(p, n float64) work {
+	return branches(p, n).plus(work{touched: float64(int(p)/2) * n / p})
+}
 
 // prefixes is a scan by doubling.
 func prefixes(p, n float64) work {
