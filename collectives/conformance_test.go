@@ -336,7 +336,7 @@ func TestConformance(t *testing.T) {
 
 // TestHosts: the algorithms that know of hosts, on ranks of several hosts.
 func TestHosts(t *testing.T) {
-	for _, hosts := range []string{"aabb", "abab", "aaabc", "aabbcc", "abcabc"} {
+	for _, hosts := range []string{"aabb", "abab", "aaabc", "aabbcc", "abcabc", "aabcde", "aaabbbccc", "aaaabbaab"} {
 		t.Run(hosts, func(t *testing.T) {
 			cluster := runtimetest.NewCluster(len(hosts))
 			cluster.Edit = func(cfg *runtime.Config) { cfg.Host = hosts[cfg.Rank : cfg.Rank+1] }

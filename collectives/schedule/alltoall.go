@@ -37,40 +37,88 @@ func (s Schedule) exchange(rank, size, lag int, x Transfer) Schedule {
 	return s
 }
 
-// AlltoallBruck exchanges blocks of count elements in log2(size) rounds: a
-// block that has to travel d ranks goes 2^k of them in round k for every bit k
-// of d (Bruck et al. 1997). It sends fewer messages, and every block several
-// times.
+// PairAlgorithm is the part of one rank in an exchange in which n(from, to) is
+// the length of the block that rank from has for rank to. Input and Output are
+// apart.
+type PairAlgorithm func(rank, size int, n func(from, to int) int) Schedule
+
+// transferOf is what a rank sends and receives.
+func transferOf(rank, size int, n func(from, to int) int) Transfer {
+	var x Transfer
+	for r := range size {
+		x.Send, x.Recv = append(x.Send, n(rank, r)), append(x.Recv, n(r, rank))
+	}
+	return x
+}
+
+// PairsPairwise is AlltoallPairwise.
+func PairsPairwise(rank, size int, n func(from, to int) int) Schedule {
+	return AlltoallPairwise(rank, size, transferOf(rank, size, n))
+}
+
+// AlltoallBruck is PairsBruck with blocks of count elements. Input and Output
+// may be the same memory.
 func AlltoallBruck(rank, size, _, count int) Schedule {
+	return PairsBruck(rank, size, func(_, _ int) int { return count })
+}
+
+// PairsBruck exchanges blocks in log2(size) rounds: a block that has to travel d
+// ranks goes 2^k of them in round k for every bit k of d (Bruck et al. 1997). It
+// sends fewer messages, and every block several times.
+func PairsBruck(rank, size int, n func(from, to int) int) Schedule {
 	s := Schedule{Name: "bruck"}
-	block := func(buf Buffer, r int) Range { return Range{buf, r * count, count} }
+	x := transferOf(rank, size, n)
+	from, to := offsets(x.Send), offsets(x.Recv)
+	end := 1
+	for end < size {
+		end *= 2
+	}
 	// Scratch has the blocks by how far they have to go, then what is sent and
-	// received in a round.
-	s.need(size * count)
+	// received in a round. At the round of a bit, a block has gone the lower ones.
+	held := func(d, bit int) int {
+		r := (rank - d&(bit-1) + size) % size
+		return n(r, (r+d)%size)
+	}
+	room := make([]int, size)
+	for d := range room {
+		for bit := 1; bit <= end; bit *= 2 {
+			room[d] = max(room[d], held(d, bit))
+		}
+	}
+	off := offsets(room)
+	block := func(d, bit int) Range { return Range{Scratch, off[d], held(d, bit)} }
+	s.need(off[size])
 	for d := range size {
-		s.local(copyStep(block(Scratch, d), block(Input, (rank+d)%size)))
+		r := (rank + d) % size
+		s.local(copyStep(block(d, 1), Range{Input, from[r], x.Send[r]}))
 	}
 	for bit := 1; bit < size; bit *= 2 {
-		var moving []int
+		var packed, unpacked []Step
+		out, in := Range{Buf: Scratch, Off: off[size]}, Range{Buf: Scratch}
 		for d := bit; d < size; d++ {
 			if d&bit != 0 {
-				moving = append(moving, d)
+				k := held(d, bit)
+				packed = append(packed, copyStep(out.part(out.Len, k), block(d, bit)))
+				out.Len += k
 			}
 		}
-		n := len(moving) * count
-		out, in := Range{Scratch, size * count, n}, Range{Scratch, size*count + n, n}
-		s.need(size*count + 2*n)
-		for i, d := range moving {
-			s.local(copyStep(out.part(i*count, count), block(Scratch, d)))
+		in.Off = out.Off + out.Len
+		for d := bit; d < size; d++ {
+			if d&bit != 0 {
+				k := held(d, 2*bit)
+				unpacked = append(unpacked, copyStep(block(d, 2*bit), in.part(in.Len, k)))
+				in.Len += k
+			}
 		}
+		s.need(in.Off + in.Len)
+		s.local(packed...)
 		s.net(send((rank+bit)%size, out), recv((rank-bit+size)%size, in))
-		for i, d := range moving {
-			s.local(copyStep(block(Scratch, d), in.part(i*count, count)))
-		}
+		s.local(unpacked...)
 	}
 	// What came d ranks far came from rank−d.
 	for d := range size {
-		s.local(copyStep(block(Output, (rank-d+size)%size), block(Scratch, d)))
+		r := (rank - d + size) % size
+		s.local(copyStep(Range{Output, to[r], x.Recv[r]}, block(d, end)))
 	}
 	return s
 }

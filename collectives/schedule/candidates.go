@@ -132,9 +132,9 @@ var catalogue = map[Verb][]candidate{
 		}},
 	},
 	ReduceScatter: {
-		{name: "halving", cost: func(e *estimate) float64 {
-			return (e.log+2*e.fold)*e.a + (e.part()+e.fold)*e.n*(e.b+e.g)
-		}, work: func(e *estimate) work { return halvedScatter(e.p, e.n) }, build: blocks(ReduceScatterHalving)},
+		{name: "halving", cost: func(e *estimate) float64 { return e.doubling(e.g) },
+			work:  func(e *estimate) work { return halvedScatter(e.p, e.n, float64(newFold(int(e.p)).rest)*e.n/e.p) },
+			build: blocks(ReduceScatterHalving)},
 		{name: "pairwise", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*k*e.a + e.part()*e.n*(e.b+e.g/k)
@@ -146,6 +146,18 @@ var catalogue = map[Verb][]candidate{
 		{name: "ordered", tree: always, cost: func(e *estimate) float64 {
 			return (e.p-1)*e.a + e.part()*e.n*(e.b+e.g)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, 1) }, build: blocks(ReduceScatterOrdered)},
+		{name: "two-level", fits: several, cost: func(e *estimate) float64 {
+			return log2(int(e.mine))*(2*e.la+e.n*(e.lb+e.g)) + unless(e.runs, e.n*e.g) +
+				e.scattering(e.hosts, e.n, e.mine*e.n/e.p, e.a, e.b) + (e.mine-1)*e.n/e.p*e.lb
+		}, work: (*estimate).reduceScatterTwoLevel, build: func(c *Call, rank, segment int) Schedule {
+			return ReduceScatterTwoLevel(c.Hosts, scattering(segment))(rank, c.Size, 0, c.Counts)
+		}},
+		{name: "sliced", fits: even, cost: func(e *estimate) float64 {
+			return unless(e.dealt, e.n*e.g) + e.scattering(e.mine, e.n, e.n/e.mine, e.la, e.lb) +
+				e.scattering(e.hosts, e.n/e.mine, e.n/e.p, e.a, e.b)
+		}, work: func(e *estimate) work { return e.slicedBlocks(e.evenWork) }, build: func(c *Call, rank, segment int) Schedule {
+			return ReduceScatterSliced(c.Hosts, scattering(segment), scattering(segment))(rank, c.Size, 0, c.Counts)
+		}},
 	},
 	// Of binomial gathers and scatters half of the blocks pass through the memory
 	// of other ranks, and all through that of a root other than rank 0.
@@ -166,7 +178,7 @@ var catalogue = map[Verb][]candidate{
 		}, work: func(e *estimate) work { return collected(e.p, e.n).plus(work{touched: e.root * e.n}) }, build: blocks(ScatterBinomial)},
 	},
 	Allgather: {
-		{name: "doubling", fits: power, cost: func(e *estimate) float64 { return e.log*e.a + e.part()*e.n*e.b },
+		{name: "doubling", fits: power, cost: func(e *estimate) float64 { return e.doubling(0) },
 			work:  func(e *estimate) work { return work{e.p * e.log, (e.p - 1) * e.n, e.n} },
 			build: blocks(AllgatherDoubling)},
 		{name: "bruck", cost: func(e *estimate) float64 { return e.log*e.a + e.part()*e.n*e.b + 2*e.n*e.g },
@@ -178,6 +190,16 @@ var catalogue = map[Verb][]candidate{
 		{name: "ring", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
 			work:  func(e *estimate) work { return gathered(e.p, e.n, 1).plus(work{touched: e.n}) },
 			build: blocks(AllgatherRing)},
+		{name: "two-level", fits: several, cost: func(e *estimate) float64 {
+			return log2(int(e.mine))*(2*e.la+e.n*e.lb) + (e.mine-1)*e.n/e.p*e.lb + e.gathering(e.hosts, e.n, e.a, e.b) + unless(e.runs, e.n*e.g)
+		}, work: (*estimate).allgatherTwoLevel, build: func(c *Call, rank, segment int) Schedule {
+			return AllgatherTwoLevel(c.Hosts, gathering(segment))(rank, c.Size, 0, c.Counts)
+		}},
+		{name: "sliced", fits: even, cost: func(e *estimate) float64 {
+			return e.gathering(e.hosts, e.n/e.mine, e.a, e.b) + e.gathering(e.mine, e.n, e.la, e.lb) + unless(e.dealt, e.n*e.g)
+		}, work: func(e *estimate) work { return e.slicedBlocks(e.gatheringWork) }, build: func(c *Call, rank, segment int) Schedule {
+			return AllgatherSliced(c.Hosts, gathering(segment), gathering(segment))(rank, c.Size, 0, c.Counts)
+		}},
 	},
 	Alltoall: {
 		{name: "pairwise", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
@@ -188,8 +210,18 @@ var catalogue = map[Verb][]candidate{
 			build: transfer(AlltoallLinear)},
 		{name: "bruck", fits: func(c *Call) bool { return !c.Uneven }, cost: func(e *estimate) float64 {
 			return e.log*(e.a+e.n/2*(e.b+2*e.g)) + 2*e.n*e.g
-		}, work: func(e *estimate) work { return work{e.p * e.log, ones(e.p) * e.n, 2 * (e.p + ones(e.p)) * e.n} },
+		}, work: func(e *estimate) work { return bruckWork(e.p, e.n) },
 			build: func(c *Call, rank, _ int) Schedule { return AlltoallBruck(rank, c.Size, 0, c.Count/c.Size) }},
+		{name: "two-level", fits: func(c *Call) bool { return !c.Uneven && several(c) }, cost: func(e *estimate) float64 {
+			return 2*(log2(int(e.mine))*e.la+(e.mine-1)*e.n*e.lb) + e.exchanging(e.hosts, e.mine*e.mine*e.n/e.p*e.hosts, e.a, e.b) + 2*e.mine*e.n*e.g
+		}, work: (*estimate).alltoallTwoLevel, build: func(c *Call, rank, segment int) Schedule {
+			return AlltoallTwoLevel(c.Hosts, exchanging(segment))(rank, c.Size, 0, c.Count/c.Size)
+		}},
+		{name: "sliced", fits: func(c *Call) bool { return !c.Uneven && even(c) }, cost: func(e *estimate) float64 {
+			return e.exchanging(e.mine, e.n, e.la, e.lb) + e.exchanging(e.hosts, e.n, e.a, e.b) + e.turns()*e.n*e.g
+		}, work: (*estimate).alltoallSliced, build: func(c *Call, rank, segment int) Schedule {
+			return AlltoallSliced(c.Hosts, exchanging(segment), exchanging(segment))(rank, c.Size, 0, c.Count/c.Size)
+		}},
 	},
 	Scan:   scans(false),
 	Exscan: scans(true),

@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"fmt"
-	"math/bits"
 	"slices"
 )
 
@@ -212,65 +211,6 @@ func combines(v Verb) bool {
 	return false
 }
 
-// estimate is a call in numbers: times for an element, rounds, parts.
-type estimate struct {
-	a, b, g float64 // message, element sent, element combined or copied
-	n, p    float64 // elements, ranks
-	log     float64 // rounds of doubling
-	fold    float64 // 1 when the number of ranks is no power of two
-	segment float64 // elements
-	root    float64 // 1 when the root is not rank 0
-
-	la, lb      float64 // message and element within a host
-	hosts, mine float64 // hosts, and most ranks of one
-	crowd       float64 // most ranks on a core of a host; 0: not known
-}
-
-func (m *Machine) estimate(c *Call) *estimate {
-	size := float64(c.Elem)
-	e := &estimate{
-		a: m.Alpha, b: m.Beta * size, g: m.Gamma * size, n: float64(c.Count), p: float64(c.Size), log: log2(c.Size),
-		segment: max(1, float64(m.Segment/max(c.Elem, 1))), hosts: 1, mine: float64(c.Size),
-		crowd: c.crowd(),
-	}
-	if c.Size&(c.Size-1) != 0 {
-		e.fold = 1
-	}
-	if c.Root > 0 {
-		e.root = 1
-	}
-	e.la, e.lb = e.a, e.b
-	if m.Local != nil {
-		e.la, e.lb = m.Local.Alpha, m.Local.Beta*size
-	}
-	if c.Hosts != nil {
-		sorted := slices.Sorted(slices.Values(c.Hosts))
-		most, run := 1, 1
-		for i := 1; i < len(sorted); i++ {
-			if sorted[i] != sorted[i-1] {
-				e.hosts++
-				run = 0
-			}
-			run++
-			most = max(most, run)
-		}
-		e.mine = float64(most)
-	}
-	if e.hosts == 1 {
-		e.a, e.b = e.la, e.lb
-	}
-	return e
-}
-
-// part is the fraction of a vector in all blocks but one.
-func (e *estimate) part() float64 { return (e.p - 1) / e.p }
-
-// parts is into how many segments n elements are cut.
-func (e *estimate) parts(n float64) float64 { return float64(segments(int(n), int(e.segment))) }
-
-// log2 returns the rounds in which size ranks are reached by doubling.
-func log2(size int) float64 { return float64(bits.Len(uint(size - 1))) }
-
 func several(c *Call) bool {
 	if c.Hosts == nil {
 		return false
@@ -287,7 +227,9 @@ func even(c *Call) bool {
 	return several && even
 }
 
-func power(c *Call) bool { return c.Size&(c.Size-1) == 0 }
+func power(c *Call) bool { return isPower(c.Size) }
+
+func isPower(size int) bool { return size&(size-1) == 0 }
 
 func always(*Call) bool { return true }
 
@@ -313,14 +255,4 @@ func blocks(a BlockAlgorithm) func(*Call, int, int) Schedule {
 
 func apartBlocks(a func(segment int, apart bool) BlockAlgorithm) func(*Call, int, int) Schedule {
 	return func(c *Call, rank, segment int) Schedule { return a(segment, c.Apart)(rank, c.Size, c.Root, c.Counts) }
-}
-
-// inner is the algorithm among the hosts' leaders.
-func inner(segment int) Algorithm {
-	return func(rank, size, root, count int) Schedule {
-		if count <= segment {
-			return AllreduceDoubling(rank, size, root, count)
-		}
-		return AllreduceRing(segment, false)(rank, size, root, count)
-	}
 }

@@ -47,12 +47,12 @@ type reduction struct {
 const testSegment = 3 // elements, so that vectors have several parts
 
 // hostsOf spreads ranks over hosts in some ways: runs of equal length (the last
-// one may be shorter), around, and a host of its own for rank 0; of many ranks in
-// one of these ways.
+// one may be shorter), around, a host of its own for rank 0, pairs of the first
+// and the last, and mixed; of many ranks in two of these ways.
 func hostsOf(size int) map[string][]int {
-	names := []string{"runs", "around", "alone"}
+	names := []string{"runs", "around", "alone", "pairs", "mixed"}
 	if size > 16 {
-		names = names[size%3 : size%3+1]
+		names = []string{names[size%5], names[(size+2)%5]}
 	}
 	ways := map[string][]int{}
 	for _, name := range names {
@@ -65,6 +65,10 @@ func hostsOf(size int) map[string][]int {
 				h[r] = r % 3
 			case "alone":
 				h[r] = min(r, 1)
+			case "pairs":
+				h[r] = min(r, size-1-r)
+			case "mixed":
+				h[r] = (r*r + r/4) % 5
 			}
 		}
 		ways[name] = h
@@ -95,8 +99,7 @@ func reductions(size int) map[string]reduction {
 		"reduce scatter tree": {a: ReduceScatterTree, ordered: true, rooted: true},
 	}
 	for way, hosts := range hostsOf(size) {
-		runs := way != "around"
-		all["two-level "+way] = reduction{a: AllreduceTwoLevel(hosts, AllreduceDoubling), ordered: runs && way != "runs"}
+		all["two-level "+way] = reduction{a: AllreduceTwoLevel(hosts, AllreduceDoubling), ordered: way == "alone"}
 		all["two-level ring "+way] = reduction{a: AllreduceTwoLevel(hosts, AllreduceRing(testSegment, false))}
 		all["reduce two-level "+way] = reduction{a: ReduceTwoLevel(hosts, ReduceRotated), rooted: true}
 		if _, even := Even(hosts); even {

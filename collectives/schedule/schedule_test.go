@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -112,203 +113,6 @@ func heard(parts []Schedule) []int {
 	return n
 }
 
-// blockCounts are the shapes of per-rank counts.
-func blockCounts(size int) map[string][]int {
-	shapes := map[string][]int{"none": nil, "one": nil, "three": nil, "rising": nil, "odd ranks": nil, "last": nil}
-	for name := range shapes {
-		c := make([]int, size)
-		for r := range c {
-			switch name {
-			case "one":
-				c[r] = 1
-			case "three":
-				c[r] = 3
-			case "rising":
-				c[r] = r % 5
-			case "odd ranks":
-				c[r] = 2 * (r % 2)
-			}
-		}
-		if name == "last" {
-			c[size-1] = 7
-		}
-		shapes[name] = c
-	}
-	return shapes
-}
-
-func TestBlocks(t *testing.T) {
-	type kind struct {
-		a       BlockAlgorithm
-		scatter bool
-		all     bool
-	}
-	for name, k := range map[string]kind{
-		"gather binomial":    {GatherBinomial, false, false},
-		"gather linear":      {GatherLinear, false, false},
-		"allgather bruck":    {AllgatherBruck, false, true},
-		"allgather ring":     {AllgatherRing, false, true},
-		"allgather pairwise": {AllgatherPairwise, false, true},
-		"allgather doubling": {AllgatherDoubling, false, true},
-		"scatter binomial":   {ScatterBinomial, true, false},
-		"scatter linear":     {ScatterLinear, true, false},
-	} {
-		for size := 1; size <= 64; size++ {
-			if name == "allgather doubling" && size&(size-1) != 0 {
-				continue
-			}
-			for shape, c := range blockCounts(size) {
-				if size > 20 && (shape == "three" || shape == "one") || size > 32 && k.all && shape != "odd ranks" {
-					continue
-				}
-				off := offsets(c)
-				var owner []Term // of each element of the whole
-				for r, n := range c {
-					for i := range n {
-						owner = append(owner, Term{r, i})
-					}
-				}
-				for _, root := range roots(size) {
-					whole := func(r int) int {
-						if r == root || k.all {
-							return off[size]
-						}
-						return 0
-					}
-					part := func(r int) int { return c[r] }
-					for _, inPlace := range []bool{false, true} {
-						if size > 20 && inPlace != (size%2 == 0) {
-							continue
-						}
-						// The own block of the whole may be the part itself.
-						g := Goal{Input: part, Output: whole, Ordered: true, Want: func(_, i int) []Term { return owner[i : i+1] }}
-						g.InPlace, g.Shift = inPlace, func(r int) int { return off[r] }
-						if k.scatter {
-							g.Input, g.Output = whole, part
-							g.Want = func(r, i int) []Term { return []Term{{root, off[r] + i}} }
-							g.Shift = func(r int) int { return -off[r] }
-						}
-						if err := Check(AllBlocks(k.a, size, root, c), g); err != nil {
-							t.Fatalf("%s size %d root %d counts %s in place %v: %v", name, size, root, shape, inPlace, err)
-						}
-					}
-					if k.all {
-						break
-					}
-				}
-			}
-		}
-	}
-}
-
-func TestReduceScatter(t *testing.T) {
-	for name, k := range map[string]struct {
-		a       BlockAlgorithm
-		ordered bool
-		apart   bool
-	}{
-		"ring":           {a: ReduceScatterRing(testSegment, false)},
-		"ring apart":     {a: ReduceScatterRing(testSegment, true), apart: true},
-		"pairwise":       {a: ReduceScatterPairwise(testSegment, false)},
-		"pairwise apart": {a: ReduceScatterPairwise(testSegment, true), apart: true},
-		"halving":        {a: ReduceScatterHalving},
-		"ordered":        {a: ReduceScatterOrdered, ordered: true},
-	} {
-		for size := 1; size <= 64; size++ {
-			for shape, c := range blockCounts(size) {
-				off := offsets(c)
-				if size > 9 && shape != "rising" && shape != "last" || size > 20 && shape == "rising" {
-					continue
-				}
-				for _, inPlace := range []bool{false, true} {
-					if k.apart && inPlace {
-						continue
-					}
-					g := Goal{
-						Input: func(int) int { return off[size] }, Output: func(r int) int { return c[r] },
-						Ordered: k.ordered, InPlace: inPlace, Shift: func(r int) int { return -off[r] },
-						Want: func(rank, i int) (want []Term) {
-							for r := range size {
-								want = append(want, Term{r, off[rank] + i})
-							}
-							return want
-						},
-					}
-					if err := Check(AllBlocks(k.a, size, 0, c), g); err != nil {
-						t.Fatalf("%s size %d counts %s in place %v: %v", name, size, shape, inPlace, err)
-					}
-				}
-			}
-		}
-	}
-}
-
-// transfers are what the ranks exchange when rank r has n(r, q) for q.
-func transfers(size int, inPlace bool, n func(r, q int) int) []Transfer {
-	x := make([]Transfer, size)
-	for r := range x {
-		x[r].InPlace = inPlace
-		for q := range size {
-			x[r].Send = append(x[r].Send, n(r, q))
-			x[r].Recv = append(x[r].Recv, n(q, r))
-		}
-	}
-	return x
-}
-
-func TestAlltoall(t *testing.T) {
-	shapes := map[string]func(r, q int) int{
-		"none":      func(r, q int) int { return 0 },
-		"one":       func(r, q int) int { return 1 },
-		"three":     func(r, q int) int { return 3 },
-		"different": func(r, q int) int { return (r + 2*q) % 4 },
-	}
-	for size := 1; size <= 64; size++ {
-		for shape, n := range shapes {
-			if size > 16 && shape == "three" || size > 32 && (size+len(shape))%4 != 0 {
-				continue
-			}
-			x := transfers(size, false, n)
-			goal := func(inPlace bool) Goal {
-				return Goal{
-					Input:  func(r int) int { return offsets(x[r].Send)[size] },
-					Output: func(r int) int { return offsets(x[r].Recv)[size] }, Ordered: true, InPlace: inPlace,
-					Want: func(rank, i int) []Term {
-						q := 0
-						for ; i >= x[rank].Recv[q]; q++ {
-							i -= x[rank].Recv[q]
-						}
-						return []Term{{q, offsets(x[q].Send)[rank] + i}}
-					},
-				}
-			}
-			for name, a := range map[string]func(rank, size int, x Transfer) Schedule{"pairwise": AlltoallPairwise, "linear": AlltoallLinear} {
-				for _, inPlace := range []bool{false, true} {
-					if size > 20 && inPlace != (size%2 == 0) {
-						continue
-					}
-					parts := make([]Schedule, size)
-					for r := range parts {
-						x[r].InPlace = inPlace
-						parts[r] = a(r, size, x[r])
-					}
-					if err := Check(parts, goal(inPlace)); err != nil {
-						t.Fatalf("%s size %d %s in place %v: %v", name, size, shape, inPlace, err)
-					}
-				}
-			}
-			if shape == "different" {
-				continue
-			}
-			for _, inPlace := range []bool{false, true} {
-				if err := Check(All(AlltoallBruck, size, 0, n(0, 0)), goal(inPlace)); err != nil {
-					t.Fatalf("bruck size %d %s in place %v: %v", size, shape, inPlace, err)
-				}
-			}
-		}
-	}
-}
-
 func TestScan(t *testing.T) {
 	for name, a := range map[string]func(exclusive bool) Algorithm{
 		"doubling": ScanDoubling,
@@ -408,25 +212,55 @@ func TestCost(t *testing.T) {
 }
 
 func FuzzSchedules(f *testing.F) {
-	f.Add(uint8(5), uint8(2), uint8(7))
-	f.Add(uint8(64), uint8(63), uint8(200))
-	f.Fuzz(func(t *testing.T, s, r, c uint8) {
+	f.Add(uint8(5), uint8(2), uint8(7), uint64(1))
+	f.Add(uint8(64), uint8(63), uint8(200), uint64(2))
+	f.Add(uint8(11), uint8(0), uint8(30), uint64(3))
+	f.Fuzz(func(t *testing.T, s, r, c uint8, seed uint64) {
 		size := 1 + int(s)%64
 		root, count := int(r)%size, int(c)%201
 		if size*size*count > 1<<17 {
 			count %= 8
 		}
+		// Ranks on up to as many hosts, in half of the cases as even as can be, and
+		// blocks of up to twice count/size.
+		random := rand.New(rand.NewPCG(seed, 0))
+		hosts, blocks := make([]int, size), make([]int, size)
+		many := 1 + random.IntN(size)
+		for i, q := range random.Perm(size) {
+			hosts[q], blocks[q] = i%many, random.IntN(2*count/size+2)
+			if seed%2 > 0 {
+				hosts[q] = random.IntN(many)
+			}
+		}
+		gather, scatter := AllgatherTwoLevel(hosts, AllgatherRing), ReduceScatterTwoLevel(hosts, ReduceScatterPairwise(testSegment, false))
+		exchange := AlltoallTwoLevel(hosts, PairsPairwise)
+		if _, even := Even(hosts); even {
+			gather, scatter = AllgatherSliced(hosts, AllgatherBruck, AllgatherRing), ReduceScatterSliced(hosts, ReduceScatterHalving, ReduceScatterHalving)
+			exchange = AlltoallSliced(hosts, PairsBruck, PairsPairwise)
+		}
+		block := count / size
+		x := transfers(size, false, func(_, _ int) int { return block })
 		everyone, only := func(int) bool { return true }, func(q int) bool { return q == root }
-		for _, err := range []error{
-			Check(All(AllreduceDoubling, size, root, count), reducing(size, count, everyone, true, true)),
-			Check(All(AllreduceRing(testSegment, false), size, root, count), reducing(size, count, everyone, false, false)),
-			Check(All(AllreduceRing(testSegment, true), size, root, count), reducing(size, count, everyone, false, false)),
-			Check(All(AllreduceHalving(true, false), size, root, count), reducing(size, count, everyone, false, true)),
-			Check(All(AllreduceFlat, size, root, count), reducing(size, count, everyone, true, true)),
-			Check(All(ReduceBinomial, size, root, count), reducing(size, count, only, false, true)),
-		} {
-			if err != nil {
-				t.Fatalf("size %d root %d count %d: %v", size, root, count, err)
+		for _, inPlace := range []bool{false, true} {
+			for _, err := range []error{
+				Check(All(AllreduceDoubling, size, root, count), reducing(size, count, everyone, inPlace, true)),
+				Check(All(AllreduceRing(testSegment, false), size, root, count), reducing(size, count, everyone, inPlace, false)),
+				Check(All(AllreduceRing(testSegment, true), size, root, count), reducing(size, count, everyone, false, false)),
+				Check(All(AllreduceHalving(true, false), size, root, count), reducing(size, count, everyone, false, true)),
+				Check(All(AllreduceFlat, size, root, count), reducing(size, count, everyone, inPlace, true)),
+				Check(All(ReduceBinomial, size, root, count), reducing(size, count, only, inPlace, true)),
+				Check(All(AllreduceTwoLevel(hosts, AllreduceDoubling), size, root, count), reducing(size, count, everyone, inPlace, false)),
+				Check(All(ReduceTwoLevel(hosts, ReduceRotated), size, root, count), reducing(size, count, only, inPlace, false)),
+				Check(AllBlocks(AllgatherTwoLevel(hosts, AllgatherBruck), size, root, blocks), gatherGoal(blocks, inPlace)),
+				Check(AllBlocks(ReduceScatterTwoLevel(hosts, ReduceScatterHalving), size, root, blocks), scatterGoal(blocks, inPlace, false)),
+				Check(AllBlocks(gather, size, root, blocks), gatherGoal(blocks, inPlace)),
+				Check(AllBlocks(scatter, size, root, blocks), scatterGoal(blocks, inPlace, false)),
+				Check(All(exchange, size, root, block), alltoallGoal(x, inPlace)),
+				Check(All(AlltoallTwoLevel(hosts, PairsBruck), size, root, block), alltoallGoal(x, inPlace)),
+			} {
+				if err != nil {
+					t.Fatalf("size %d root %d count %d hosts %v blocks %v in place %v: %v", size, root, count, hosts, blocks, inPlace, err)
+				}
 			}
 		}
 	})

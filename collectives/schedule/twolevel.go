@@ -17,27 +17,6 @@ func AllreduceTwoLevel(hosts []int, between Algorithm) Algorithm {
 	}
 }
 
-// AllreduceSliced combines within every host so that each rank there has the
-// result of a slice of the vector, then each slice between the hosts, and
-// gathers the slices within the host. All hosts have equally many ranks. The
-// operation must commute.
-func AllreduceSliced(hosts []int, segment int, between Algorithm) Algorithm {
-	return func(rank, size, _, count int) Schedule {
-		l := newLevels(hosts, rank, 0)
-		slices := Blocks(len(l.mine), count)
-		all, in := Range{Output, 0, count}, Range{Input, 0, count}
-		own := all.part(offsets(slices)[l.place], slices[l.place])
-		var peers []int // of this slice
-		for _, leader := range l.leaders {
-			peers = append(peers, newLevels(hosts, leader, 0).mine[l.place])
-		}
-		return join("sliced",
-			ReduceScatterPairwise(segment, false)(l.place, len(l.mine), 0, slices).onto(l.mine, in, own),
-			between(l.host, len(peers), 0, own.Len).onto(peers, own, own),
-			AllgatherPairwise(l.place, len(l.mine), 0, slices).onto(l.mine, own, all))
-	}
-}
-
 // BcastTwoLevel sends the vector to one rank of every host, by the algorithm
 // between, and from there to all others of the host.
 func BcastTwoLevel(hosts []int, between Algorithm) Algorithm {
@@ -69,95 +48,107 @@ func ReduceTwoLevel(hosts []int, between Algorithm) Algorithm {
 	}
 }
 
-// Even reports whether there are several hosts, and whether all have equally
-// many ranks, more than one.
-func Even(hosts []int) (several, even bool) {
-	n := map[int]int{}
-	for _, h := range hosts {
-		n[h]++
-	}
-	for _, k := range n {
-		if k != n[hosts[0]] || k == 1 {
-			return len(n) > 1, false
+// AllgatherTwoLevel has every host's ranks give their blocks to its leader, the
+// leaders exchange these, all of a host in one piece, by the algorithm between,
+// and pass the whole on: between hosts, every host sends as if it had one rank.
+// Where ranks of a host are not neighbours the leaders sort the blocks in
+// scratch memory.
+func AllgatherTwoLevel(hosts []int, between BlockAlgorithm) BlockAlgorithm {
+	return func(rank, size, _ int, counts []int) Schedule {
+		l := newLevels(hosts, rank, 0)
+		x := layOut(l.members, counts)
+		all := Range{Output, 0, x.total()}
+		whole, base := all, 0
+		if l.place == 0 && !x.straight() {
+			whole.Buf, base = Scratch, all.Len
 		}
+		own := x.group(whole, l.host)
+		s := GatherBinomial(l.place, len(l.mine), 0, pick(counts, l.mine)).move(l.mine, Range{Input, 0, counts[rank]}, own, base)
+		if l.place == 0 {
+			s = join("", s, between(l.host, len(l.leaders), 0, x.sizes).move(l.leaders, own, whole, base))
+		}
+		if whole != all {
+			s.local(x.unpack(all, whole)...)
+		}
+		return join("two-level", s, BcastBinomial(l.place, len(l.mine), 0, all.Len).onto(l.mine, all, all))
 	}
-	return len(n) > 1, true
 }
 
-// levels is how a rank stands in its host, and its host among the others.
-type levels struct {
-	mine    []int // ranks of this host, the leader first
-	place   int   // in mine
-	leaders []int // of all hosts, that of the root first
-	host    int   // place of this host's in leaders
+// ReduceScatterTwoLevel combines within every host at its leader, then between
+// the leaders, by the algorithm between, so that each has the blocks of its
+// host's ranks, which it sends to them. The operation must commute.
+func ReduceScatterTwoLevel(hosts []int, between BlockAlgorithm) BlockAlgorithm {
+	return func(rank, size, _ int, counts []int) Schedule {
+		l := newLevels(hosts, rank, 0)
+		x := layOut(l.members, counts)
+		n := x.total()
+		sum, base := Range{Scratch, 0, n}, 0
+		if l.place == 0 {
+			base = n
+		}
+		s := ReduceBinomial(l.place, len(l.mine), 0, n).move(l.mine, Range{Input, 0, n}, sum, base)
+		if l.place == 0 && !x.straight() {
+			packed := Range{Scratch, n, n}
+			s.local(x.pack(packed, sum)...)
+			sum, base = packed, 2*n
+		}
+		own := x.group(sum, l.host)
+		if l.place == 0 {
+			s = join("", s, between(l.host, len(l.leaders), 0, x.sizes).move(l.leaders, sum, own, base))
+		}
+		out := Range{Output, 0, counts[rank]}
+		return join("two-level", s, ScatterBinomial(l.place, len(l.mine), 0, pick(counts, l.mine)).move(l.mine, own, out, base))
+	}
 }
 
-// newLevels has the root lead its host, and the lowest rank all others.
-func newLevels(hosts []int, rank, root int) levels {
-	l := levels{leaders: []int{root}, mine: nil}
-	led := map[int]bool{hosts[root]: true}
-	if hosts[rank] == hosts[root] {
-		l.mine = append(l.mine, root)
-	}
-	for r, h := range hosts {
-		if !led[h] {
-			led[h] = true
-			l.leaders = append(l.leaders, r)
+// AlltoallTwoLevel exchanges blocks of count elements by way of the hosts'
+// leaders: every rank gives its leader all that it sends, the leaders exchange
+// one message for each pair of hosts, by the algorithm between, and give their
+// ranks what is for them. Far fewer messages cross between hosts, for which the
+// leaders send, receive and copy what all ranks of their hosts would.
+func AlltoallTwoLevel(hosts []int, between PairAlgorithm) Algorithm {
+	return func(rank, size, _, count int) Schedule {
+		l := newLevels(hosts, rank, 0)
+		n, m := size*count, len(l.mine)
+		each := make([]int, m)
+		for i := range each {
+			each[i] = n
 		}
-		if h == hosts[rank] && r != root {
-			l.mine = append(l.mine, r)
+		// A leader has a row of blocks for every rank of its host, by the ranks
+		// that they are for or come from; and what it sends and receives, by hosts.
+		rows, base := Range{Scratch, 0, m * n}, 0
+		if l.place == 0 {
+			base = 3 * rows.Len
 		}
-	}
-	for i, r := range l.mine {
-		if r == rank {
-			l.place = i
+		out, in := rows.part(rows.Len, rows.Len), rows.part(2*rows.Len, rows.Len)
+		s := GatherBinomial(l.place, m, 0, each).move(l.mine, Range{Input, 0, n}, rows, base)
+		if l.place == 0 {
+			row := func(i, r int) Range { return rows.part(i*n+r*count, count) }
+			var packed, unpacked copies
+			at := 0
+			for _, ranks := range l.members {
+				for i := range m {
+					for _, r := range ranks {
+						packed.add(out.part(at, count), row(i, r))
+						at += count
+					}
+				}
+			}
+			at = 0
+			for _, ranks := range l.members {
+				for _, r := range ranks {
+					for i := range m {
+						unpacked.add(row(i, r), in.part(at, count))
+						at += count
+					}
+				}
+			}
+			s.local(packed...)
+			s = join("", s, between(l.host, len(l.leaders), func(from, to int) int {
+				return len(l.members[from]) * len(l.members[to]) * count
+			}).move(l.leaders, out, in, base))
+			s.local(unpacked...)
 		}
+		return join("two-level", s, ScatterBinomial(l.place, m, 0, each).move(l.mine, rows, Range{Output, 0, n}, base))
 	}
-	for i, r := range l.leaders {
-		if hosts[r] == hosts[rank] {
-			l.host = i
-		}
-	}
-	return l
-}
-
-// onto gives a schedule other ranks, and other ranges for Input and Output.
-func (s Schedule) onto(ranks []int, input, output Range) Schedule {
-	return s.move(ranks, input, output, 0)
-}
-
-// over is onto for an output that may be the beginning of Scratch: what the
-// schedule uses itself comes after it.
-func (s Schedule) over(ranks []int, input, output Range) Schedule {
-	base := 0
-	if output.Buf == Scratch {
-		base = output.Off + output.Len
-	}
-	return s.move(ranks, input, output, base)
-}
-
-func (s Schedule) move(ranks []int, input, output Range, base int) Schedule {
-	at := func(r Range) Range {
-		switch {
-		case r.Len == 0:
-			return Range{}
-		case r.Buf == Input:
-			return input.part(r.Off, r.Len)
-		case r.Buf == Output:
-			return output.part(r.Off, r.Len)
-		}
-		return r.part(base, r.Len)
-	}
-	moved := Schedule{Name: s.Name, Scratch: s.Scratch + base}
-	for _, r := range s.Rounds {
-		q := Round{Lag: r.Lag}
-		for _, step := range r.Net {
-			q.Net = append(q.Net, Step{step.Kind, ranks[step.Peer], at(step.Dst), at(step.Src), at(step.Left)})
-		}
-		for _, step := range r.Local {
-			q.Local = append(q.Local, Step{step.Kind, 0, at(step.Dst), at(step.Src), at(step.Left)})
-		}
-		moved.Rounds = append(moved.Rounds, q)
-	}
-	return moved
 }

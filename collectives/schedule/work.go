@@ -1,5 +1,7 @@
 package schedule
 
+import "math/bits"
+
 // Where ranks outnumber cores, the time of a call is not that of its longest
 // chain of messages but that of all the work of a host's ranks on its cores:
 // who waits leaves its core to another that has something to do.
@@ -134,22 +136,11 @@ func branches(p, n float64) work {
 	return work{messages: p - 1, moved: float64(blocks) * n / p}
 }
 
-// innerWork is that of inner.
-func (e *estimate) innerWork(p, n float64) work {
-	if n <= e.segment {
-		return doubled(p, n)
-	}
-	k := e.parts(n / p)
-	return scattered(p, n, k).plus(gathered(p, n, k))
-}
-
 // ones is how many ones there are in the binary numbers below p.
 func ones(p float64) float64 {
 	n := 0
 	for v := range int(p) {
-		for ; v > 0; v &= v - 1 {
-			n++
-		}
+		n += bits.OnesCount(uint(v))
 	}
 	return float64(n)
 }
@@ -170,11 +161,11 @@ func halved(p, n float64) work {
 	return work{2*pow*log2(f.pow) + 2*rest, 2 * (p - 1) * n, (p - 1) * n}
 }
 
-// halvedScatter is recursive halving to the blocks of a vector of n.
-func halvedScatter(p, n float64) work {
+// halvedScatter is recursive halving to the blocks of a vector of n, of which
+// folded are those of ranks beyond the power of two.
+func halvedScatter(p, n, folded float64) work {
 	f := newFold(int(p))
-	pow, rest := float64(f.pow), float64(f.rest)
-	return work{pow*log2(f.pow) + 2*rest, (p - 1 + rest/p) * n, (p - 1 + pow/p) * n}
+	return work{float64(f.pow)*log2(f.pow) + 2*float64(f.rest), (p-1)*n + folded, p*n - folded}
 }
 
 // collected is branches with what is copied: their own block by those who pass
@@ -203,4 +194,86 @@ func (e *estimate) sliced() work {
 	k := e.parts(e.n / e.mine)
 	within := scattered(e.mine, e.n, k).plus(gathered(e.mine, e.n, 1)).plus(work{touched: e.n})
 	return within.times(e.hosts).plus(e.innerWork(e.hosts, e.n/e.mine).times(e.mine))
+}
+
+// leaderWork is what the ranks of all hosts do to bring their blocks to their
+// leaders, or back: n elements for every rank.
+func (e *estimate) leaderWork(n float64) (w work) {
+	for _, m := range e.sizes {
+		w = w.plus(collected(m, m*n))
+		if m == 1 {
+			w.touched += n
+		}
+	}
+	return w
+}
+
+// allgatherTwoLevel sorts blocks at the leaders where hosts are not runs.
+func (e *estimate) allgatherTwoLevel() work {
+	sorted := unless(e.runs, e.hosts*e.n)
+	return e.leaderWork(e.n / e.p).plus(e.gatheringWork(e.hosts, e.n)).plus(work{e.p - e.hosts, (e.p - e.hosts) * e.n, sorted})
+}
+
+func (e *estimate) reduceScatterTwoLevel() work {
+	folded, alone := 0.0, 0.0
+	rest := newFold(len(e.sizes)).rest
+	for h, m := range e.sizes {
+		if h < 2*rest && h%2 == 1 {
+			folded += m * e.n / e.p
+		}
+		if m == 1 {
+			alone++ // and copies its vector
+		}
+	}
+	within := merging(work{messages: e.p - e.hosts, moved: (e.p - e.hosts) * e.n})
+	within.touched += alone*e.n + unless(e.runs, e.hosts*e.n)
+	return within.plus(e.scatteringWork(e.hosts, e.n, e.mine*e.n/e.p, folded)).plus(e.leaderWork(e.n / e.p))
+}
+
+// alltoallTwoLevel copies all blocks twice at the leaders, beside what the
+// exchange between these does.
+func (e *estimate) alltoallTwoLevel() work {
+	all, h := e.p*e.n, len(e.sizes)
+	w := e.leaderWork(e.n).times(2).plus(work{touched: 2 * all})
+	block := e.n / e.p
+	bruck := brief(e.hosts, e.mine*e.mine*block*e.hosts, e.segment)
+	if bruck {
+		w = w.plus(work{messages: e.hosts * log2(h), touched: 2 * all})
+	} else {
+		w.messages += e.hosts * (e.hosts - 1)
+	}
+	for a, m := range e.sizes {
+		for d := range h {
+			n := m * e.sizes[(a+d)%h] * block
+			switch {
+			case bruck:
+				times := float64(bits.OnesCount(uint(d)))
+				w = w.plus(work{moved: times * n, touched: 2 * times * n})
+			case d > 0:
+				w.moved += n
+			default:
+				w.touched += n
+			}
+		}
+	}
+	return w
+}
+
+// bruckWork is AlltoallBruck of n elements each.
+func bruckWork(p, n float64) work {
+	return work{p * log2(int(p)), ones(p) * n, 2 * (p + ones(p)) * n}
+}
+
+// turns is how often AlltoallSliced copies what a rank has.
+func (e *estimate) turns() float64 { return 1 + unless(e.dealt, 1) + unless(e.runs, 1) }
+
+func (e *estimate) alltoallSliced() work {
+	w := e.exchangingWork(e.mine, e.n).times(e.hosts).plus(e.exchangingWork(e.hosts, e.n).times(e.mine))
+	return w.plus(work{touched: e.turns() * e.p * e.n})
+}
+
+// slicedBlocks exchanges slices between hosts, and blocks within them, each as f
+// does; all ranks copy the vector where their order is another.
+func (e *estimate) slicedBlocks(f func(p, n float64) work) work {
+	return f(e.hosts, e.n/e.mine).times(e.mine).plus(f(e.mine, e.n).times(e.hosts)).plus(work{touched: unless(e.dealt, e.p*e.n)})
 }

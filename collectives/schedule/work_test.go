@@ -25,10 +25,11 @@ func counted(parts []Schedule) (w work) {
 
 // layouts are hosts of size ranks.
 func layouts(size int) map[string][]int {
-	all := map[string][]int{"one": nil, "runs": {}, "dealt": {}, "uneven": {}}
+	all := map[string][]int{"one": nil, "runs": {}, "dealt": {}, "uneven": {}, "threes": {}}
 	for r := range size {
 		all["runs"] = append(all["runs"], r*2/size)
 		all["dealt"] = append(all["dealt"], r%3)
+		all["threes"] = append(all["threes"], r/3)
 		all["uneven"] = append(all["uneven"], min(r, 1))
 	}
 	return all
