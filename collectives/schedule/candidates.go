@@ -10,7 +10,7 @@ var catalogue = map[Verb][]candidate{
 	Barrier: {
 		// Partners wait for one another: on few cores that is quicker than the
 		// ring of dissemination.
-		{name: "doubling", cost: func(e *estimate) float64 { return (e.log + e.fold) * e.a },
+		{name: "doubling", cost: func(e *estimate) float64 { return e.exchanges(0, 0) },
 			work:  func(e *estimate) work { return doubled(e.p, 0) },
 			build: vector(AllreduceDoubling)},
 		{name: "dissemination", cost: func(e *estimate) float64 { return e.log * e.a },
@@ -78,12 +78,9 @@ var catalogue = map[Verb][]candidate{
 		}},
 	},
 	Allreduce: {
-		{name: "doubling", tree: power, cost: func(e *estimate) float64 {
-			return (e.log + e.fold) * (e.a + e.n*(e.b+e.g))
-		}, work: func(e *estimate) work { return doubled(e.p, e.n) }, build: vector(AllreduceDoubling)},
-		{name: "rabenseifner", tree: power, cost: func(e *estimate) float64 {
-			return 2*e.log*e.a + e.part()*e.n*(2*e.b+e.g) + e.fold*e.n*(2*e.b+e.g)
-		}, work: func(e *estimate) work { return halved(e.p, e.n) }, build: func(c *Call, rank, _ int) Schedule {
+		{name: "doubling", tree: power, cost: func(e *estimate) float64 { return e.exchanges(e.n, e.g) },
+			work: func(e *estimate) work { return doubled(e.p, e.n) }, build: vector(AllreduceDoubling)},
+		{name: "rabenseifner", tree: power, cost: (*estimate).halving, work: func(e *estimate) work { return halved(e.p, e.n) }, build: func(c *Call, rank, _ int) Schedule {
 			return AllreduceHalving(c.Apart, c.Keeps)(rank, c.Size, 0, c.Count)
 		}},
 		{name: "ring", cost: func(e *estimate) float64 {

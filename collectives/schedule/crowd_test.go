@@ -135,8 +135,9 @@ func TestCrowd(t *testing.T) {
 		{Allreduce, 4, 128 << 10, nil, []int{2}, 2, "rabenseifner", "rabenseifner"},
 		{Allreduce, 8, 128 << 10, nil, []int{2}, 4, "tree", "rabenseifner"},
 		{Allreduce, 8, 128 << 10, nil, []int{8}, 1, "rabenseifner", "rabenseifner"},
-		{Barrier, 4, 0, []int{0, 0, 1, 1}, []int{2}, 1, "two-level", "two-level"},
-		{Barrier, 6, 0, []int{0, 0, 0, 0, 1, 1}, []int{1, 8}, 4, "two-level", "two-level"},
+		{Barrier, 4, 0, []int{0, 0, 1, 1}, []int{2}, 1, "doubling", "doubling"}, // nearest first: one round between hosts
+		{Barrier, 4, 0, []int{0, 1, 0, 1}, []int{2}, 1, "two-level", "two-level"},
+		{Barrier, 6, 0, []int{0, 0, 0, 0, 1, 1}, []int{1, 8}, 4, "two-level", "doubling"},
 		{Allgather, 4, 64, nil, []int{8}, 0.5, "doubling", "doubling"},
 		{Allgather, 4, 64, []int{0, 0, 1, 1}, []int{8}, 0.25, "sliced", "sliced"},
 		{Allgather, 6, 96, []int{0, 0, 0, 1, 1, 1}, []int{8}, 0.375, "sliced", "sliced"},
@@ -180,7 +181,7 @@ func TestChooseInACrowd(t *testing.T) {
 						c.InOrder = inOrder
 						chosen(t, &crowded, c, fmt.Sprintf("%v of %d ranks on %d cores, %d elements, in order %v", v, size, cores, n, inOrder))
 						for name, hosts := range layouts(size) {
-							if !inOrder && (size+cores)%2 == 0 && (v == Allgather || v == ReduceScatter || v == Alltoall) {
+							if !inOrder && (size+cores)%2 == 0 && knowsHosts(v) {
 								what := fmt.Sprintf("%v of %d ranks on hosts %s of %d cores, %d elements", v, size, name, cores, n)
 								chosen(t, &crowded, onHosts(c, hosts, cores), what)
 							}

@@ -93,6 +93,30 @@ func unless(condition bool, x float64) float64 {
 	return x
 }
 
+// exchanges is what it costs where ranks exchange n elements in every round of
+// doubling, nearest ranks first, and touch what they receive; with the ranks
+// beyond the power of two.
+func (e *estimate) exchanges(n, touch float64) float64 {
+	near, far := e.la+n*(e.lb+touch), e.a+n*(e.b+touch)
+	folds := 2 * far
+	if e.nearFold {
+		folds = 2 * near
+	}
+	return e.near*near + (e.log-e.fold-e.near)*far + e.fold*folds
+}
+
+// halving is what Rabenseifner's allreduce costs, whose nearest ranks exchange
+// the longest halves.
+func (e *estimate) halving() float64 {
+	rounds := e.log - e.fold
+	whole, left, last := e.n, e.n/math.Exp2(e.near), e.n/math.Exp2(rounds)
+	cost := 2*(e.near*e.la+(rounds-e.near)*e.a) + (whole-left)*(2*e.lb+e.g) + (left-last)*(2*e.b+e.g)
+	if e.nearFold {
+		return cost + e.fold*(2*e.la+whole*(2*e.lb+e.g))
+	}
+	return cost + e.fold*(2*e.a+whole*(2*e.b+e.g))
+}
+
 // doubling is what it costs where ranks have twice as many blocks of a
 // vector after every round, nearest ranks first, or half as many, nearest last,
 // and touch what they receive; with the ranks beyond the power of two.
