@@ -143,13 +143,13 @@ var catalogue = map[Verb][]candidate{
 		{name: "ordered", tree: always, cost: func(e *estimate) float64 {
 			return (e.p-1)*e.a + e.part()*e.n*(e.b+e.g)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, 1) }, build: blocks(ReduceScatterOrdered)},
-		{name: "two-level", fits: several, cost: func(e *estimate) float64 {
+		{name: "two-level", fits: both(several, roomy), cost: func(e *estimate) float64 {
 			return log2(int(e.mine))*(2*e.la+e.n*(e.lb+e.g)) + unless(e.runs, e.n*e.g) +
 				e.scattering(e.hosts, e.n, e.mine*e.n/e.p, e.a, e.b) + (e.mine-1)*e.n/e.p*e.lb
 		}, work: (*estimate).reduceScatterTwoLevel, build: func(c *Call, rank, segment int) Schedule {
 			return ReduceScatterTwoLevel(c.Hosts, scattering(segment))(rank, c.Size, 0, c.Counts)
 		}},
-		{name: "sliced", fits: even, cost: func(e *estimate) float64 {
+		{name: "sliced", fits: both(even, roomy), cost: func(e *estimate) float64 {
 			return unless(e.dealt, e.n*e.g) + e.scattering(e.mine, e.n, e.n/e.mine, e.la, e.lb) +
 				e.scattering(e.hosts, e.n/e.mine, e.n/e.p, e.a, e.b)
 		}, work: func(e *estimate) work { return e.slicedBlocks(e.evenWork) }, build: func(c *Call, rank, segment int) Schedule {
@@ -160,16 +160,16 @@ var catalogue = map[Verb][]candidate{
 	// of other ranks, and all through that of a root other than rank 0.
 	Gather: {
 		{name: "linear", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
-			work:  func(e *estimate) work { return along(e.p, e.n/e.p, 1).plus(work{touched: e.n / e.p}) },
-			build: blocks(GatherLinear)},
+			work:    func(e *estimate) work { return along(e.p, e.n/e.p, 1).plus(work{touched: e.n / e.p}) },
+			crowded: (*estimate).oneByOne, build: blocks(GatherLinear)},
 		{name: "binomial", cost: func(e *estimate) float64 {
 			return e.log*e.a + e.part()*e.n*e.b + (1+e.root)*e.n*e.g
 		}, work: func(e *estimate) work { return collected(e.p, e.n).plus(work{touched: e.root * e.n}) }, build: blocks(GatherBinomial)},
 	},
 	Scatter: {
 		{name: "linear", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
-			work:  func(e *estimate) work { return along(e.p, e.n/e.p, 1).plus(work{touched: e.n / e.p}) },
-			build: blocks(ScatterLinear)},
+			work:    func(e *estimate) work { return along(e.p, e.n/e.p, 1).plus(work{touched: e.n / e.p}) },
+			crowded: (*estimate).oneByOne, build: blocks(ScatterLinear)},
 		{name: "binomial", cost: func(e *estimate) float64 {
 			return e.log*e.a + e.part()*e.n*e.b + (1+e.root)*e.n*e.g
 		}, work: func(e *estimate) work { return collected(e.p, e.n).plus(work{touched: e.root * e.n}) }, build: blocks(ScatterBinomial)},
@@ -187,12 +187,12 @@ var catalogue = map[Verb][]candidate{
 		{name: "ring", cost: func(e *estimate) float64 { return (e.p-1)*e.a + e.part()*e.n*e.b },
 			work:  func(e *estimate) work { return gathered(e.p, e.n, 1).plus(work{touched: e.n}) },
 			build: blocks(AllgatherRing)},
-		{name: "two-level", fits: several, cost: func(e *estimate) float64 {
+		{name: "two-level", fits: both(several, roomy), cost: func(e *estimate) float64 {
 			return log2(int(e.mine))*(2*e.la+e.n*e.lb) + (e.mine-1)*e.n/e.p*e.lb + e.gathering(e.hosts, e.n, e.a, e.b) + unless(e.runs, e.n*e.g)
 		}, work: (*estimate).allgatherTwoLevel, build: func(c *Call, rank, segment int) Schedule {
 			return AllgatherTwoLevel(c.Hosts, gathering(segment))(rank, c.Size, 0, c.Counts)
 		}},
-		{name: "sliced", fits: even, cost: func(e *estimate) float64 {
+		{name: "sliced", fits: both(even, roomy), cost: func(e *estimate) float64 {
 			return e.gathering(e.hosts, e.n/e.mine, e.a, e.b) + e.gathering(e.mine, e.n, e.la, e.lb) + unless(e.dealt, e.n*e.g)
 		}, work: func(e *estimate) work { return e.slicedBlocks(e.gatheringWork) }, build: func(c *Call, rank, segment int) Schedule {
 			return AllgatherSliced(c.Hosts, gathering(segment), gathering(segment))(rank, c.Size, 0, c.Counts)
@@ -209,12 +209,12 @@ var catalogue = map[Verb][]candidate{
 			return e.log*(e.a+e.n/2*(e.b+2*e.g)) + 2*e.n*e.g
 		}, work: func(e *estimate) work { return bruckWork(e.p, e.n) },
 			build: func(c *Call, rank, _ int) Schedule { return AlltoallBruck(rank, c.Size, 0, c.Count/c.Size) }},
-		{name: "two-level", fits: func(c *Call) bool { return !c.Uneven && several(c) }, cost: func(e *estimate) float64 {
+		{name: "two-level", fits: both(several, func(c *Call) bool { return !c.Uneven && roomyFor(c, c.Size) }), cost: func(e *estimate) float64 {
 			return 2*(log2(int(e.mine))*e.la+(e.mine-1)*e.n*e.lb) + e.exchanging(e.hosts, e.mine*e.mine*e.n/e.p*e.hosts, e.a, e.b) + 2*e.mine*e.n*e.g
 		}, work: (*estimate).alltoallTwoLevel, build: func(c *Call, rank, segment int) Schedule {
 			return AlltoallTwoLevel(c.Hosts, exchanging(segment))(rank, c.Size, 0, c.Count/c.Size)
 		}},
-		{name: "sliced", fits: func(c *Call) bool { return !c.Uneven && even(c) }, cost: func(e *estimate) float64 {
+		{name: "sliced", fits: both(even, func(c *Call) bool { return !c.Uneven && roomy(c) }), cost: func(e *estimate) float64 {
 			return e.exchanging(e.mine, e.n, e.la, e.lb) + e.exchanging(e.hosts, e.n, e.a, e.b) + e.turns()*e.n*e.g
 		}, work: (*estimate).alltoallSliced, build: func(c *Call, rank, segment int) Schedule {
 			return AlltoallSliced(c.Hosts, exchanging(segment), exchanging(segment))(rank, c.Size, 0, c.Count/c.Size)

@@ -227,6 +227,19 @@ func even(c *Call) bool {
 	return several && even
 }
 
+// mostScratch is the longest vector, in bytes, for which scratch memory of its
+// length, or a few times that, may be taken to save time.
+const mostScratch = 64 << 20
+
+func roomy(c *Call) bool { return roomyFor(c, 1) }
+
+// roomyFor is roomy for a rank that takes the vectors of so many.
+func roomyFor(c *Call, ranks int) bool { return c.Count*max(c.Elem, 1) <= mostScratch/ranks }
+
+func both(f, g func(*Call) bool) func(*Call) bool {
+	return func(c *Call) bool { return f(c) && g(c) }
+}
+
 func power(c *Call) bool { return isPower(c.Size) }
 
 func isPower(size int) bool { return size&(size-1) == 0 }

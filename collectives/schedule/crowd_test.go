@@ -136,7 +136,7 @@ func TestCrowd(t *testing.T) {
 		{Allreduce, 8, 128 << 10, nil, []int{2}, 4, "tree", "rabenseifner"},
 		{Allreduce, 8, 128 << 10, nil, []int{8}, 1, "rabenseifner", "rabenseifner"},
 		{Barrier, 4, 0, []int{0, 0, 1, 1}, []int{2}, 1, "doubling", "doubling"}, // nearest first: one round between hosts
-		{Barrier, 4, 0, []int{0, 1, 0, 1}, []int{2}, 1, "two-level", "two-level"},
+		{Barrier, 4, 0, []int{0, 1, 0, 0}, []int{2}, 1.5, "two-level", "two-level"},
 		{Barrier, 6, 0, []int{0, 0, 0, 0, 1, 1}, []int{1, 8}, 4, "two-level", "doubling"},
 		{Allgather, 4, 64, nil, []int{8}, 0.5, "doubling", "doubling"},
 		{Allgather, 4, 64, []int{0, 0, 1, 1}, []int{8}, 0.25, "sliced", "sliced"},

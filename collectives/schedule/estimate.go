@@ -20,7 +20,7 @@ type estimate struct {
 	sizes       []float64 // ranks of each host
 	runs        bool      // the ranks of every host are neighbours
 	dealt       bool      // ranks lie by their place in their hosts, which are even
-	near        float64   // rounds of doubling, nearest first, that stay within hosts, of the largest power of two
+	near        []bool    // which rounds of doubling, nearest first, of the largest power of two stay within hosts
 	nearFold    bool      // and ranks beyond that have their partners in their hosts
 	crowd       float64   // most ranks on a core of a host; 0: not known
 }
@@ -67,13 +67,29 @@ func (e *estimate) spread(hosts []int) {
 		e.nearFold = e.nearFold && together(2*v, 2*v+1)
 	}
 	for mask := 1; mask < f.pow; mask *= 2 {
-		for v := range f.pow {
-			if !together(f.rank(v), f.rank(v^mask)) {
-				return
-			}
+		near := true
+		for v := 0; near && v < f.pow; v++ {
+			near = together(f.rank(v), f.rank(v^mask))
 		}
-		e.near++
+		e.near = append(e.near, near)
 	}
+}
+
+// round is what a message and an element cost in a round of doubling.
+func (e *estimate) round(i int) (a, b float64) {
+	if i < len(e.near) && e.near[i] {
+		return e.la, e.lb
+	}
+	return e.a, e.b
+}
+
+// folding is what they cost between ranks beyond the power of two and their
+// partners.
+func (e *estimate) folding() (a, b float64) {
+	if e.nearFold {
+		return e.la, e.lb
+	}
+	return e.a, e.b
 }
 
 // part is the fraction of a vector in all blocks but one.
@@ -94,38 +110,41 @@ func unless(condition bool, x float64) float64 {
 }
 
 // exchanges is what it costs where ranks exchange n elements in every round of
-// doubling, nearest ranks first, and touch what they receive; with the ranks
-// beyond the power of two.
+// doubling and touch what they receive; with the ranks beyond the power of two.
 func (e *estimate) exchanges(n, touch float64) float64 {
-	near, far := e.la+n*(e.lb+touch), e.a+n*(e.b+touch)
-	folds := 2 * far
-	if e.nearFold {
-		folds = 2 * near
+	cost := 0.0
+	for i := range int(e.log - e.fold) {
+		a, b := e.round(i)
+		cost += a + n*(b+touch)
 	}
-	return e.near*near + (e.log-e.fold-e.near)*far + e.fold*folds
+	a, b := e.folding()
+	return cost + e.fold*2*(a+n*(b+touch))
 }
 
 // halving is what Rabenseifner's allreduce costs, whose nearest ranks exchange
 // the longest halves.
 func (e *estimate) halving() float64 {
-	rounds := e.log - e.fold
-	whole, left, last := e.n, e.n/math.Exp2(e.near), e.n/math.Exp2(rounds)
-	cost := 2*(e.near*e.la+(rounds-e.near)*e.a) + (whole-left)*(2*e.lb+e.g) + (left-last)*(2*e.b+e.g)
-	if e.nearFold {
-		return cost + e.fold*(2*e.la+whole*(2*e.lb+e.g))
+	cost, half := 0.0, e.n
+	for i := range int(e.log - e.fold) {
+		a, b := e.round(i)
+		half /= 2
+		cost += 2*a + half*(2*b+e.g)
 	}
-	return cost + e.fold*(2*e.a+whole*(2*e.b+e.g))
+	a, b := e.folding()
+	return cost + e.fold*(2*a+e.n*(2*b+e.g))
 }
 
 // doubling is what it costs where ranks have twice as many blocks of a
 // vector after every round, nearest ranks first, or half as many, nearest last,
 // and touch what they receive; with the ranks beyond the power of two.
 func (e *estimate) doubling(touch float64) float64 {
-	rounds := e.log - e.fold
-	all, near := math.Exp2(rounds), math.Exp2(e.near)
-	cost := e.near*e.la + (rounds-e.near)*e.a + e.n/all*((near-1)*(e.lb+touch)+(all-near)*(e.b+touch))
-	if e.nearFold {
-		return cost + e.fold*(2*e.la+e.n*(e.lb+touch))
+	rounds := int(e.log - e.fold)
+	cost, part := 0.0, e.n/math.Exp2(float64(rounds))
+	for i := range rounds {
+		a, b := e.round(i)
+		cost += a + part*(b+touch)
+		part *= 2
 	}
-	return cost + e.fold*(2*e.a+e.n*(e.b+touch))
+	a, b := e.folding()
+	return cost + e.fold*(2*a+e.n*(b+touch))
 }

@@ -41,6 +41,13 @@ func (k *candidate) total(e *estimate) float64 {
 	return max(path, spent+overhang*chain)
 }
 
+// oneByOne is crowded for a root that sends a block of a vector to each of the
+// others, or takes one: half of a message is the other's work.
+func (e *estimate) oneByOne() (path, chain float64) {
+	block := e.a + e.n/e.p*e.b
+	return e.p / 2 * block, block
+}
+
 // crowd returns how many ranks share a core on the host where most do; 0 when
 // that is not known of any.
 func (c *Call) crowd() float64 {
