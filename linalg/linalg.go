@@ -14,8 +14,9 @@
 //
 // On amd64 with AVX2, [Add], [AddTo], [Axpy], [Dot] and [FactorStep] do all but
 // the last few elements in assembly, which asm/ writes; elsewhere, and with
-// -tags noasm, in the loops here. These loops say what the assembly computes,
-// to the bit.
+// -tags noasm or the race detector, in the loops here. These loops say what the
+// assembly computes, to the bit (but which of two NaNs a sum is). Slices are the
+// same memory or share none.
 package linalg
 
 import "fmt"

@@ -17,15 +17,13 @@ func without(f func()) {
 	f()
 }
 
-// values returns n numbers of all magnitudes, and of those that are none. Of NaNs
-// there is one: which of two a sum of them is differs between machines.
+// values returns n numbers of all magnitudes, and of those that are none.
 func values[T linalg.Number](rng *rand.Rand, n int) []T {
 	x := make([]T, n)
 	for i := range x {
 		switch v := rng.NormFloat64() * math.Pow(10, float64(rng.IntN(60)-30)); any(x).(type) {
 		case []float32, []float64:
-			special := []float64{0, math.Copysign(0, -1), math.Inf(1), math.MaxFloat32, math.SmallestNonzeroFloat32, 1e-40}
-			if i < len(special) && rng.IntN(3) == 0 {
+			if rng.IntN(8) == 0 {
 				v = special[rng.IntN(len(special))]
 			}
 			x[i] = T(v)
@@ -37,7 +35,12 @@ func values[T linalg.Number](rng *rand.Rand, n int) []T {
 	return x
 }
 
-// bits are those of elements; all NaNs are alike.
+var special = []float64{
+	0, math.Copysign(0, -1), math.Inf(1), math.Inf(-1), math.NaN(), math.MaxFloat32, math.MaxFloat64,
+	math.SmallestNonzeroFloat32, math.SmallestNonzeroFloat64, 1e-40, 1e-310,
+}
+
+// bits are those of elements. All NaNs are alike: which of two a sum is differs.
 func bits[T linalg.Number](x []T) []uint64 {
 	b := make([]uint64, len(x))
 	for i, v := range x {
@@ -110,7 +113,7 @@ func testVectors[T linalg.Number](t *testing.T) {
 func TestVectors(t *testing.T) {
 	if on := linalg.SetVectors(true); !on {
 		linalg.SetVectors(on)
-		t.Skip("no kernels on this machine, or -tags noasm")
+		t.Skip("no kernels on this machine, or -tags noasm, or under the race detector")
 	}
 	t.Run("float32", testVectors[float32])
 	t.Run("float64", testVectors[float64])
@@ -119,6 +122,21 @@ func TestVectors(t *testing.T) {
 	step := func(x, y, _ []float32) float32 { return linalg.FactorStep(x, y, 3, 0.02, 0.1) }
 	compareVectors(t, "step of float32", step)
 	compareVectors(t, "step of float64", func(x, y, _ []float64) float64 { return linalg.FactorStep(x, y, 3, 0.02, 0.1) })
+}
+
+// TestAllocations: the generic functions hand pointers to assembly without
+// putting anything on the heap.
+func TestAllocations(t *testing.T) {
+	x, y, z := make([]float32, 100), make([]float32, 100), make([]float32, 100)
+	i, j := make([]int64, 100), make([]int64, 100)
+	for name, f := range map[string]func(){
+		"add": func() { linalg.Add(i, j) }, "sum": func() { linalg.AddTo(x, y, z) }, "axpy": func() { linalg.Axpy(x, 3, y) },
+		"dot": func() { linalg.Dot(x, y) }, "step": func() { linalg.FactorStep(x, y, 3, 0.02, 0.1) },
+	} {
+		if n := testing.AllocsPerRun(100, f); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
 }
 
 // TestUpperHalves: a kernel that returned with the upper halves of registers in

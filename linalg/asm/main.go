@@ -1,8 +1,9 @@
 // Command asm writes the assembly of package linalg; "make generate" runs it. It
 // is a module of its own, so that who imports linalg needs nothing of this.
 //
-// Every kernel takes n elements, a multiple of eight, at any addresses, and ends in VZEROUPPER: with the upper halves in use,
-// the scalar code that the compiler makes would wait for them from then on.
+// Every kernel takes n elements, a multiple of eight, at any addresses, and ends
+// in VZEROUPPER: with the upper halves in use, the scalar code that the compiler
+// makes would wait for them from then on.
 package main
 
 import (
@@ -28,7 +29,7 @@ type element struct {
 }
 
 func main() {
-	build.ConstraintExpr("!noasm")
+	build.ConstraintExpr("!noasm,!race")
 	elements := []element{
 		{"Float32", "float32", 4, build.VADDPS, build.VMULPS, build.VBROADCASTSS},
 		{"Float64", "float64", 8, build.VADDPD, build.VMULPD, build.VBROADCASTSD},
