@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	goruntime "runtime"
 	"slices"
 	"strconv"
@@ -177,5 +179,21 @@ func TestBindCores(t *testing.T) {
 	want := fmt.Sprintf("cores of the host %d, of this process 1, GOMAXPROCS 2\n", len(own))
 	if got := l.stdout.String(); got != strings.Repeat(want, n) {
 		t.Errorf("got %swant %d times %s", got, n, want)
+	}
+}
+
+// TestBindCompared: all runs of a comparison are bound, and their records say so.
+func TestBindCompared(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	l := start(t, nil, "compare", "-n", "2", "-bind", "core", "-v", "-sync", "bsp,async", "-run-dir", dir, "RANK", "learn", "1")
+	l.expect(0)
+	if got := strings.Count(l.stderr.String(), ", rank 1 on core"); got != 2 {
+		t.Errorf("told %d times in %s", got, l.stderr.String())
+	}
+	for _, run := range []string{"bsp-1", "async-1"} {
+		text, err := os.ReadFile(filepath.Join(dir, run, "job.json"))
+		if err != nil || !strings.Contains(strings.ReplaceAll(string(text), " ", ""), `"bind":"core"`) {
+			t.Errorf("%s: %v, %s", run, err, text)
+		}
 	}
 }
