@@ -105,25 +105,14 @@ var catalogue = map[Verb][]candidate{
 			return (e.p - 1) * (e.a + e.n*(e.b+e.g))
 		}, work: func(e *estimate) work { return merging(gathered(e.p, e.n*e.p, 1)) }, build: vector(AllreduceDirect)},
 		{name: "two-level", fits: several, cost: func(e *estimate) float64 {
-			h, log := e.hosts, log2(int(e.hosts))
-			between := log * (e.a + e.n*(e.b+e.g))
-			if e.n > e.segment {
-				k := e.parts(e.n / h)
-				between = 2*(h-1)*k*e.a + (h-1)/h*e.n*(2*e.b+e.g/k)
-			}
-			return between + log2(int(e.mine))*(2*e.la+e.n*(2*e.lb+e.g))
+			return e.inner(e.hosts, e.n) + log2(int(e.mine))*(2*e.la+e.n*(2*e.lb+e.g))
 		}, work: func(e *estimate) work { return e.twoLevel() }, build: func(c *Call, rank, segment int) Schedule {
 			return AllreduceTwoLevel(c.Hosts, inner(segment))(rank, c.Size, 0, c.Count)
 		}},
 		{name: "sliced", fits: even, cost: func(e *estimate) float64 {
-			h, n := e.hosts, e.n/e.mine
-			between := log2(int(h)) * (e.a + n*(e.b+e.g))
-			if n > e.segment {
-				k := e.parts(n / h)
-				between = 2*(h-1)*k*e.a + (h-1)/h*n*(2*e.b+e.g/k)
-			}
+			n := e.n / e.mine
 			k := e.parts(n)
-			return between + (e.mine-1)*((1+k)*e.la+n*(2*e.lb+e.g/k))
+			return e.inner(e.hosts, n) + (e.mine-1)*((1+k)*e.la+n*(2*e.lb+e.g/k))
 		}, work: func(e *estimate) work { return e.sliced() }, build: func(c *Call, rank, segment int) Schedule {
 			return AllreduceSliced(c.Hosts, segment, inner(segment))(rank, c.Size, 0, c.Count)
 		}},

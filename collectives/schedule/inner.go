@@ -30,6 +30,15 @@ func inner(segment int) Algorithm {
 	}
 }
 
+// inner is what that of n elements costs p leaders.
+func (e *estimate) inner(p, n float64) float64 {
+	if n <= e.segment {
+		return log2(int(p)) * (e.a + n*(e.b+e.g))
+	}
+	k := e.parts(n / p)
+	return 2*(p-1)*k*e.a + (p-1)/p*n*(2*e.b+e.g/k)
+}
+
 func (e *estimate) innerWork(p, n float64) work {
 	if n <= e.segment {
 		return doubled(p, n)
