@@ -173,6 +173,21 @@ func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
 	return c.derive(ctx, name, color, key)
 }
 
+// SplitHost makes a communicator of the ranks of each host, in the order of their
+// ranks. It is collective. On Linux they share memory, windows too, unless that
+// is turned off.
+func (c *Comm) SplitHost(ctx context.Context) (*Comm, error) {
+	c.e.mu.Lock()
+	c.group.splits++
+	name := c.group.name + "/host" + strconv.Itoa(c.group.splits)
+	c.e.mu.Unlock()
+	first := 0 // of this host
+	for own := c.Host(c.Rank()); c.Host(first) != own; {
+		first++
+	}
+	return c.derive(ctx, name, first, c.Rank())
+}
+
 // Dup makes a communicator of the same ranks. It is collective.
 func (c *Comm) Dup(ctx context.Context) (*Comm, error) {
 	c.e.mu.Lock()

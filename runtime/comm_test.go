@@ -5,11 +5,57 @@ import (
 	stderrors "errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
 )
+
+// TestSplitHost: ranks of a host are together, in their order, wherever they lie.
+func TestSplitHost(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 5, 8, 13} {
+		t.Run(fmt.Sprintf("ranks=%d", n), func(t *testing.T) {
+			cl := runtimetest.NewCluster(n)
+			host := func(rank int) string { return "h" + strconv.Itoa(rank*rank%5) }
+			cl.Edit = func(cfg *runtime.Config) { cfg.Host = host(cfg.Rank) }
+			err := runtimetest.Primary(cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
+				backwards, err := c.Split(ctx, 0, -c.Rank())
+				if err != nil {
+					return err
+				}
+				for _, from := range []*runtime.Comm{c, backwards} {
+					sub, err := from.SplitHost(ctx)
+					if err != nil {
+						return err
+					}
+					var want, got []int
+					for r := range n {
+						if from.Host(r) == host(c.Rank()) {
+							want = append(want, from.JobRank(r))
+						}
+					}
+					for r := range sub.Size() {
+						got = append(got, sub.JobRank(r))
+					}
+					if !slices.Equal(got, want) || sub.JobRank(sub.Rank()) != c.Rank() {
+						return fmt.Errorf("%s: rank %d of %v, want %v", sub.Name(), sub.Rank(), got, want)
+					}
+					// It works: each tells the next one its rank.
+					next, last := (sub.Rank()+1)%sub.Size(), (sub.Rank()+sub.Size()-1)%sub.Size()
+					in := make([]int32, 1)
+					if _, err := runtime.SendRecv(ctx, sub, next, []int32{int32(sub.Rank())}, last, in, 0); err != nil || int(in[0]) != last {
+						return fmt.Errorf("%s: got %d, %v, want %d", sub.Name(), in[0], err, last)
+					}
+				}
+				return nil
+			}))
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
 
 func TestSplit(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 5, 8, 13} {
