@@ -23,7 +23,7 @@ type Batch[T Elem] struct {
 type batch struct {
 	w       *view
 	rank    int
-	self    bool
+	direct  bool   // each operation is done at once
 	ops     []byte // that have not left
 	results [][]byte
 	answer  int        // bytes of results
@@ -32,8 +32,8 @@ type batch struct {
 
 // Batch returns an empty batch for the window at rank.
 func (w *Window[T]) Batch(rank int) *Batch[T] {
-	self := rank == w.view.c.Rank()
-	return &Batch[T]{w: w, b: batch{w: w.view, rank: rank, self: self}}
+	direct := rank == w.view.c.Rank() || w.view.shared != nil
+	return &Batch[T]{w: w, b: batch{w: w.view, rank: rank, direct: direct}}
 }
 
 // Put adds Window.Put. src is the caller's again when it returns.
@@ -121,7 +121,7 @@ func (b *Batch[T]) Flush(ctx context.Context) error { return b.b.flush(ctx) }
 
 // add adds an operation whose result goes to dst.
 func (b *batch) add(ctx context.Context, op *wire.Op, data, dst []byte) error {
-	if b.self {
+	if b.direct {
 		return b.apply(ctx, op, data, dst)
 	}
 	large := len(dst) > accessLimit // is lent: alone in its frame
@@ -144,9 +144,17 @@ func (b *batch) add(ctx context.Context, op *wire.Op, data, dst []byte) error {
 	return nil
 }
 
-// apply does an operation at once, on this rank's own memory.
+// apply does an operation at once, on this rank's own memory or one that is
+// shared.
 func (b *batch) apply(ctx context.Context, op *wire.Op, data, dst []byte) error {
 	const verb = "access to "
+	switch {
+	case b.w.shared == nil:
+	case op.Kind == wire.OpGet:
+		return b.w.load(ctx, verb, b.rank, int(op.Offset), dst)
+	default:
+		return b.w.amend(ctx, verb, b.rank, op, data, dst)
+	}
 	if _, err := b.w.begin(ctx, verb, b.rank); err != nil {
 		return err
 	}
@@ -164,7 +172,7 @@ func (b *batch) apply(ctx context.Context, op *wire.Op, data, dst []byte) error 
 // send sends what has been collected. It asks for an answer when there are
 // results, or when it is the last.
 func (b *batch) send(ctx context.Context, last bool) error {
-	if b.self || len(b.ops) == 0 {
+	if b.direct || len(b.ops) == 0 {
 		return nil
 	}
 	const verb = "access to "

@@ -114,6 +114,7 @@ func (c *Comm) Close() error {
 	}
 	e.breakGroup(g, ErrClosed)
 	g.closed = true
+	g.barred.Store(true)
 	delete(e.groups, g.id)
 	e.shut[g.id] = true
 	e.recentQ = nil

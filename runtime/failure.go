@@ -10,6 +10,7 @@ import (
 func (e *engine) breakGroup(g *group, err error) {
 	if g.err == nil {
 		g.err = err
+		g.barred.Store(true)
 		close(g.done)
 	}
 	for r := g.pending; r != nil; r = g.pending {

@@ -64,7 +64,7 @@ func FuzzFrames(f *testing.F) {
 		e.queuesOf(c.context()).Post(&match.entry)
 		e.mu.Unlock()
 		rs = append(rs, match)
-		w := &view{c: c, lens: []int{16, 1 << 20, 0}, region: newRegion(3, c.group, elemOf[int64](), make([]byte, 128), 3)}
+		w := &view{c: c, lens: []int{16, 1 << 20, 0}, region: newRegion(3, c.group, newCells(elemOf[int64](), make([]byte, 128)), 3)}
 		e.regions[3] = w.region
 		e.mu.Lock()
 		for i, dst := range []int{8, 100_000} {

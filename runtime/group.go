@@ -1,5 +1,7 @@
 package runtime
 
+import "sync/atomic"
+
 // group is what the spaces of one communicator share.
 type group struct {
 	id    uint32
@@ -18,6 +20,8 @@ type group struct {
 	dups    int
 	opens   map[string]int // ports opened, by name
 	locals  map[any]any    // what libraries keep, by their keys
+
+	barred atomic.Bool // err is set, or closed
 }
 
 func newGroup(id uint32, name string, ranks []int, self, size int) *group {

@@ -126,6 +126,9 @@ func (e *engine) park(ctx context.Context, rs []*Request) int {
 		}
 	}
 	e.parkers.add(w, rs)
+	for _, r := range rs {
+		e.sleep(r)
+	}
 	e.parked.Add(1)
 	e.mu.Unlock()
 	if e.unarmed.Load() && e.pollers.Load() == 0 {
@@ -139,6 +142,7 @@ func (e *engine) park(ctx context.Context, rs []*Request) int {
 	e.mu.Lock()
 	for _, r := range rs {
 		if r != nil {
+			e.wakeUp(r)
 			r.waiter = nil
 		}
 	}

@@ -3,6 +3,7 @@ package runtime
 import (
 	stderrors "errors"
 	"slices"
+	"sync/atomic"
 
 	"github.com/pkg/errors"
 
@@ -18,16 +19,28 @@ const (
 // region is this rank's part of a window: the target of the others'
 // operations. All is guarded by engine.mu.
 type region struct {
-	id     uint32
-	group  *group
-	elem   uint8
-	unit   int // bytes of an element
-	mem    []byte
+	id    uint32
+	group *group
+	cells
 	closed bool
+	barred atomic.Bool // closed
 	lock   lock
 	notes  *match.Queues[*Request, *note]
 	watch  []*Request         // that wait for a change
+	asleep int                // of these, calls that do not look for it themselves
 	loans  map[*loan]struct{} // parts of mem that the transport refers to
+}
+
+// cells is the memory of a window at one rank.
+type cells struct {
+	elem uint8
+	unit int // bytes of an element
+	mem  []byte
+	head *partHead // nil: reached by its rank only
+}
+
+func newCells(elem uint8, mem []byte) cells {
+	return cells{elem: elem, unit: elemSize(elem), mem: mem}
 }
 
 // loan is a part of a region on its way to who has asked for it.
@@ -42,9 +55,9 @@ func (l *loan) Sent(error) { delete(l.g.loans, l) }
 
 var errAccess = stderrors.New("protocol: an operation beyond the window")
 
-func newRegion(id uint32, group *group, elem uint8, mem []byte, ranks int) *region {
+func newRegion(id uint32, group *group, own cells, ranks int) *region {
 	return &region{
-		id: id, group: group, elem: elem, unit: elemSize(elem), mem: mem,
+		id: id, group: group, cells: own,
 		notes: match.New[*Request, *note](ranks),
 		loans: map[*loan]struct{}{},
 	}
@@ -73,22 +86,22 @@ func (g *region) check(op *wire.Op) error {
 }
 
 // apply does one operation on the memory, and appends what its answer is.
-func (g *region) apply(op *wire.Op, data, answer []byte) []byte {
-	at := g.mem[op.Offset : op.Offset+op.Length]
+func (c *cells) apply(op *wire.Op, data, answer []byte) []byte {
+	at := c.mem[op.Offset : op.Offset+op.Length]
 	switch op.Kind {
 	case wire.OpPut:
 		copy(at, data)
 	case wire.OpGet:
 		answer = append(answer, at...)
 	case wire.OpAccumulate:
-		accumulate(Accumulator(op.How), g.elem, at, data)
+		accumulate(Accumulator(op.How), c.elem, at, data)
 	case wire.OpFetch:
 		answer = append(answer, at...)
-		accumulate(Accumulator(op.How), g.elem, at, data)
+		accumulate(Accumulator(op.How), c.elem, at, data)
 	case wire.OpSwap:
 		answer = append(answer, at...)
-		if string(at) == string(data[:g.unit]) {
-			copy(at, data[g.unit:])
+		if string(at) == string(data[:c.unit]) {
+			copy(at, data[c.unit:])
 		}
 	}
 	return answer
@@ -222,11 +235,13 @@ func (e *engine) detachAccess(r *Request) {
 	case watching:
 		g := r.region
 		g.watch = slices.DeleteFunc(g.watch, func(w *Request) bool { return w == r })
+		e.watching(g)
 	}
 }
 
-// look ends the waits for changes that have happened.
-func (e *engine) look(g *region) {
+// look ends the waits for changes that have happened, and reports whether any
+// have.
+func (e *engine) look(g *region) (any bool) {
 	for i := 0; i < len(g.watch); {
 		r := g.watch[i]
 		if !r.test() {
@@ -234,8 +249,11 @@ func (e *engine) look(g *region) {
 			continue
 		}
 		g.watch = slices.Delete(g.watch, i, i+1)
+		e.watching(g)
 		e.complete(r, nil)
+		any = true
 	}
+	return any
 }
 
 // closeRegions ends the access to all regions of a communicator.
@@ -262,6 +280,10 @@ func (e *engine) closeRegion(g *region) {
 		return
 	}
 	g.closed = true
+	g.barred.Store(true)
+	if g.head != nil {
+		g.head.closed.Store(1)
+	}
 	delete(e.regions, g.id)
 	e.recentRegion = nil
 	for r := g.pending(); r != nil; r = g.pending() {

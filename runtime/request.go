@@ -116,6 +116,7 @@ type Request struct {
 
 	// About windows.
 	verb    string // for errors
+	asleep  bool   // counted in region.asleep
 	region  *region
 	until   uint64            // accessing: the frame to be answered; locking: the number of the request
 	results int               // bytes that the answer has for buf or into

@@ -5,7 +5,11 @@ package runtime
 // been made runnable. The lock is held.
 func (e *engine) spin(rs []*Request, hint int) {
 	for polls := e.t.Polls(hint); polls > 0; polls-- {
-		if e.t.Poll(hint) && (e.woke || firstDone(rs) >= 0) {
+		moved := e.t.Poll(hint)
+		for i := len(e.watched) - 1; i >= 0; i-- { // look may take it from the list
+			moved = e.look(e.watched[i]) || moved
+		}
+		if moved && (e.woke || firstDone(rs) >= 0) {
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/pkg/errors"
 
@@ -33,6 +34,8 @@ type stream struct {
 	waiters []*Request // for answers
 
 	taken uint64 // frames of the peer that have been dealt with
+
+	busy atomic.Bool // something is pending, or not yet done
 }
 
 // ask is an answer under way: the count it names, and bytes up to there.
@@ -46,6 +49,7 @@ func (e *engine) collect(peer int, g *region, op *wire.Op, data ...[]byte) {
 		s.region = g
 	}
 	s.pending = wire.AppendOp(s.pending, op, data...)
+	s.busy.Store(true)
 }
 
 // push is collect for an operation that may wait for others.
@@ -123,6 +127,7 @@ func (e *engine) sendStraight(peer int, r *Request) {
 func (e *engine) count(peer, n int, r *Request) {
 	s := &e.peers[peer].stream
 	s.sent++
+	s.busy.Store(true)
 	s.bytes += uint64(messageCost + n)
 	asked := s.covered
 	if len(s.asks) > 0 {
@@ -209,6 +214,7 @@ func (e *engine) endAnswer(peer int, cur arrival, h *wire.Header) {
 		s.done, s.covered = s.asks[n].frame, s.asks[n].bytes
 	}
 	s.asks = append(s.asks[:0], s.asks[n:]...)
+	s.busy.Store(len(s.pending) > 0 || s.done < s.sent)
 	kept := s.waiters[:0]
 	var ended *Request // by nextSend: complete may not find them in the list
 	for _, r := range s.waiters {

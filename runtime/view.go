@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	goruntime "runtime"
 
 	"github.com/pkg/errors"
 
@@ -19,23 +20,25 @@ type view struct {
 	c      *Comm
 	region *region // the own part
 	lens   []int   // elements at each rank
+	shared *sharing
 }
 
-// newView opens a window of n elements of that type on this rank. It is
-// collective.
+// newView opens a window of n elements of that type on this rank, in memory that
+// alloc makes unless ranks share it. It is collective.
 func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byte) (*view, error) {
-	const words = 3 // type, elements, identity
+	const words = 4 // type, elements, identity, where memory to be shared begins
 	e, g, size := c.e, c.group, c.Size()
 	own := &Comm{e: e, group: g, space: ownSpace}
+	at := e.offer(g, elem)
 	all := make([]int64, words*size)
 	e.mu.Lock()
-	copy(all[words*c.Rank():], []int64{int64(elem), int64(n), int64(e.nextRegion)})
+	copy(all[words*c.Rank():], []int64{int64(elem), int64(n), int64(e.nextRegion), at})
 	e.mu.Unlock()
 	if err := own.exchange(ctx, all, words); err != nil {
 		return nil, err
 	}
 	w := &view{c: c, lens: make([]int, size)}
-	id := uint32(0)
+	id, share := uint32(0), true
 	for r := range size {
 		if all[words*r] != int64(elem) {
 			return nil, errors.WithMessagef(ErrType, "%s at rank %d, %s at rank %d", elemName(elem), c.Rank(), elemName(uint8(all[words*r])), r)
@@ -44,11 +47,24 @@ func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byt
 			return nil, errors.Errorf("%d elements at rank %d", w.lens[r], r)
 		}
 		id = max(id, uint32(all[words*r+2]))
+		share = share && all[words*r+3] >= 0
 	}
 	if id >= 1<<26 {
 		return nil, errors.Errorf("more than %d windows", 1<<26)
 	}
-	w.region = newRegion(id, g, elem, alloc(), e.size)
+	if share {
+		var err error
+		if w.shared, err = e.share(all[words-1], w.lens, elem, c.Rank()); err != nil {
+			e.log.Warn("a window goes by messages also within this host", "cause", err)
+		}
+	}
+	var mine cells
+	if w.shared != nil {
+		mine = w.shared.parts[c.Rank()]
+	} else {
+		mine = newCells(elem, alloc())
+	}
+	w.region = newRegion(id, g, mine, e.size)
 	e.mu.Lock()
 	e.nextRegion = max(e.nextRegion, id+1)
 	taken := e.regions[id] != nil
@@ -57,7 +73,17 @@ func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byt
 	}
 	e.mu.Unlock()
 	if taken {
+		w.unshare()
 		return nil, errAtOnce
+	}
+	if share {
+		if err := w.agree(ctx, own, alloc); err != nil {
+			w.shut()
+			return nil, err
+		}
+		if w.shared != nil {
+			return w, nil
+		}
 	}
 	// Nobody may come before the region is there.
 	if err := w.barrier(ctx); err != nil {
@@ -84,9 +110,10 @@ func (w *view) barrier(ctx context.Context) error {
 func (w *view) shut() {
 	e := w.c.e
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.closeRegion(w.region)
 	e.flush()
+	e.mu.Unlock()
+	w.unshare()
 }
 
 // request is a new one that is named in errors by verb and the rank.
@@ -160,6 +187,9 @@ func (w *view) changed() {
 
 func (w *view) put(ctx context.Context, rank, off int, src []byte) error {
 	const verb = "put to "
+	if w.shared != nil {
+		return w.store(ctx, verb, rank, off, src)
+	}
 	e := w.c.e
 	peer, err := w.begin(ctx, verb, rank)
 	if err != nil {
@@ -200,6 +230,9 @@ func (w *view) put(ctx context.Context, rank, off int, src []byte) error {
 
 func (w *view) get(ctx context.Context, rank, off int, dst []byte) error {
 	const verb = "get from "
+	if w.shared != nil {
+		return w.load(ctx, verb, rank, off, dst)
+	}
 	e := w.c.e
 	peer, err := w.begin(ctx, verb, rank)
 	if err != nil {
@@ -230,6 +263,9 @@ func (w *view) get(ctx context.Context, rank, off int, dst []byte) error {
 
 // atomic does an operation on one element, whose old value goes to old.
 func (w *view) atomic(ctx context.Context, verb string, rank int, op wire.Op, old, data []byte) error {
+	if w.shared != nil {
+		return w.amend(ctx, verb, rank, &op, data, old)
+	}
 	e := w.c.e
 	peer, err := w.begin(ctx, verb, rank)
 	if err != nil {
@@ -259,16 +295,23 @@ func (w *view) accumulate(ctx context.Context, rank, off int, src []byte, a Accu
 	const verb = "accumulate at "
 	e := w.c.e
 	for len(src) > 0 {
-		peer, err := w.begin(ctx, verb, rank)
-		if err != nil {
-			return err
-		}
 		n := min(len(src), pieceLimit)
 		long := n > bundleLimit
 		if long {
 			n &^= 7
 		}
 		op := wire.Op{Kind: wire.OpAccumulate, How: uint8(a), Offset: uint64(off), Length: uint64(n)}
+		if w.shared != nil {
+			if err := w.amend(ctx, verb, rank, &op, src[:n], nil); err != nil {
+				return err
+			}
+			src, off = src[n:], off+n
+			continue
+		}
+		peer, err := w.begin(ctx, verb, rank)
+		if err != nil {
+			return err
+		}
 		if peer == e.rank {
 			w.region.apply(&op, src[:n], nil)
 			w.changed()
@@ -291,6 +334,10 @@ func (w *view) accumulate(ctx context.Context, rank, off int, src []byte, a Accu
 
 // flush waits until all that this rank has done to windows at a rank is done.
 func (w *view) flush(ctx context.Context, rank int) error {
+	g := w.c.group
+	if ctx.Err() == nil && !g.barred.Load() && !w.region.barred.Load() && !w.c.e.peers[g.ranks[rank]].stream.busy.Load() {
+		return nil
+	}
 	peer, err := w.begin(ctx, flushVerb, rank)
 	if err != nil {
 		return err
@@ -362,10 +409,15 @@ func (w *view) close(ctx context.Context) error {
 	closed := w.region.closed
 	e.mu.Unlock()
 	if closed {
+		w.unshare() // the communicator may have closed it
 		return nil
 	}
 	defer w.shut()
-	return errors.WithMessage(w.fence(ctx), "close window")
+	err := w.fence(ctx)
+	if w.shared != nil {
+		w.shared.settled = err == nil
+	}
+	return errors.WithMessage(err, "close window")
 }
 
 const waitVerb = "wait for a change by "
@@ -382,5 +434,8 @@ func (w *view) waitFor(ctx context.Context, test func() bool) error {
 	r := w.request(waitVerb, AnySource)
 	r.test, r.phase = test, watching
 	w.region.watch = append(w.region.watch, r)
-	return w.finish(ctx, r)
+	w.c.e.watching(w.region)
+	err := w.finish(ctx, r)
+	goruntime.KeepAlive(w)
+	return err
 }

@@ -106,3 +106,47 @@ func BenchmarkFetch(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkWaitFor is a round trip of changes that each side waits for.
+func BenchmarkWaitFor(b *testing.B) {
+	for _, net := range networks {
+		b.Run("net="+net.Name, func(b *testing.B) {
+			b.ReportAllocs()
+			net.Run(b, 2, func(ctx context.Context, c *runtime.Comm) error {
+				w, err := runtime.NewWindow[int64](ctx, c, 1)
+				if err != nil {
+					return err
+				}
+				turn := func(n int64) (int64, error) { // of both
+					return w.WaitFor(ctx, 0, func(v int64) bool { return v < 0 || v >= n })
+				}
+				if c.Rank() == 1 {
+					for n := int64(1); ; n++ {
+						v, err := turn(n)
+						if err == nil {
+							_, err = w.Fetch(ctx, 0, 0, n, runtime.Replace)
+						}
+						if err != nil {
+							return err
+						}
+						if v < 0 {
+							return w.Close(ctx)
+						}
+					}
+				}
+				for n := int64(1); b.Loop(); n++ {
+					if _, err := w.Fetch(ctx, 1, 0, n, runtime.Replace); err != nil {
+						return err
+					}
+					if _, err := turn(n); err != nil {
+						return err
+					}
+				}
+				if _, err := w.Fetch(ctx, 1, 0, -1, runtime.Replace); err != nil {
+					return err
+				}
+				return w.Close(ctx)
+			})
+		})
+	}
+}

@@ -137,6 +137,9 @@ func (w *view) withLock(ctx context.Context, rank int, shared bool, body func() 
 		op.Kind = wire.OpUnlock
 		e.mu.Lock()
 		e.tellLock(peer, g, op)
+		if w.shared != nil && peer != e.rank {
+			e.dispatch(peer, g, nil) // all is done that others are to see
+		}
 		e.flush() // of a grant to another rank
 		e.mu.Unlock()
 	}
@@ -149,6 +152,9 @@ func (w *view) withLock(ctx context.Context, rank int, shared bool, body func() 
 	err = body()
 	returned = true
 	unlock()
+	if w.shared != nil {
+		return err
+	}
 	if done := w.flush(ctx, rank); err == nil {
 		err = done
 	}

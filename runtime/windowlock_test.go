@@ -19,7 +19,7 @@ func TestLockOrder(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 2))
 			e := newEngine(0, []string{"a", "b", "c"}, slog.New(slog.DiscardHandler))
 			e.t = new(sink)
-			g := newRegion(1, e.groups[0], elemOf[int8](), nil, 3)
+			g := newRegion(1, e.groups[0], newCells(elemOf[int8](), nil), 3)
 			var all []lockRequest
 			for id := range uint64(300) {
 				if n := len(all); n > 0 && rnd.IntN(2) == 0 {

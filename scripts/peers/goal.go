@@ -65,6 +65,9 @@ func points() []point {
 	add(shm, "pingpong", 2, 1.5, 8)
 	add(shm, "stream", 2, 1.11, 4*mib)
 	add(shm, "allreduce", 2, 0.5, 64*mib)
+	for _, op := range []string{"put", "get", "fetch"} {
+		add(shm, op, 2, 1.5, 8)
+	}
 	all = append(all,
 		point{op: launchTrue, ranks: launchRanks, most: 100e3},
 		point{op: launchEmpty, ranks: launchRanks, most: 400e3})

@@ -19,6 +19,9 @@
 //	lines  closed, want, tail: written by the sender · head: by the receiver
 //	ring   1 MiB up to 4 ranks, 256 KiB up to 8, 64 KiB beyond
 //
+// What ranks share beside that, for windows, begins far behind it: 64 TiB for each
+// rank, of which it uses each page once, so that the file is long and almost empty.
+//
 // A ring carries a stream of bytes, as a connection does, in chunks of up to
 // 32 KiB that begin at cache lines. A short frame is one chunk; a long one goes
 // through the ring in several, straight out of the sender's slice and into the

@@ -59,16 +59,15 @@ type Segment struct {
 	bells []int // descriptors by slot
 	slots int
 	own   int
+	areas areas
 }
 
 // Open maps the memory as the rank that has slot own, one for each bell, and
 // tells the others. It takes over the descriptors, also when it fails. Nobody
 // may be sent to before all have opened it.
 func Open(memory int, bells []int, own, rank int) (*Segment, error) {
-	s := &Segment{bells: bells, slots: len(bells), own: own}
-	err := s.open(memory, rank)
-	_ = unix.Close(memory) // the mapping stays
-	if err != nil {
+	s := &Segment{bells: bells, slots: len(bells), own: own, areas: areas{file: memory, next: areaBegin(own)}}
+	if err := s.open(memory, rank); err != nil {
 		s.Close()
 		return nil, errors.WithMessage(err, "shared memory")
 	}
@@ -104,6 +103,12 @@ func (s *Segment) Close() error {
 		_ = unix.Close(fd)
 	}
 	s.bells = nil
+	s.areas.mu.Lock()
+	if s.areas.file >= 0 {
+		_ = unix.Close(s.areas.file)
+		s.areas.file = -1
+	}
+	s.areas.mu.Unlock()
 	if s.mem == nil {
 		return nil
 	}

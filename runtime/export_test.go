@@ -1,0 +1,22 @@
+package runtime
+
+import "github.com/sspurn/sspurn/runtime/internal/transport"
+
+// IsShared reports whether the ranks share a window's memory.
+func IsShared[T Elem](w *Window[T]) bool { return w.view.shared != nil }
+
+// HoldPart takes the lock of a part of a window as an operation does.
+func HoldPart[T Elem](w *Window[T], rank int) (release func()) {
+	lock := &w.view.shared.parts[rank].head.lock
+	for !lock.CompareAndSwap(0, 1) {
+		yield()
+	}
+	return func() { lock.Store(0) }
+}
+
+// NoRoom leaves a rank without room for memory to be shared.
+func NoRoom(c *Comm) error {
+	s := c.e.t.(transport.Sharer)
+	at, n := s.Room()
+	return s.Take(at, n)
+}
