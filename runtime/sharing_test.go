@@ -66,6 +66,11 @@ func check[T runtime.Elem](ctx context.Context, c *runtime.Comm, of func(int) T,
 	if r := c.Rank(); r > 0 && w.Local()[r-1] != of(r) {
 		return errors.Errorf("%s: got %v of rank %d", c.Name(), w.Local(), r-1)
 	}
+	if got := w.Mapped(next); want && len(got) != w.Len(next) || !want && next != c.Rank() && got != nil {
+		return errors.Errorf("%s: %d of %d elements of the next are mapped", c.Name(), len(got), w.Len(next))
+	} else if len(got) > 0 && got[next-1] != of(next) {
+		return errors.Errorf("%s: rank %d has %v", c.Name(), next, got)
+	}
 	return w.Close(ctx)
 }
 

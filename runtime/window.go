@@ -73,6 +73,20 @@ func NewWindow[T Elem](ctx context.Context, c *Comm, n int) (*Window[T], error) 
 // Local is the memory of this rank, until Close: see the rules above.
 func (w *Window[T]) Local() []T { return w.local }
 
+// Mapped is the memory of any rank where windows are shared, as this one has it,
+// and nil for others than this one where they are not. The rules are those of
+// Local, and what orders accesses there does here: after a Fence, say, ranks may
+// read what their neighbours have written without a copy.
+func (w *Window[T]) Mapped(rank int) []T {
+	switch {
+	case w.view.shared != nil:
+		return elemsOf[T](w.view.shared.parts[rank].mem)
+	case rank == w.view.c.Rank():
+		return w.local
+	}
+	return nil
+}
+
 // Len is the number of elements at a rank.
 func (w *Window[T]) Len(rank int) int { return w.view.lens[rank] }
 
