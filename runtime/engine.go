@@ -93,6 +93,8 @@ type engine struct {
 	regions      map[uint32]*region // of windows that are open here
 	recentRegion *region
 	watched      []*region           // that are shared, and in which calls wait for changes
+	oldMaps      int                 // memory of windows that has been given up since the last collection
+	oldBytes     int                 // in it
 	nextRegion   uint32              // above all that are known here
 	locks        map[uint64]*Request // that wait for a lock of a window
 	lazy         []int               // peers with operations that have been collected

@@ -19,7 +19,7 @@ func (cfg Config) share(log *slog.Logger) segment {
 	}
 	seg, err := shm.Open(s.Memory, s.Bells, s.Slot, cfg.Rank)
 	if err != nil {
-		log.Warn("ranks of this host are reached over TCP", "cause", err)
+		log.Warn("ranks of this host are reached over TCP", "cause", err.Error())
 		return nil
 	}
 	return mapped{seg}

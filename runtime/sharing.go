@@ -84,7 +84,7 @@ func (e *engine) share(at int64, lens []int, elem uint8, rank int) (*sharing, er
 	unit := elemSize(elem)
 	begins := make([]int64, len(lens)+1)
 	for r, n := range lens {
-		const most = 1 << 46 // the room of a rank
+		const most = 1 << 46 // is more than can be mapped
 		if n > most/unit || begins[r] > most {
 			return nil, errors.Errorf("%d elements at rank %d", n, r)
 		}
@@ -152,10 +152,27 @@ func (w *view) unshare() {
 	}
 	if n > 0 {
 		if err := s.memory.Empty(from, n); err != nil {
-			w.c.e.log.Debug("memory of a window stays in use", "cause", err)
+			w.c.e.log.Debug("memory of a window stays in use", "cause", err.Error())
 		}
 	}
 	goruntime.AddCleanup(s, func(m transport.Memory) { _ = m.Close() }, s.memory)
+	if w.c.e.leftOver(len(s.memory.Bytes())) {
+		goruntime.GC()
+	}
+}
+
+// leftOver counts memory that is to be unmapped, of which Go's heap knows
+// nothing, and reports whether it is time for that.
+func (e *engine) leftOver(n int) bool {
+	const mostMaps, mostBytes = 1000, 1 << 40
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.oldMaps, e.oldBytes = e.oldMaps+1, e.oldBytes+n
+	if e.oldMaps < mostMaps && e.oldBytes < mostBytes {
+		return false
+	}
+	e.oldMaps, e.oldBytes = 0, 0
+	return true
 }
 
 // watching keeps the list of regions to look at while callers poll.

@@ -3,10 +3,13 @@
 package runtime_test
 
 import (
+	"bytes"
 	"context"
 	stderrors "errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -306,6 +309,36 @@ func TestSharedHolderLost(t *testing.T) {
 		if lost, ok := stderrors.AsType[*runtime.RankError](errs[rank]); !ok || lost.Rank != 1 {
 			t.Errorf("rank %d: %v, want the loss of rank 1", rank, errs[rank])
 		}
+	}
+}
+
+// TestSharedMany: memory of windows that are closed is unmapped although Go's
+// heap, which does not know it, gives no reason to look for what is not used.
+func TestSharedMany(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	const n, windows = 2, 2500
+	mapped := func() int {
+		maps, err := os.ReadFile("/proc/self/maps")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Count(maps, []byte("memfd:"))
+	}
+	before := mapped()
+	runtimetest.Network{New: sharedCluster}.Run(t, n, func(ctx context.Context, c *runtime.Comm) error {
+		for range windows {
+			w, err := runtime.NewWindow[int64](ctx, c, 1)
+			if err != nil {
+				return err
+			}
+			if err := w.Close(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if more := mapped() - before; more >= n*windows*3/4 {
+		t.Errorf("%d mappings of %d windows of %d ranks are left", more, windows, n)
 	}
 }
 

@@ -55,7 +55,7 @@ func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byt
 	if share {
 		var err error
 		if w.shared, err = e.share(all[words-1], w.lens, elem, c.Rank()); err != nil {
-			e.log.Warn("a window goes by messages also within this host", "cause", err)
+			e.log.Warn("a window goes by messages also within this host", "cause", err.Error())
 		}
 	}
 	var mine cells

@@ -15,7 +15,7 @@ import (
 // areaBits is the length of the part of the file in which a rank has room for
 // what it shares beside the rings, as a power of two. Nothing in it is used
 // twice, so that who still has memory mapped that was freed spoils nothing.
-const areaBits = 46
+const areaBits = 55
 
 // areas is the file beyond the rings. The file is as long as its farthest end
 // that is in use, and takes memory only where something has been written.

@@ -60,7 +60,7 @@ func TestArea(t *testing.T) {
 			}
 		}
 		at, room := tr.Room()
-		if at%pageSize != 0 || room < 1<<45 {
+		if at%pageSize != 0 || room < 1<<54 {
 			t.Errorf("rank %d: room of %d bytes at %#x", i, room, at)
 		}
 		if err := tr.Take(at, n-1); err != nil {
@@ -139,7 +139,7 @@ func TestAreaRefused(t *testing.T) {
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	short := unix.Rlimit{Cur: 1 << 40, Max: limit.Max}
+	short := unix.Rlimit{Cur: 1 << 50, Max: limit.Max}
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &short); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@
 //	lines  closed, want, tail: written by the sender · head: by the receiver
 //	ring   1 MiB up to 4 ranks, 256 KiB up to 8, 64 KiB beyond
 //
-// What ranks share beside that, for windows, begins far behind it: 64 TiB for each
+// What ranks share beside that, for windows, begins far behind it: 32 PiB for each
 // rank, of which it uses each page once, so that the file is long and almost empty.
 //
 // A ring carries a stream of bytes, as a connection does, in chunks of up to
