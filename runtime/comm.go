@@ -58,7 +58,8 @@ func (c *Comm) Straggle() string { return c.e.straggle }
 
 // Traffic returns the bytes that this rank has sent and received on the wire
 // since it joined, headers included, messages to itself not. Those that an
-// emulated network still holds back count as sent.
+// emulated network still holds back count as sent, and what is done to windows
+// in shared memory does not.
 func (c *Comm) Traffic() (sent, received uint64) {
 	c.e.mu.Lock()
 	defer c.e.mu.Unlock()
