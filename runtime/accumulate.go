@@ -49,7 +49,7 @@ func (a Accumulator) suits(elem uint8) bool {
 func accumulate(a Accumulator, elem uint8, dst, src []byte) {
 	switch a {
 	case Replace:
-		copy(dst, src)
+		copyWhole(dst, src)
 		return
 	case Keep:
 		return

@@ -94,7 +94,7 @@ type engine struct {
 	recentRegion *region
 	watched      []*region           // that are shared, and in which calls wait for changes
 	oldMaps      int                 // memory of windows that has been given up since the last collection
-	oldBytes     int                 // in it
+	oldBytes     int64               // in it
 	nextRegion   uint32              // above all that are known here
 	locks        map[uint64]*Request // that wait for a lock of a window
 	lazy         []int               // peers with operations that have been collected

@@ -14,6 +14,11 @@ func HoldPart[T Elem](w *Window[T], rank int) (release func()) {
 	return func() { lock.Store(0) }
 }
 
+// Asleep reports whether calls of a rank are to be told of changes of its part.
+func Asleep[T Elem](w *Window[T], rank int) bool {
+	return w.view.shared.parts[rank].head.asleep.Load() != 0
+}
+
 // NoRoom leaves a rank without room for memory to be shared.
 func NoRoom(c *Comm) error {
 	s := c.e.t.(transport.Sharer)

@@ -2,6 +2,9 @@ package runtime
 
 import (
 	"context"
+	"math"
+	"os"
+	"reflect"
 	goruntime "runtime"
 	"slices"
 	"sync/atomic"
@@ -27,45 +30,55 @@ import (
 // that of the owner exclude one another by it. A process that is killed while it
 // holds one is a lost rank, with which every call on the communicator fails; nobody
 // waits for the lock inside the engine, which has to find that out. Reading few
-// bytes takes no lock: elements have at most eight bytes, and copies move them
-// whole. Those of sixteen go by frames.
+// bytes takes no lock: copies move elements whole, see copyWhole. Complex numbers,
+// which programs read and write by halves, go by frames.
 const (
-	partAlign = 4096 // of the parts of the ranks, so that each can be given back
-	headSize  = int(unsafe.Sizeof(partHead{}))
+	headSize = int(unsafe.Sizeof(partHead{}))
 
 	lockTries  = 50 // looks at a lock before the core is given up
-	lockVisits = 16 // of these between looks at what others want
+	lockGos    = 4  // turns between those of other goroutines
+	lockVisits = 16 // turns between looks at what others want
 	lockTurns  = 4000
 	lockRest   = 50 * time.Microsecond // between looks after that many
 
 	outVisits = 256 // operations on others' memory between looks at what they want
 )
 
+// partAlign is that of the parts of the ranks, so that each can be given back.
+var partAlign = os.Getpagesize()
+
 // partHead is what a part begins with.
 type partHead struct {
 	lock    atomic.Uint32 // held: 1
+	waiting atomic.Int32  // for it
 	changes uint32        // under the lock
-	_       [56]byte
-	asleep  atomic.Uint32 // calls of the owner that are to be told of a change
+	_       [52]byte
+	asleep  atomic.Uint32 // calls of the owner wait to be told of a change: who tells them clears it
 	closed  atomic.Uint32 // by its owner: 1
-	_       [56]byte
+	offer   atomic.Int64  // its number
+	_       [48]byte
 }
 
 // sharing is a window's memory of all ranks, as this one has it mapped.
 type sharing struct {
-	memory    transport.Memory
-	parts     []cells       // by rank of the communicator
-	from, len int           // of the own part
-	settled   bool          // no rank uses the window any more
-	given     bool          // up
-	reads     atomic.Uint32 // and long writes
+	memory  transport.Memory
+	parts   []cells         // by rank of the communicator
+	own     span            // the part of this rank
+	offer   int64           // its number, of rank 0
+	turns   []chan struct{} // by rank: held by the call that spins for the lock of a part, of all in this process
+	settled bool            // no rank uses the window any more
+	given   bool            // up
+	reads   atomic.Uint32   // and long writes
 }
+
+// span is bytes of a sharing's memory.
+type span struct{ from, n int }
 
 // offer returns where the room of this rank begins if the ranks of a
 // communicator can share windows of such elements, −1 if not.
 func (e *engine) offer(g *group, elem uint8) int64 {
 	s, ok := e.t.(transport.Sharer)
-	if !ok || len(g.ranks) == 1 || elemSize(elem) > 8 {
+	if !ok || len(g.ranks) == 1 || reflect.Kind(elem) >= reflect.Complex64 {
 		return -1
 	}
 	for _, peer := range g.ranks {
@@ -78,19 +91,22 @@ func (e *engine) offer(g *group, elem uint8) int64 {
 }
 
 // share maps a window with so many elements at each rank, in the room of rank 0
-// from at on.
-func (e *engine) share(at int64, lens []int, elem uint8, rank int) (*sharing, error) {
+// from at on, which has offered that under a number.
+func (e *engine) share(offer, at int64, lens []int, elem uint8, rank int) (*sharing, error) {
+	const most = 1 << 46 // is more than can be mapped
 	s := e.t.(transport.Sharer)
-	unit := elemSize(elem)
+	align, unit := int64(partAlign), int64(elemSize(elem))
 	begins := make([]int64, len(lens)+1)
 	for r, n := range lens {
-		const most = 1 << 46 // is more than can be mapped
-		if n > most/unit || begins[r] > most {
+		if int64(n) > most/unit || begins[r] > most {
 			return nil, errors.Errorf("%d elements at rank %d", n, r)
 		}
-		begins[r+1] = begins[r] + int64(headSize+n*unit+partAlign-1)&^(partAlign-1)
+		begins[r+1] = begins[r] + (int64(headSize)+int64(n)*unit+align-1)&^(align-1)
 	}
 	total := begins[len(lens)]
+	if total > math.MaxInt {
+		return nil, errors.Errorf("%d bytes", total)
+	}
 	if rank == 0 {
 		if err := s.Take(at, total); err != nil {
 			return nil, err
@@ -100,14 +116,39 @@ func (e *engine) share(at int64, lens []int, elem uint8, rank int) (*sharing, er
 	if err != nil {
 		return nil, err
 	}
-	sh := &sharing{memory: memory, from: int(begins[rank]), len: int(begins[rank+1] - begins[rank])}
+	sh := &sharing{memory: memory, offer: offer, own: span{int(begins[rank]), int(begins[rank+1] - begins[rank])}}
 	for r, n := range lens {
 		part := memory.Bytes()[begins[r]:begins[r+1]]
-		c := newCells(elem, part[headSize:headSize+n*unit:headSize+n*unit])
+		end := headSize + n*int(unit)
+		c := newCells(elem, part[headSize:end:end])
 		c.head = (*partHead)(unsafe.Pointer(unsafe.SliceData(part)))
+		if rank == 0 {
+			c.head.offer.Store(offer)
+		}
 		sh.parts = append(sh.parts, c)
+		sh.turns = append(sh.turns, make(chan struct{}, 1))
 	}
 	return sh, nil
+}
+
+// retire has it unmapped when nothing refers to it any more.
+func (s *sharing) retire() {
+	memory := s.memory
+	goruntime.AddCleanup(s, func(own span) {
+		_ = empty(memory, own, false)
+		_ = memory.Close()
+	}, s.own)
+}
+
+// empty gives pages of the own part back, all of them or those without its head.
+func empty(memory transport.Memory, own span, all bool) error {
+	if !all {
+		own.from, own.n = own.from+partAlign, own.n-partAlign
+	}
+	if own.n == 0 {
+		return nil
+	}
+	return memory.Empty(own.from, own.n)
 }
 
 // agree lets the window go by frames unless all ranks have mapped it. c is for
@@ -117,25 +158,32 @@ func (w *view) agree(ctx context.Context, c *Comm, alloc func() []byte) error {
 	if w.shared != nil {
 		mapped[c.Rank()] = 1
 	}
-	if err := c.exchange(ctx, mapped, 1); err != nil {
+	err := c.exchange(ctx, mapped, 1)
+	e, s := c.e, w.shared
+	if s == nil {
 		return err
 	}
-	for _, m := range mapped {
-		if m == 1 {
-			continue
-		}
-		if w.shared != nil {
-			mem := alloc()
-			e := c.e
-			e.mu.Lock()
-			w.region.mem, w.region.head = mem, nil
-			e.mu.Unlock()
-			_ = w.shared.memory.Close() // nobody has begun to use it
-			w.shared = nil
-		}
-		break
+	if err == nil && !slices.Contains(mapped, 0) {
+		e.mu.Lock()
+		w.region.head, w.region.shared = s.parts[c.Rank()].head, s
+		e.mu.Unlock()
+		return nil
 	}
-	return nil
+	if err != nil {
+		// Others may have agreed. It is theirs only if it says so: rank 0 may have
+		// given up before it took the room, and use it for another one.
+		if own := s.parts[c.Rank()].head; own.offer.Load() == s.offer {
+			own.closed.Store(1)
+		}
+	} else {
+		mem := alloc()
+		e.mu.Lock()
+		w.region.mem = mem
+		e.mu.Unlock()
+	}
+	_ = s.memory.Close()
+	w.shared = nil
+	return err
 }
 
 // unshare gives up the memory that is shared, which then is zero. It is mapped
@@ -146,16 +194,9 @@ func (w *view) unshare() {
 		return
 	}
 	s.given = true
-	from, n := s.from, s.len
-	if !s.settled { // who does not know that it is closed is to find so
-		from, n = from+partAlign, n-partAlign
+	if err := empty(s.memory, s.own, s.settled); err != nil {
+		w.c.e.log.Debug("memory of a window stays in use", "cause", err.Error())
 	}
-	if n > 0 {
-		if err := s.memory.Empty(from, n); err != nil {
-			w.c.e.log.Debug("memory of a window stays in use", "cause", err.Error())
-		}
-	}
-	goruntime.AddCleanup(s, func(m transport.Memory) { _ = m.Close() }, s.memory)
 	if w.c.e.leftOver(len(s.memory.Bytes())) {
 		goruntime.GC()
 	}
@@ -167,7 +208,7 @@ func (e *engine) leftOver(n int) bool {
 	const mostMaps, mostBytes = 1000, 1 << 40
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.oldMaps, e.oldBytes = e.oldMaps+1, e.oldBytes+n
+	e.oldMaps, e.oldBytes = e.oldMaps+1, e.oldBytes+int64(n)
 	if e.oldMaps < mostMaps && e.oldBytes < mostBytes {
 		return false
 	}
@@ -190,18 +231,14 @@ func (e *engine) watching(g *region) {
 }
 
 // sleep is called by who is about to park. Where that is for a change, others
-// have to tell of it from now on. Who changes something looks for sleepers
-// afterwards, and the sleeper looks for changes once more, so that one of them
-// sees the other.
+// have to tell of it from now on.
 func (e *engine) sleep(r *Request) {
 	if r == nil || r.phase != watching || r.region.head == nil {
 		return
 	}
-	g := r.region
-	g.asleep++
+	r.region.asleep++
 	r.asleep = true
-	g.head.asleep.Store(uint32(g.asleep))
-	e.look(g)
+	e.expect(r.region)
 }
 
 // wakeUp is the opposite of sleep.
@@ -209,10 +246,23 @@ func (e *engine) wakeUp(r *Request) {
 	if !r.asleep {
 		return
 	}
-	g := r.region
-	g.asleep--
 	r.asleep = false
-	g.head.asleep.Store(uint32(g.asleep))
+	if r.region.asleep--; r.region.asleep == 0 && !r.region.closed {
+		r.region.head.asleep.Store(0)
+	}
+}
+
+// expect has others tell of the next change while calls sleep. Who changes
+// something looks at the word afterwards, and here changes are looked for after
+// it is set, so that one sees the other. The load keeps the order on machines
+// where what follows a store may come before it.
+func (e *engine) expect(g *region) {
+	for g.asleep > 0 && !g.closed {
+		g.head.asleep.Store(1)
+		if g.head.asleep.Load(); !e.look(g) {
+			return
+		}
+	}
 }
 
 // refusal returns why an operation can not begin, nil if it can: that what view.begin
@@ -222,89 +272,146 @@ func (w *view) refusal(ctx context.Context, verb string, rank int) error {
 		return nil
 	}
 	peer, err := w.begin(ctx, verb, rank)
-	if err == nil {
-		w.c.e.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	// What the owner has said when it closed it, of a failure say, comes first.
+	e := w.c.e
+	for e.t.Poll(peer) {
+	}
+	if err = w.usable(verb, peer); err == nil {
 		err = during((&Request{kind: opAccess, verb: verb, group: w.c.group, peer: peer}).String(), ErrClosed)
 	}
+	e.mu.Unlock()
 	return err
 }
 
 // acquire takes the lock of a part.
 func (w *view) acquire(ctx context.Context, verb string, rank int) (*cells, error) {
+	if err := w.refusal(ctx, verb, rank); err != nil {
+		return nil, err
+	}
 	p := &w.shared.parts[rank]
+	if p.head.waiting.Load() == 0 && p.head.lock.CompareAndSwap(0, 1) {
+		return p, nil
+	}
+	return p, w.contend(ctx, verb, rank, p)
+}
+
+// contend takes the lock of a part that others hold or wait for.
+func (w *view) contend(ctx context.Context, verb string, rank int, p *cells) error {
+	p.head.waiting.Add(1)
+	defer p.head.waiting.Add(-1)
+	// Of the goroutines of a process one spins: they would keep its threads from
+	// the one that holds the lock.
+	select {
+	case w.shared.turns[rank] <- struct{}{}:
+		defer func() { <-w.shared.turns[rank] }()
+	case <-ctx.Done():
+	case <-w.c.group.done:
+	}
+	var stuck *Request
+	defer func() { w.unstick(stuck) }()
 	for turn := 1; ; turn++ {
 		if err := w.refusal(ctx, verb, rank); err != nil {
-			return nil, err
-		}
-		if p.head.lock.CompareAndSwap(0, 1) {
-			return p, nil
+			return err
 		}
 		for range lockTries {
 			if p.head.lock.Load() == 0 && p.head.lock.CompareAndSwap(0, 1) {
-				return p, nil
+				return nil
 			}
 		}
 		switch {
-		case turn > lockTurns: // its holder has been stopped, maybe
+		case turn == lockTurns: // its holder has been stopped, maybe
+			stuck = w.stick(verb, rank)
+		case turn > lockTurns:
 			time.Sleep(lockRest)
 		case turn%lockVisits == 0:
-			w.c.e.visit(AnySource)
-			fallthrough
+			w.visit()
+		case turn%lockGos == 0:
+			goruntime.Gosched()
 		default:
 			yield()
 		}
 	}
 }
 
-// release gives the lock of a part back, after a change.
-func (w *view) release(ctx context.Context, verb string, rank int, p *cells, now bool) error {
+// stick makes it known to who asks what this rank waits for that it waits for
+// a part.
+func (w *view) stick(verb string, rank int) *Request {
+	e := w.c.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := w.request(verb, w.c.group.ranks[rank])
+	r.waiter = e.newWaiter()
+	e.parkers.add(r.waiter, []*Request{r})
+	return r
+}
+
+func (w *view) unstick(r *Request) {
+	if r == nil {
+		return
+	}
+	e := w.c.e
+	e.mu.Lock()
+	e.parkers.remove(r.waiter)
+	e.freeWaiter(r.waiter)
+	r.waiter = nil
+	if !r.done.Load() {
+		e.complete(r, nil)
+	}
+	e.mu.Unlock()
+	_ = e.retire(r)
+}
+
+// release gives the lock of a part back, after a change or none.
+func (w *view) release(rank int, p *cells, changed bool) {
 	p.head.changes++
 	visit := p.head.changes%outVisits == 0
 	p.head.lock.Store(0)
-	return w.changedAt(ctx, verb, rank, p, visit, now)
+	w.finished(rank, p, changed, visit)
 }
 
-// changedAt ends an operation that has changed a part: it tells who sleeps there
-// until that, at once if now is set, and lets others in if visit is.
-func (w *view) changedAt(ctx context.Context, verb string, rank int, p *cells, visit, now bool) error {
-	if p.head.asleep.Load() != 0 {
-		if err := w.tell(ctx, verb, rank, now); err != nil {
-			return err
-		}
+// finished ends an operation on a part: if it has changed something it tells who
+// sleeps there until that. Visit lets others in.
+func (w *view) finished(rank int, p *cells, changed, visit bool) {
+	if changed && p.head.asleep.Load() != 0 && p.head.asleep.Swap(0) != 0 {
+		w.tell(rank)
 	}
 	if visit {
-		w.c.e.visit(AnySource)
-		yield()
+		w.visit()
 	}
 	goruntime.KeepAlive(w)
-	return nil
 }
 
-// tell lets the owner of a part know that something has changed there.
-func (w *view) tell(ctx context.Context, verb string, rank int, now bool) error {
-	peer, err := w.begin(ctx, verb, rank)
-	if err != nil {
-		return err
-	}
+// tell lets the owner of a part look for what has changed there, whatever has
+// become of the call that has changed it. There is one such word under way at
+// most, until the owner is asleep again.
+func (w *view) tell(rank int) {
 	e := w.c.e
-	if peer == e.rank {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch peer := w.c.group.ranks[rank]; {
+	case peer == e.rank:
 		e.look(w.region)
-		e.mu.Unlock()
-		return nil
-	}
-	if s := &e.peers[peer].stream; len(s.pending) == 0 || s.region != w.region {
+		e.expect(w.region)
+	case !e.closed:
 		op := wire.Op{Kind: wire.OpPut} // of nothing
-		if err := w.reserve(ctx, verb, peer, op.Size()); err != nil {
-			return err
-		}
-		e.push(peer, w.region, &op)
-	}
-	if now {
+		e.collect(peer, w.region, &op)
 		e.dispatch(peer, w.region, nil)
 		e.flush()
 	}
-	e.mu.Unlock()
-	return nil
+}
+
+// visit lets others have this rank's attention, and its core.
+func (w *view) visit() {
+	e := w.c.e
+	e.visit(AnySource)
+	if e.mu.TryLock() {
+		e.ended++ // for who asks whether this rank does anything
+		e.mu.Unlock()
+	}
+	yield()
 }
 
 // amend does an operation that changes a part; its result goes to dst.
@@ -317,7 +424,9 @@ func (w *view) amend(ctx context.Context, verb string, rank int, op *wire.Op, da
 		return err
 	}
 	p.apply(op, data, dst[:0])
-	return w.release(ctx, verb, rank, p, len(dst) > 0)
+	keeps := op.Kind != wire.OpPut && op.Kind != wire.OpSwap && Accumulator(op.How) == Keep
+	w.release(rank, p, !keeps)
+	return nil
 }
 
 func overlap(a, b []byte) bool {
@@ -335,8 +444,9 @@ func (w *view) store(ctx context.Context, verb string, rank, off int, src []byte
 		if err != nil {
 			return err
 		}
-		copy(p.mem[off:], src)
-		return w.release(ctx, verb, rank, p, false)
+		copyWhole(p.mem[off:], src)
+		w.release(rank, p, len(src) > 0)
+		return nil
 	}
 	for len(src) > 0 {
 		if err := w.refusal(ctx, verb, rank); err != nil {
@@ -346,9 +456,7 @@ func (w *view) store(ctx context.Context, verb string, rank, off int, src []byte
 		p := &w.shared.parts[rank]
 		copy(p.mem[off:], src[:n])
 		visit := w.shared.reads.Add(1)%outVisits == 0 // orders the copy before what follows
-		if err := w.changedAt(ctx, verb, rank, p, visit, false); err != nil {
-			return err
-		}
+		w.finished(rank, p, true, visit)
 		src, off = src[n:], off+n
 	}
 	return nil
@@ -360,10 +468,9 @@ func (w *view) load(ctx context.Context, verb string, rank, off int, dst []byte)
 		if err := w.refusal(ctx, verb, rank); err != nil {
 			return err
 		}
-		n := copy(dst[:min(len(dst), putPiece)], w.shared.parts[rank].mem[off:])
+		n := copyWhole(dst[:min(len(dst), putPiece)], w.shared.parts[rank].mem[off:])
 		if w.shared.reads.Add(1)%outVisits == 0 {
-			w.c.e.visit(AnySource)
-			yield()
+			w.visit()
 		}
 		goruntime.KeepAlive(w)
 		if dst, off = dst[n:], off+n; len(dst) == 0 {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	goruntime "runtime"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -39,6 +40,7 @@ func TestSharedWhere(t *testing.T) {
 				}
 				return stderrors.Join(
 					check(ctx, host, func(v int) float64 { return float64(v) }, host.Size() > 1),
+					check(ctx, host, func(v int) complex64 { return complex(0, float32(v)) }, false),
 					check(ctx, host, func(v int) complex128 { return complex(0, float64(v)) }, false))
 			}))
 			if err != nil {
@@ -87,7 +89,12 @@ func TestSharedWhole(t *testing.T) {
 
 // whole has ranks write elements of equal bytes, all ones times a number.
 func whole[T uint16 | int32 | uint64](t *testing.T, ones T) {
-	const rounds, most = 3000, 600
+	const most = 600
+	rounds, often := 20_000, 1_000_000
+	if race.Enabled {
+		rounds, often = 2000, 10_000
+	}
+	var enough atomic.Bool
 	runtimetest.Network{New: sharedCluster}.Run(t, 3, func(ctx context.Context, c *runtime.Comm) error {
 		w, err := runtime.NewWindow[T](ctx, c, most)
 		if err != nil {
@@ -97,7 +104,7 @@ func whole[T uint16 | int32 | uint64](t *testing.T, ones T) {
 		buf := make([]T, most)
 		for range rounds {
 			lo := rnd.IntN(most)
-			part := buf[:1+rnd.IntN(most-lo)]
+			part := buf[:1+rnd.IntN(min(most-lo, 1<<rnd.IntN(10)))]
 			if rnd.IntN(2) == 0 {
 				v := T(rnd.IntN(256)) * ones
 				for i := range part {
@@ -116,6 +123,26 @@ func whole[T uint16 | int32 | uint64](t *testing.T, ones T) {
 					return errors.Errorf("element %d of %d: %#x", lo+i, len(part), v)
 				}
 			}
+		}
+		if err := w.Fence(ctx); err != nil {
+			return err
+		}
+		// One element alone.
+		for v := T(0); c.Rank() == 1 && !enough.Load(); v = ^v {
+			if err := w.Put(ctx, 0, 0, []T{v}); err != nil {
+				return err
+			}
+		}
+		for i := 0; c.Rank() == 0 && i < often; i++ {
+			if err := w.Get(ctx, 0, 0, buf[:1]); err != nil {
+				return err
+			}
+			if v := buf[0]; v != v&0xff*ones {
+				return errors.Errorf("element: %#x", v)
+			}
+		}
+		if c.Rank() == 0 {
+			enough.Store(true)
 		}
 		return w.Close(ctx)
 	})
@@ -209,6 +236,179 @@ func TestSharedWaitFor(t *testing.T) {
 			})
 		})
 	}
+}
+
+// ending is a context that has ended when it has been looked at.
+type ending struct {
+	context.Context
+	looks atomic.Int32 // that are left
+}
+
+func (e *ending) Err() error {
+	if e.looks.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestSharedTold: who sleeps until a change is told of it, even if the context
+// of the call that made it ends in between.
+func TestSharedTold(t *testing.T) {
+	for looks := range int32(4) {
+		woken := make(chan struct{})
+		runtimetest.Network{New: sharedCluster}.Run(t, 2, func(ctx context.Context, c *runtime.Comm) error {
+			w, err := runtime.NewWindow[int64](ctx, c, 1)
+			if err != nil {
+				return err
+			}
+			if c.Rank() == 1 {
+				for !runtime.Asleep(w, 0) {
+					goruntime.Gosched()
+				}
+				e := &ending{Context: ctx}
+				e.looks.Store(looks)
+				err := w.Put(e, 0, 0, []int64{7})
+				if looks == 0 { // it has not begun
+					err = w.Put(ctx, 0, 0, []int64{7})
+				}
+				if err != nil {
+					return err
+				}
+				select { // before anything else of this rank tells it
+				case <-woken:
+				case <-ctx.Done():
+				}
+			} else if _, err := w.WaitFor(ctx, 0, func(v int64) bool { return v == 7 }); err != nil {
+				return err
+			} else {
+				close(woken)
+			}
+			return w.Close(ctx)
+		})
+	}
+}
+
+// TestSharedHalfOpened: a rank that opens a window that rank 0 has given up
+// harms none that rank 0 opens instead.
+func TestSharedHalfOpened(t *testing.T) {
+	const many, n = 5000, 5000
+	tried, gone := make(chan struct{}), make(chan struct{})
+	used := make(chan struct{})
+	errs := sharedCluster(3).Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
+		sub, err := c.Split(ctx, c.Rank()/2, 0)
+		if err != nil {
+			return err
+		}
+		some, cancel := context.WithCancel(ctx)
+		defer cancel()
+		// What rank 0 tells rank 1 waits behind these, and what it tells rank 2 does not.
+		other, block := c.Space(7), make([]uint8, 1<<10)
+		var rs []*runtime.Request
+		before := mappings(t)
+		switch c.Rank() {
+		case 0:
+			for range many {
+				rs = append(rs, runtime.Isend(other, 1, 0, block))
+			}
+			go func() {
+				for mappings(t) == before && ctx.Err() == nil { // of rank 2
+					goruntime.Gosched()
+				}
+				cancel()
+			}()
+		case 1:
+			go func() { <-tried; cancel() }()
+		case 2:
+			go func() { <-used; cancel() }()
+		}
+		if _, err := runtime.NewWindow[int64](some, c, 1000); !stderrors.Is(err, context.Canceled) {
+			return errors.Errorf("a window that rank 0 has given up: %v", err)
+		}
+		switch c.Rank() {
+		case 0:
+			close(tried)
+			if err := runtime.WaitAll(ctx, rs...); err != nil {
+				return err
+			}
+		case 1:
+			for range many {
+				if _, err := runtime.Recv(ctx, other, 0, 0, block); err != nil {
+					return err
+				}
+			}
+		case 2:
+			close(gone)
+			return nil
+		}
+		w, err := runtime.NewWindow[int64](ctx, sub, n)
+		if err != nil {
+			return err
+		}
+		for i := range w.Local() {
+			w.Local()[i] = 1
+		}
+		if err := w.Fence(ctx); err != nil {
+			return err
+		}
+		if c.Rank() == 0 {
+			close(used)
+			<-gone
+		}
+		if err := w.Fence(ctx); err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(w.Local(), func(v int64) bool { return v != 1 }); i >= 0 {
+			return errors.Errorf("element %d of %d is %d", i, n, w.Local()[i])
+		}
+		if _, err := w.Fetch(ctx, 0, 0, 1, runtime.Add); err != nil {
+			return err
+		}
+		return w.Close(ctx)
+	})
+	if err := runtimetest.Primary(errs); err != nil {
+		t.Error(err)
+	}
+}
+
+// mappings counts what this process has mapped of memory that ranks share.
+func mappings(t *testing.T) int {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Error(err)
+	}
+	return bytes.Count(maps, []byte("memfd:"))
+}
+
+// TestSharedLeft: what is not closed goes with its communicator.
+func TestSharedLeft(t *testing.T) {
+	const n, windows = 2, 100
+	before := mappings(t)
+	runtimetest.Network{New: sharedCluster}.Run(t, n, func(ctx context.Context, c *runtime.Comm) error {
+		for range windows {
+			d, err := c.Dup(ctx)
+			if err != nil {
+				return err
+			}
+			w, err := runtime.NewWindow[int64](ctx, d, 1)
+			if err != nil {
+				return err
+			}
+			if err := w.Fence(ctx); err != nil {
+				return err
+			}
+			if err := d.Close(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for range 1000 {
+		if mappings(t)-before < windows {
+			return
+		}
+		goruntime.GC()
+	}
+	t.Errorf("%d mappings of %d windows of %d ranks are left", mappings(t)-before, windows, n)
 }
 
 // TestSharedNoRoom: where one rank can not share a window, it works all the same.
@@ -317,14 +517,7 @@ func TestSharedHolderLost(t *testing.T) {
 func TestSharedMany(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	const n, windows = 2, 2500
-	mapped := func() int {
-		maps, err := os.ReadFile("/proc/self/maps")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return bytes.Count(maps, []byte("memfd:"))
-	}
-	before := mapped()
+	before := mappings(t)
 	runtimetest.Network{New: sharedCluster}.Run(t, n, func(ctx context.Context, c *runtime.Comm) error {
 		for range windows {
 			w, err := runtime.NewWindow[int64](ctx, c, 1)
@@ -337,7 +530,7 @@ func TestSharedMany(t *testing.T) {
 		}
 		return nil
 	})
-	if more := mapped() - before; more >= n*windows*3/4 {
+	if more := mappings(t) - before; more >= n*windows*3/4 {
 		t.Errorf("%d mappings of %d windows of %d ranks are left", more, windows, n)
 	}
 }

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"math/rand/v2"
 	goruntime "runtime"
 
 	"github.com/pkg/errors"
@@ -26,13 +27,13 @@ type view struct {
 // newView opens a window of n elements of that type on this rank, in memory that
 // alloc makes unless ranks share it. It is collective.
 func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byte) (*view, error) {
-	const words = 4 // type, elements, identity, where memory to be shared begins
+	const words = 5 // type, elements, identity, where memory to be shared begins, the number of this offer
 	e, g, size := c.e, c.group, c.Size()
 	own := &Comm{e: e, group: g, space: ownSpace}
 	at := e.offer(g, elem)
 	all := make([]int64, words*size)
 	e.mu.Lock()
-	copy(all[words*c.Rank():], []int64{int64(elem), int64(n), int64(e.nextRegion), at})
+	copy(all[words*c.Rank():], []int64{int64(elem), int64(n), int64(e.nextRegion), at, rand.Int64() + 1})
 	e.mu.Unlock()
 	if err := own.exchange(ctx, all, words); err != nil {
 		return nil, err
@@ -49,18 +50,19 @@ func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byt
 		id = max(id, uint32(all[words*r+2]))
 		share = share && all[words*r+3] >= 0
 	}
-	if id >= 1<<26 {
-		return nil, errors.Errorf("more than %d windows", 1<<26)
+	if id >= 1<<25 {
+		return nil, errors.Errorf("more than %d windows", 1<<25)
 	}
 	if share {
 		var err error
-		if w.shared, err = e.share(all[words-1], w.lens, elem, c.Rank()); err != nil {
+		if w.shared, err = e.share(all[words-1], all[words-2], w.lens, elem, c.Rank()); err != nil {
 			e.log.Warn("a window goes by messages also within this host", "cause", err.Error())
 		}
 	}
 	var mine cells
 	if w.shared != nil {
 		mine = w.shared.parts[c.Rank()]
+		mine.head = nil // until all agree
 	} else {
 		mine = newCells(elem, alloc())
 	}
@@ -73,7 +75,9 @@ func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byt
 	}
 	e.mu.Unlock()
 	if taken {
-		w.unshare()
+		if w.shared != nil {
+			_ = w.shared.memory.Close()
+		}
 		return nil, errAtOnce
 	}
 	if share {
@@ -86,7 +90,7 @@ func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byt
 		}
 	}
 	// Nobody may come before the region is there.
-	if err := w.barrier(ctx); err != nil {
+	if err := w.barrier(ctx, false); err != nil {
 		w.shut()
 		return nil, err
 	}
@@ -94,11 +98,15 @@ func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byt
 }
 
 // barrier waits until all ranks have come to it, by dissemination: in round k
-// each rank hears from the one 2^k before it.
-func (w *view) barrier(ctx context.Context) error {
+// each rank hears from the one 2^k before it. That of a close is one of its own,
+// so that no fence that a rank has given up stands for it.
+func (w *view) barrier(ctx context.Context, closing bool) error {
 	c := &Comm{e: w.c.e, group: w.c.group, space: ownSpace}
 	rank, size := c.Rank(), c.Size()
-	tag := Tag(2 + w.region.id<<5) // 0 and 1 are those of exchange
+	tag := Tag(2 + w.region.id<<6) // 0 and 1 are those of exchange
+	if closing {
+		tag += 1 << 5
+	}
 	for d := 1; d < size; d, tag = 2*d, tag+1 {
 		if _, err := SendRecv[uint8](ctx, c, (rank+d)%size, nil, (rank+size-d)%size, nil, tag); err != nil {
 			return err
@@ -396,11 +404,11 @@ func (e *engine) awaitAll(ctx context.Context, rs []*Request) error {
 	return first
 }
 
-func (w *view) fence(ctx context.Context) error {
+func (w *view) fence(ctx context.Context, closing bool) error {
 	if err := w.flushAll(ctx); err != nil {
 		return err
 	}
-	return errors.WithMessage(w.barrier(ctx), "fence")
+	return errors.WithMessage(w.barrier(ctx, closing), "fence")
 }
 
 func (w *view) close(ctx context.Context) error {
@@ -413,7 +421,7 @@ func (w *view) close(ctx context.Context) error {
 		return nil
 	}
 	defer w.shut()
-	err := w.fence(ctx)
+	err := w.fence(ctx, true)
 	if w.shared != nil {
 		w.shared.settled = err == nil
 	}

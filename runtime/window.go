@@ -35,7 +35,7 @@ import (
 // # Shared memory
 //
 // Where all ranks of the communicator share memory, as those of one host do on
-// Linux, and elements have at most eight bytes, the windows are that memory, and each
+// Linux, and elements are not complex, the windows are that memory, and each
 // rank works on it by itself: 8 bytes take some 0.1 µs. Long gets and puts
 // look at their context after each MiB. A communicator that spans hosts can be
 // split into such ones: see Comm.SplitHost.
@@ -70,7 +70,8 @@ func NewWindow[T Elem](ctx context.Context, c *Comm, n int) (*Window[T], error) 
 	return w, nil
 }
 
-// Local is the memory of this rank, until Close: see the rules above.
+// Local is the memory of this rank, until Close of the window or of the
+// communicator: see the rules above.
 func (w *Window[T]) Local() []T { return w.local }
 
 // Mapped is the memory of any rank where windows are shared, as this one has it,
@@ -215,7 +216,7 @@ func (w *Window[T]) FlushAll(ctx context.Context) error { return w.view.flushAll
 
 // Fence waits until all ranks have called it, and all that they have done to
 // the window before is done. It is collective.
-func (w *Window[T]) Fence(ctx context.Context) error { return w.view.fence(ctx) }
+func (w *Window[T]) Fence(ctx context.Context) error { return w.view.fence(ctx, false) }
 
 // Exclusive runs body while no other holder of a lock of the window at rank
 // does anything there: ranks and goroutines take turns in the order in which
@@ -241,7 +242,7 @@ func (w *Window[T]) withLock(ctx context.Context, rank int, shared bool, body fu
 	return w.view.withLock(ctx, rank, shared, body)
 }
 
-// Close is a Fence, after which the window can not be used any more, nor what
+// Close is like a Fence, after which the window can not be used any more, nor what
 // Local returned, which may be zero then, and unmapped later. It is collective. Whatever it returns, the window is closed
 // at this rank; a second Close does nothing. A window that is open when the
 // body returns serves others until all bodies have.

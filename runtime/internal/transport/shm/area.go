@@ -4,6 +4,7 @@ package shm
 
 import (
 	"math"
+	"os"
 	"sync"
 
 	"github.com/pkg/errors"
@@ -16,6 +17,9 @@ import (
 // what it shares beside the rings, as a power of two. Nothing in it is used
 // twice, so that who still has memory mapped that was freed spoils nothing.
 const areaBits = 55
+
+// areaAlign is that of areas.
+var areaAlign = int64(os.Getpagesize())
 
 // areas is the file beyond the rings. The file is as long as its farthest end
 // that is in use, and takes memory only where something has been written.
@@ -50,7 +54,7 @@ func (t *Transport) Take(at, n int64) error {
 	if at != s.areas.next || n < 0 || n > areaBegin(s.own+1)-at {
 		return errors.Errorf("shared memory: %d bytes at %#x, the room begins at %#x", n, at, s.areas.next)
 	}
-	s.areas.next += (n + pageSize - 1) / pageSize * pageSize
+	s.areas.next += (n + areaAlign - 1) / areaAlign * areaAlign
 	return nil
 }
 
@@ -62,7 +66,7 @@ func (t *Transport) Map(at, n int64) (transport.Memory, error) {
 	switch {
 	case s.areas.file < 0:
 		return nil, errAreas
-	case at < areaBegin(0) || at%pageSize != 0 || n <= 0 || n > math.MaxInt64-at || at+n > areaBegin(s.slots):
+	case at < areaBegin(0) || at%areaAlign != 0 || n <= 0 || n > math.MaxInt64-at || at+n > areaBegin(s.slots):
 		return nil, errors.Errorf("shared memory: %d bytes at %#x", n, at)
 	}
 	if err := s.areas.extend(at + n); err != nil {
