@@ -92,9 +92,10 @@ type engine struct {
 
 	regions      map[uint32]*region // of windows that are open here
 	recentRegion *region
-	watched      []*region           // that are shared, and in which calls wait for changes
 	oldMaps      int                 // memory of windows that has been given up since the last collection
 	oldBytes     int64               // in it
+	maps         *atomic.Int32       // of windows that are shared
+	unshared     bool                // it has been said that windows can not be
 	nextRegion   uint32              // above all that are known here
 	locks        map[uint64]*Request // that wait for a lock of a window
 	lazy         []int               // peers with operations that have been collected
@@ -154,6 +155,7 @@ func newEngine(rank int, hosts []string, log *slog.Logger) *engine {
 		doors:   map[uint64]*door{},
 		regions: map[uint32]*region{},
 		locks:   map[uint64]*Request{},
+		maps:    new(atomic.Int32),
 		nextID:  1,
 	}
 	for i := range e.peers {

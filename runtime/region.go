@@ -2,6 +2,7 @@ package runtime
 
 import (
 	stderrors "errors"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"unsafe"
@@ -249,7 +250,6 @@ func (e *engine) detachAccess(r *Request) {
 	case watching:
 		g := r.region
 		g.watch = slices.DeleteFunc(g.watch, func(w *Request) bool { return w == r })
-		e.watching(g)
 	}
 }
 
@@ -258,16 +258,37 @@ func (e *engine) detachAccess(r *Request) {
 func (e *engine) look(g *region) (any bool) {
 	for i := 0; i < len(g.watch); {
 		r := g.watch[i]
-		if !r.test() {
+		if !e.judge(r) {
 			i++
 			continue
 		}
 		g.watch = slices.Delete(g.watch, i, i+1)
-		e.watching(g)
 		e.complete(r, nil)
 		any = true
 	}
 	return any
+}
+
+// lookFor is look for one request, where it is about memory that others change
+// by themselves.
+func (e *engine) lookFor(r *Request) bool {
+	if r == nil || r.phase != watching || r.region.head == nil || !e.judge(r) {
+		return false
+	}
+	e.detach(r, false)
+	e.complete(r, nil)
+	return true
+}
+
+// judge asks the program whether a change is what a request waits for. A panic
+// there is one of this rank.
+func (e *engine) judge(r *Request) (ok bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			e.collapse(errors.WithMessage(&panicError{v, debug.Stack()}, r.String()))
+		}
+	}()
+	return r.test()
 }
 
 // closeRegions ends the access to all regions of a communicator.

@@ -41,6 +41,8 @@ const (
 	lockTurns  = 4000
 	lockRest   = 50 * time.Microsecond // between looks after that many
 
+	mostMaps = 10_000 // windows that are shared at a time: a process has 65530 mappings, by default, for all it does
+
 	outVisits = 256 // operations on others' memory between looks at what they want
 )
 
@@ -62,6 +64,7 @@ type partHead struct {
 // sharing is a window's memory of all ranks, as this one has it mapped.
 type sharing struct {
 	memory  transport.Memory
+	maps    *atomic.Int32   // how many there are
 	parts   []cells         // by rank of the communicator
 	own     span            // the part of this rank
 	offer   int64           // its number, of rank 0
@@ -86,8 +89,22 @@ func (e *engine) offer(g *group, elem uint8) int64 {
 			return -1
 		}
 	}
+	if e.maps.Load() >= mostMaps {
+		return -1
+	}
 	at, _ := s.Room()
 	return at
+}
+
+// tellUnshared says once why windows are not shared.
+func (e *engine) tellUnshared(err error) {
+	e.mu.Lock()
+	told := e.unshared
+	e.unshared = true
+	e.mu.Unlock()
+	if !told {
+		e.log.Warn("windows go by messages also within this host", "cause", err.Error())
+	}
 }
 
 // share maps a window with so many elements at each rank, in the room of rank 0
@@ -116,7 +133,8 @@ func (e *engine) share(offer, at int64, lens []int, elem uint8, rank int) (*shar
 	if err != nil {
 		return nil, err
 	}
-	sh := &sharing{memory: memory, offer: offer, own: span{int(begins[rank]), int(begins[rank+1] - begins[rank])}}
+	e.maps.Add(1)
+	sh := &sharing{memory: memory, maps: e.maps, offer: offer, own: span{int(begins[rank]), int(begins[rank+1] - begins[rank])}}
 	for r, n := range lens {
 		part := memory.Bytes()[begins[r]:begins[r+1]]
 		end := headSize + n*int(unit)
@@ -133,11 +151,18 @@ func (e *engine) share(offer, at int64, lens []int, elem uint8, rank int) (*shar
 
 // retire has it unmapped when nothing refers to it any more.
 func (s *sharing) retire() {
-	memory := s.memory
+	memory, maps := s.memory, s.maps
 	goruntime.AddCleanup(s, func(own span) {
 		_ = empty(memory, own, false)
 		_ = memory.Close()
+		maps.Add(-1)
 	}, s.own)
+}
+
+// drop unmaps it at once: nobody has begun to use it.
+func (s *sharing) drop() {
+	_ = s.memory.Close()
+	s.maps.Add(-1)
 }
 
 // empty gives pages of the own part back, all of them or those without its head.
@@ -181,7 +206,7 @@ func (w *view) agree(ctx context.Context, c *Comm, alloc func() []byte) error {
 		w.region.mem = mem
 		e.mu.Unlock()
 	}
-	_ = s.memory.Close()
+	s.drop()
 	w.shared = nil
 	return err
 }
@@ -205,29 +230,15 @@ func (w *view) unshare() {
 // leftOver counts memory that is to be unmapped, of which Go's heap knows
 // nothing, and reports whether it is time for that.
 func (e *engine) leftOver(n int) bool {
-	const mostMaps, mostBytes = 1000, 1 << 40
+	const enough, enoughBytes = 1000, 16 << 30 // the kernel's tables for these take up to 1/500 of that
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.oldMaps, e.oldBytes = e.oldMaps+1, e.oldBytes+int64(n)
-	if e.oldMaps < mostMaps && e.oldBytes < mostBytes {
+	if e.oldMaps < enough && e.oldBytes < enoughBytes {
 		return false
 	}
 	e.oldMaps, e.oldBytes = 0, 0
 	return true
-}
-
-// watching keeps the list of regions to look at while callers poll.
-func (e *engine) watching(g *region) {
-	if g.head == nil {
-		return
-	}
-	i := slices.Index(e.watched, g)
-	switch {
-	case len(g.watch) > 0 && i < 0:
-		e.watched = append(e.watched, g)
-	case len(g.watch) == 0 && i >= 0:
-		e.watched = slices.Delete(e.watched, i, i+1)
-	}
 }
 
 // sleep is called by who is about to park. Where that is for a change, others
@@ -396,9 +407,15 @@ func (w *view) tell(rank int) {
 		e.look(w.region)
 		e.expect(w.region)
 	case !e.closed:
+		s := &e.peers[peer].stream
+		alone, work, busy := len(s.pending) == 0, s.work, s.busy.Load()
 		op := wire.Op{Kind: wire.OpPut} // of nothing
 		e.collect(peer, w.region, &op)
 		e.dispatch(peer, w.region, nil)
+		if alone { // no flush waits for it
+			s.work = work
+			s.busy.Store(busy)
+		}
 		e.flush()
 	}
 }

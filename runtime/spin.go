@@ -6,8 +6,8 @@ package runtime
 func (e *engine) spin(rs []*Request, hint int) {
 	for polls := e.t.Polls(hint); polls > 0; polls-- {
 		moved := e.t.Poll(hint)
-		for i := len(e.watched) - 1; i >= 0; i-- { // look may take it from the list
-			moved = e.look(e.watched[i]) || moved
+		for _, r := range rs {
+			moved = e.lookFor(r) || moved
 		}
 		if moved && (e.woke || firstDone(rs) >= 0) {
 			return

@@ -28,6 +28,7 @@ type stream struct {
 
 	sent    uint64     // frames
 	bytes   uint64     // in them and their answers
+	work    uint64     // of sent: the last that a flush waits for
 	done    uint64     // of sent: covered by an answer
 	covered uint64     // of bytes
 	asks    []ask      // answers that are under way
@@ -127,6 +128,7 @@ func (e *engine) sendStraight(peer int, r *Request) {
 func (e *engine) count(peer, n int, r *Request) {
 	s := &e.peers[peer].stream
 	s.sent++
+	s.work = s.sent
 	s.busy.Store(true)
 	s.bytes += uint64(messageCost + n)
 	asked := s.covered
@@ -214,7 +216,7 @@ func (e *engine) endAnswer(peer int, cur arrival, h *wire.Header) {
 		s.done, s.covered = s.asks[n].frame, s.asks[n].bytes
 	}
 	s.asks = append(s.asks[:0], s.asks[n:]...)
-	s.busy.Store(len(s.pending) > 0 || s.done < s.sent)
+	s.busy.Store(len(s.pending) > 0 || s.done < s.work)
 	kept := s.waiters[:0]
 	var ended *Request // by nextSend: complete may not find them in the list
 	for _, r := range s.waiters {

@@ -56,7 +56,7 @@ func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byt
 	if share {
 		var err error
 		if w.shared, err = e.share(all[words-1], all[words-2], w.lens, elem, c.Rank()); err != nil {
-			e.log.Warn("a window goes by messages also within this host", "cause", err.Error())
+			e.tellUnshared(err)
 		}
 	}
 	var mine cells
@@ -76,7 +76,7 @@ func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byt
 	e.mu.Unlock()
 	if taken {
 		if w.shared != nil {
-			_ = w.shared.memory.Close()
+			w.shared.drop()
 		}
 		return nil, errAtOnce
 	}
@@ -364,7 +364,7 @@ const flushVerb = "flush window at "
 func (w *view) startFlush(peer int) *Request {
 	e := w.c.e
 	s := &e.peers[peer].stream
-	if len(s.pending) == 0 && s.done == s.sent {
+	if len(s.pending) == 0 && s.done >= s.work {
 		return nil
 	}
 	r := w.request(flushVerb, peer)
@@ -435,14 +435,13 @@ func (w *view) waitFor(ctx context.Context, test func() bool) error {
 	if _, err := w.begin(ctx, waitVerb, w.c.Rank()); err != nil {
 		return err
 	}
-	if test() {
-		w.c.e.mu.Unlock()
-		return nil
-	}
 	r := w.request(waitVerb, AnySource)
 	r.test, r.phase = test, watching
-	w.region.watch = append(w.region.watch, r)
-	w.c.e.watching(w.region)
+	if w.c.e.judge(r) {
+		w.c.e.complete(r, nil)
+	} else if !r.done.Load() { // not ended by a panic
+		w.region.watch = append(w.region.watch, r)
+	}
 	err := w.finish(ctx, r)
 	goruntime.KeepAlive(w)
 	return err

@@ -5,6 +5,7 @@ import (
 	stderrors "errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -313,4 +314,45 @@ func TestWindowLeft(t *testing.T) {
 			return nil
 		})
 	})
+}
+
+// TestWaitForPanics: a judgement that panics, at once or later, ends the job with
+// its rank's name, and hangs nobody.
+func TestWaitForPanics(t *testing.T) {
+	for _, net := range networks {
+		for at := range int64(2) {
+			t.Run(fmt.Sprintf("net=%s/at=%d", net.Name, at), func(t *testing.T) {
+				errs := net.New(2).Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
+					w, err := runtime.NewWindow[int64](ctx, c, 1)
+					if err != nil {
+						return err
+					}
+					if c.Rank() == 1 {
+						if err := stderrors.Join(w.Put(ctx, 0, 0, []int64{at}), w.Flush(ctx, 0)); err != nil {
+							return err
+						}
+						return w.Close(ctx)
+					}
+					_, err = w.WaitFor(ctx, 0, func(v int64) bool {
+						if v == at {
+							panic("no such value")
+						}
+						return false
+					})
+					if err == nil {
+						return stderrors.New("waited for nothing")
+					}
+					return err
+				})
+				for rank, err := range errs {
+					if err == nil || !strings.Contains(err.Error(), "no such value") {
+						t.Errorf("rank %d: %v", rank, err)
+					}
+				}
+				if lost, ok := stderrors.AsType[*runtime.RankError](errs[1]); !ok || lost.Rank != 0 {
+					t.Errorf("rank 1: %v, want the loss of rank 0", errs[1])
+				}
+			})
+		}
+	}
 }
