@@ -288,7 +288,7 @@ func (w *view) refusal(ctx context.Context, verb string, rank int) error {
 	}
 	// What the owner has said when it closed it, of a failure say, comes first.
 	e := w.c.e
-	for e.t.Poll(peer) {
+	for tries := 0; tries < lockVisits && !e.closed && e.t.Poll(peer); tries++ {
 	}
 	if err = w.usable(verb, peer); err == nil {
 		err = during((&Request{kind: opAccess, verb: verb, group: w.c.group, peer: peer}).String(), ErrClosed)
