@@ -88,8 +88,8 @@ func whole[T uint16 | int32 | uint64](t *testing.T, ones T) {
 	})
 }
 
-// TestSharedSums: what many ranks and goroutines add to elements that lie side
-// by side is all there, while others put beside them.
+// TestSharedSums: what many ranks add to elements that lie side by side is all
+// there, while they put beside them.
 func TestSharedSums(t *testing.T) {
 	const rounds, cells = 400, 23
 	runtimetest.Network{New: sharedCluster}.Run(t, 5, func(ctx context.Context, c *runtime.Comm) error {

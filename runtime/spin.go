@@ -6,8 +6,8 @@ package runtime
 func (e *engine) spin(rs []*Request, hint int) {
 	for polls := e.t.Polls(hint); polls > 0; polls-- {
 		moved := e.t.Poll(hint)
-		for _, r := range rs {
-			moved = e.lookFor(r) || moved
+		if len(rs) == 1 { // WaitFor waits for nothing beside
+			moved = e.lookFor(rs[0]) || moved
 		}
 		if moved && (e.woke || firstDone(rs) >= 0) {
 			return

@@ -242,10 +242,11 @@ func (w *Window[T]) withLock(ctx context.Context, rank int, shared bool, body fu
 	return w.view.withLock(ctx, rank, shared, body)
 }
 
-// Close is like a Fence, after which the window can not be used any more, nor what
-// Local returned, which may be zero then, and unmapped later. It is collective. Whatever it returns, the window is closed
-// at this rank; a second Close does nothing. A window that is open when the
-// body returns serves others until all bodies have.
+// Close is like a Fence, after which the window can not be used any more, nor
+// what Local and Mapped returned, which may be zero then, and unmapped later. It
+// is collective. Whatever it returns, the window is closed at this rank; a
+// second Close does nothing. A window that is open when the body returns serves
+// others until all bodies have.
 func (w *Window[T]) Close(ctx context.Context) error { return w.view.close(ctx) }
 
 func (w *Window[T]) bytes(n int) int { return n * w.view.region.unit }
