@@ -244,8 +244,13 @@ func (e *engine) service(quit <-chan struct{}) {
 	}
 }
 
+// pending reports whether something waits to be sent. It does not wait for the
+// lock: who has it would have to wake this goroutine's thread when letting go,
+// and another tick is soon enough to ask again.
 func (e *engine) pending() bool {
-	e.mu.Lock()
+	if !e.mu.TryLock() {
+		return false
+	}
 	defer e.mu.Unlock()
 	return len(e.lazy) > 0 || e.t.Pending()
 }
