@@ -23,7 +23,8 @@ const (
 	oneTurn    = 1 << 20  // bytes moved for one peer, by one system call where they can be, before it is another's turn
 	eventSlots = 64
 	iovSlots   = 64
-	epollEvery = 8 // calls of Poll with a hint between looks at all peers
+	vainLooks  = 8  // calls of Poll, in a row, that find nothing from the awaited peer, before a look at all
+	epollEvery = 64 // calls of Poll with a hint between looks at all peers
 
 	holdFor   = 50 * time.Microsecond // after a small frame, the next ones to its peer wait for a Poll
 	holdBytes = 32 << 10              // that wait at most
@@ -55,7 +56,8 @@ type Transport struct {
 	asked          int    // peers with frames that wait for their connection
 	held           []int  // peers with frames that wait for a Poll
 	round          uint   // counts when what is held leaves
-	turn           uint
+	turn           uint   // calls of Poll with a hint since the last look at all peers
+	vain           uint   // of these, the last that found nothing
 	polls          uint
 	patrolled      time.Duration   // since start
 	outcomes       frames.Outcomes // completions to tell at the next Poll

@@ -14,7 +14,8 @@ import (
 )
 
 // Poll makes progress without blocking; see transport.Transport. It reads the
-// awaited peer's socket, and looks at all peers every few calls.
+// awaited peer's socket, and looks at all peers when nothing has come from that
+// one for a few calls, and now and then.
 func (t *Transport) Poll(hint int) bool {
 	if t.closed {
 		return false
@@ -34,8 +35,13 @@ func (t *Transport) Poll(hint int) bool {
 	if hint < 0 || t.peers[hint].fd < 0 {
 		progress = t.sweep() || progress
 	} else {
-		progress = t.receive(hint, &t.peers[hint]) || progress
-		if t.turn++; t.turn%epollEvery == 0 || t.queued > 0 {
+		t.turn++
+		t.vain++
+		if t.receive(hint, &t.peers[hint]) {
+			progress, t.vain = true, 0
+		}
+		if t.vain >= vainLooks || t.turn >= epollEvery || t.queued > 0 {
+			t.turn, t.vain = 0, 0
 			progress = t.sweep() || progress
 		}
 	}

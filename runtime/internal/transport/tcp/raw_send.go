@@ -47,10 +47,11 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 	t.sent += uint64(wire.HeaderSize + size)
 	blocked := p.armed
 	if small && p.out.Empty() {
-		now := time.Since(t.start)
-		if done != nil || p.round != t.round || now-p.wrote > holdFor {
-			p.round, p.wrote = t.round, now
-			return t.sendSmall(rank, p, h, payload, done)
+		if done != nil || p.round != t.round || time.Since(t.start)-p.wrote > holdFor {
+			p.round = t.round
+			sent := t.sendSmall(rank, p, h, payload, done)
+			p.wrote = time.Since(t.start) // not before: the peer has the frame already
+			return sent
 		}
 		t.held = append(t.held, rank)
 		t.Wake()
