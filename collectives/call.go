@@ -187,7 +187,11 @@ func (s *state) plan(a *args) (*plan, error) {
 	key := planKey{a.verb, a.root, a.total / a.unit, a.size * a.unit, a.o.inOrder, a.transfer.InPlace, !overlap(a.dst, a.src), keeps(a.k), a.o.algorithm}
 	known := a.counts == nil && !a.uneven
 	if known {
+		if s.recent != nil && s.recentKey == key {
+			return s.recent, nil
+		}
 		if p := s.plans[key]; p != nil {
+			s.recentKey, s.recent = key, p
 			return p, nil
 		}
 	}
@@ -225,6 +229,7 @@ func (s *state) plan(a *args) (*plan, error) {
 			s.plans = map[planKey]*plan{}
 		}
 		s.plans[key] = p
+		s.recentKey, s.recent = key, p
 	}
 	return p, nil
 }

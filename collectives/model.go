@@ -64,7 +64,7 @@ func Install(c *runtime.Comm, m Model) error {
 	s := stateOf(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.model, s.plans = m, nil
+	s.model, s.plans, s.recent = m, nil, nil
 	return nil
 }
 

@@ -59,6 +59,9 @@ type state struct {
 	hosts []int // of all ranks; nil: one
 	cores []int // of all ranks' hosts; 0: not known
 	plans map[planKey]*plan
+
+	recentKey planKey // of the plan that was used last
+	recent    *plan   // it
 }
 
 // earlyCall is a call that another rank waits in and this one has yet to make.
