@@ -19,9 +19,10 @@ type group struct {
 	splits  int
 	dups    int
 	opens   map[string]int // ports opened, by name
-	locals  map[any]any    // what libraries keep, by their keys
+	locals  map[any]*local // what libraries keep, by their keys
 
-	barred atomic.Bool // err is set, or closed
+	barred atomic.Bool           // err is set, or closed
+	recent atomic.Pointer[local] // of locals, the one that was asked for last
 }
 
 func newGroup(id uint32, name string, ranks []int, self, size int) *group {
