@@ -39,13 +39,13 @@ func benchmark(b *testing.B, ranks int, bytes int64, body func(ctx context.Conte
 }
 
 func BenchmarkBarrier(b *testing.B) {
-	for _, ranks := range []int{2, 4} {
+	for _, ranks := range []int{1, 2, 4} {
 		b.Run(fmt.Sprintf("ranks=%d", ranks), func(b *testing.B) { benchmark(b, ranks, 0, collectives.Barrier) })
 	}
 }
 
 func BenchmarkAllreduce(b *testing.B) {
-	for _, ranks := range []int{2, 4} {
+	for _, ranks := range []int{1, 2, 4} {
 		for _, n := range []int{1, 256, 16 << 10, 1 << 20} {
 			b.Run(fmt.Sprintf("ranks=%d/floats=%d", ranks, n), func(b *testing.B) {
 				x := make([][]float32, ranks)

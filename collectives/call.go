@@ -32,24 +32,32 @@ type args struct {
 }
 
 // argsOf begins the arguments of a call.
-func argsOf[T runtime.Elem](v schedule.Verb, root int, dst, src []T, opts []Option) args {
-	return args{
-		verb: v, root: root, dst: bytesOf(dst), src: bytesOf(src), kind: reflect.TypeFor[T]().Kind(), size: sizeOf[T](), unit: 1,
-		o: optionsOf(opts),
+func argsOf[T runtime.Elem](v schedule.Verb, root int, dst, src []T, opts []Option) (a args) {
+	begun(&a, v, root, dst, src, opts)
+	return a
+}
+
+// begun is argsOf in place: to copy arguments takes longer than to look up a plan.
+func begun[T runtime.Elem](a *args, v schedule.Verb, root int, dst, src []T, opts []Option) {
+	a.verb, a.root, a.unit = v, root, 1
+	a.dst, a.src, a.kind, a.size = bytesOf(dst), bytesOf(src), reflect.TypeFor[T]().Kind(), sizeOf[T]()
+	if len(opts) > 0 {
+		a.o = optionsOf(opts)
 	}
 }
 
 // vectorArgs are those of a call over vectors of n elements.
-func vectorArgs[T runtime.Elem](v schedule.Verb, root int, dst, src []T, n int, opts []Option) args {
-	a := argsOf(v, root, dst, src, opts)
+func vectorArgs[T runtime.Elem](v schedule.Verb, root int, dst, src []T, n int, opts []Option) (a args) {
+	begun(&a, v, root, dst, src, opts)
 	a.count, a.total = n, n
 	return a
 }
 
 // reduceArgs are vectorArgs with an operation. has says whether this rank has a
 // dst.
-func reduceArgs[T runtime.Elem](v schedule.Verb, root int, dst, src []T, op Op[T], has bool, opts []Option) args {
-	a := vectorArgs(v, root, dst, src, len(src), opts)
+func reduceArgs[T runtime.Elem](v schedule.Verb, root int, dst, src []T, op Op[T], has bool, opts []Option) (a args) {
+	begun(&a, v, root, dst, src, opts)
+	a.count, a.total = len(src), len(src)
 	setOp(&a, op())
 	if has && len(dst) != len(src) {
 		a.bad = fmt.Sprintf("dst has %d elements and src %d", len(dst), len(src))
@@ -63,8 +71,8 @@ func setOp[T runtime.Elem](a *args, k Kernel[T]) {
 
 // blockArgs are those of the verbs over blocks: whole is the slice of all
 // blocks, where this rank has it, and part that of its own.
-func blockArgs[T runtime.Elem](c *runtime.Comm, v schedule.Verb, dst, src, whole, part []T, has bool, root int, opts []Option) args {
-	a := argsOf(v, root, dst, src, opts)
+func blockArgs[T runtime.Elem](c *runtime.Comm, v schedule.Verb, dst, src, whole, part []T, has bool, root int, opts []Option) (a args) {
+	begun(&a, v, root, dst, src, opts)
 	a.count, a.total, a.counts = len(part), c.Size()*len(part), a.o.counts
 	if a.counts != nil {
 		a.total = a.check("counts", a.counts, c.Size(), "ranks")
@@ -95,8 +103,8 @@ func (a *args) check(what string, counts []int, n int, of string) int {
 }
 
 // alltoallArgs are those of Alltoall.
-func alltoallArgs[T runtime.Elem](c *runtime.Comm, dst, src []T, opts []Option) args {
-	a := argsOf(schedule.Alltoall, noRoot, dst, src, opts)
+func alltoallArgs[T runtime.Elem](c *runtime.Comm, dst, src []T, opts []Option) (a args) {
+	begun(&a, schedule.Alltoall, noRoot, dst, src, opts)
 	n := c.Size()
 	out, in := a.o.counts, a.o.recv
 	a.uneven = out != nil || in != nil
