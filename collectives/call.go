@@ -31,24 +31,17 @@ type args struct {
 	topology *topology // of a neighbourhood exchange
 }
 
-// argsOf begins the arguments of a call.
-func argsOf[T runtime.Elem](v schedule.Verb, root int, dst, src []T, opts []Option) (a args) {
-	begun(&a, v, root, dst, src, opts)
-	return a
-}
-
-// begun is argsOf in place: to copy arguments takes longer than to look up a plan.
-func begun[T runtime.Elem](a *args, v schedule.Verb, root int, dst, src []T, opts []Option) {
+// fill begins the arguments of a call, in place: to copy them takes longer than
+// to look up a plan.
+func fill[T runtime.Elem](a *args, v schedule.Verb, root int, dst, src []T, opts []Option) {
 	a.verb, a.root, a.unit = v, root, 1
 	a.dst, a.src, a.kind, a.size = bytesOf(dst), bytesOf(src), reflect.TypeFor[T]().Kind(), sizeOf[T]()
-	if len(opts) > 0 {
-		a.o = optionsOf(opts)
-	}
+	a.o = optionsOf(opts)
 }
 
 // vectorArgs are those of a call over vectors of n elements.
 func vectorArgs[T runtime.Elem](v schedule.Verb, root int, dst, src []T, n int, opts []Option) (a args) {
-	begun(&a, v, root, dst, src, opts)
+	fill(&a, v, root, dst, src, opts)
 	a.count, a.total = n, n
 	return a
 }
@@ -56,7 +49,7 @@ func vectorArgs[T runtime.Elem](v schedule.Verb, root int, dst, src []T, n int, 
 // reduceArgs are vectorArgs with an operation. has says whether this rank has a
 // dst.
 func reduceArgs[T runtime.Elem](v schedule.Verb, root int, dst, src []T, op Op[T], has bool, opts []Option) (a args) {
-	begun(&a, v, root, dst, src, opts)
+	fill(&a, v, root, dst, src, opts)
 	a.count, a.total = len(src), len(src)
 	setOp(&a, op())
 	if has && len(dst) != len(src) {
@@ -72,7 +65,7 @@ func setOp[T runtime.Elem](a *args, k Kernel[T]) {
 // blockArgs are those of the verbs over blocks: whole is the slice of all
 // blocks, where this rank has it, and part that of its own.
 func blockArgs[T runtime.Elem](c *runtime.Comm, v schedule.Verb, dst, src, whole, part []T, has bool, root int, opts []Option) (a args) {
-	begun(&a, v, root, dst, src, opts)
+	fill(&a, v, root, dst, src, opts)
 	a.count, a.total, a.counts = len(part), c.Size()*len(part), a.o.counts
 	if a.counts != nil {
 		a.total = a.check("counts", a.counts, c.Size(), "ranks")
@@ -104,7 +97,7 @@ func (a *args) check(what string, counts []int, n int, of string) int {
 
 // alltoallArgs are those of Alltoall.
 func alltoallArgs[T runtime.Elem](c *runtime.Comm, dst, src []T, opts []Option) (a args) {
-	begun(&a, schedule.Alltoall, noRoot, dst, src, opts)
+	fill(&a, schedule.Alltoall, noRoot, dst, src, opts)
 	n := c.Size()
 	out, in := a.o.counts, a.o.recv
 	a.uneven = out != nil || in != nil

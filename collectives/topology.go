@@ -142,7 +142,8 @@ func PrepareNeighborAlltoall[T runtime.Elem](n Neighborhood, dst, src []T, opts 
 }
 
 func neighborGatherArgs[T runtime.Elem](n Neighborhood, dst, src []T, opts []Option) args {
-	a := argsOf(schedule.NeighborAllgather, noRoot, dst, src, opts)
+	var a args
+	fill(&a, schedule.NeighborAllgather, noRoot, dst, src, opts)
 	a.topology = n.neighbors()
 	a.count = len(src)
 	in := a.o.counts
@@ -159,7 +160,8 @@ func neighborGatherArgs[T runtime.Elem](n Neighborhood, dst, src []T, opts []Opt
 }
 
 func neighborAlltoallArgs[T runtime.Elem](n Neighborhood, dst, src []T, opts []Option) args {
-	a := argsOf(schedule.NeighborAlltoall, noRoot, dst, src, opts)
+	var a args
+	fill(&a, schedule.NeighborAlltoall, noRoot, dst, src, opts)
 	t := n.neighbors()
 	a.topology = t
 	out, in := a.o.counts, a.o.recv
