@@ -54,6 +54,7 @@ type engine struct {
 	parked    atomic.Int32  // callers that wait on a channel
 	computing atomic.Int32  // goroutines of this rank that compute
 	unarmed   atomic.Bool   // the service goroutine leaves polling to the callers
+	wide      atomic.Bool   // and has the next of them look at all peers
 	arm       chan struct{} // holds one: wakes it then
 	stopped   chan struct{} // closed when the engine ends
 	ports     sync.WaitGroup
@@ -103,6 +104,7 @@ type engine struct {
 	servedBy     int                 // who sent the last one
 	rest         time.Time           // owned by the service goroutine: when it may stand in for callers again
 	resting      time.Duration       // the same: how long it had to wait
+	shy          int                 // the same: ticks in a row that found the lock taken
 	scratch      []byte              // of answers
 	ownOps       uint64              // on this rank's own memory
 

@@ -17,7 +17,8 @@ import (
 //
 // While callers poll, the service goroutine must not block in the transport:
 // every message would wake its thread for nothing. It then is unarmed: it
-// sleeps, and looks from time to time whether they have stopped. A caller that
+// sleeps, looks every tick whether they have stopped, and has the next of them
+// look at all peers, not only at the one that is waited for. A caller that
 // parks, or leaves while frames wait to be sent or others are parked, wakes it
 // at once, except for small messages that Isend leaves behind: see flushAfter.
 //
@@ -28,6 +29,7 @@ const (
 	tick       = 200 * time.Microsecond // of the unarmed service goroutine
 	clockTurns = 16                     // between looks at clock and context
 	schedTurns = 40                     // between turns of other goroutines: 30 µs to 100 µs
+	shyTicks   = 4                      // in a row that may find the lock taken, before one waits for it
 	crumb      = 1 << 10                // bytes of a message that may wait for a tick
 )
 
@@ -163,10 +165,20 @@ func (e *engine) visit(hint int) {
 		hint = AnySource
 	}
 	if e.mu.TryLock() {
-		e.t.Poll(hint)
+		e.sendLazy() // one who tests again and again is all that drives the engine
+		e.t.Poll(e.around(hint))
 		e.mu.Unlock()
 	}
 	e.visits.Add(1)
+}
+
+// around is the peer to poll for: all, once a tick.
+func (e *engine) around(hint int) int {
+	if e.wide.Load() {
+		e.wide.Store(false)
+		return AnySource
+	}
+	return hint
 }
 
 // flush sees to it that what was handed to the transport leaves although
@@ -179,7 +191,7 @@ func (e *engine) flush() {
 
 // flushAfter is flush after the start of a send. A small message that is the
 // caller's no more and waits for company is left to whoever polls next, the
-// service goroutine a tick later at the latest: to wake that for a part of a
+// service goroutine a few ticks later at the latest: to wake that for a part of a
 // burst takes longer than to send the whole.
 func (e *engine) flushAfter(r *Request) {
 	if !r.done.Load() || r.head.Length > crumb {
@@ -212,6 +224,7 @@ func (e *engine) service(quit <-chan struct{}) {
 		visits := e.visits.Load()
 		if e.pollers.Load() > 0 || visits != seen && e.parked.Load() == 0 && !e.pending() {
 			seen = visits
+			e.wide.Store(true)
 			timer.Reset(tick)
 			select {
 			case <-timer.C:
@@ -244,14 +257,18 @@ func (e *engine) service(quit <-chan struct{}) {
 	}
 }
 
-// pending reports whether something waits to be sent. It does not wait for the
-// lock: who has it would have to wake this goroutine's thread when letting go,
-// and another tick is soon enough to ask again.
+// pending reports whether something waits to be sent, or cannot tell: who has the
+// lock would have to wake this goroutine's thread when letting go, so it waits for
+// the lock only after a few ticks that have found it taken.
 func (e *engine) pending() bool {
 	if !e.mu.TryLock() {
-		return false
+		if e.shy++; e.shy <= shyTicks {
+			return false
+		}
+		e.mu.Lock()
 	}
 	defer e.mu.Unlock()
+	e.shy = 0
 	return len(e.lazy) > 0 || e.t.Pending()
 }
 

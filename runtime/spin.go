@@ -5,7 +5,7 @@ package runtime
 // been made runnable. The lock is held.
 func (e *engine) spin(rs []*Request, hint int) {
 	for polls := e.t.Polls(hint); polls > 0; polls-- {
-		moved := e.t.Poll(hint)
+		moved := e.t.Poll(e.around(hint))
 		if len(rs) == 1 { // WaitFor waits for nothing beside
 			moved = e.lookFor(rs[0]) || moved
 		}

@@ -41,7 +41,6 @@ func (t *Transport) Poll(hint int) bool {
 			progress, t.vain = true, 0
 		}
 		if t.vain >= vainLooks || t.turn >= epollEvery || t.queued > 0 {
-			t.turn, t.vain = 0, 0
 			progress = t.sweep() || progress
 		}
 	}
@@ -127,6 +126,7 @@ func (t *Transport) patrol() {
 
 // sweep serves every peer that is ready, each for one turn.
 func (t *Transport) sweep() (progress bool) {
+	t.turn, t.vain = 0, 0
 	r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(t.epoll), uintptr(unsafe.Pointer(&t.events[0])), eventSlots, 0, 0, 0)
 	if errno != 0 {
 		return false // EINTR: the next call will see
