@@ -3,6 +3,7 @@ package ssp
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 
@@ -84,9 +85,11 @@ func (p *peer[T]) news() <-chan struct{} {
 const answerBytes = 256 << 10
 
 // fetch asks an owner for rows of at least an age; they are installed when they
-// come. It orders rows, which are the caller's again afterwards.
+// come. It orders rows, which are the caller's again afterwards. A row may repeat:
+// one that was wanted anew when an older request for it had been answered.
 func (t *Table[T]) fetch(owner int, rows []int64, age int64) {
 	sortRows(rows)
+	rows = slices.Compact(rows)
 	chunk := max(1, answerBytes/(t.wire*codec.TypeOf[T]().Size()))
 	if t.spec.Sparse {
 		chunk = 4096
