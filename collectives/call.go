@@ -36,7 +36,9 @@ type args struct {
 func fill[T runtime.Elem](a *args, v schedule.Verb, root int, dst, src []T, opts []Option) {
 	a.verb, a.root, a.unit = v, root, 1
 	a.dst, a.src, a.kind, a.size = bytesOf(dst), bytesOf(src), reflect.TypeFor[T]().Kind(), sizeOf[T]()
-	a.o = optionsOf(opts)
+	if len(opts) > 0 {
+		a.o = optionsOf(opts)
+	}
 }
 
 // vectorArgs are those of a call over vectors of n elements.
@@ -142,6 +144,7 @@ type planKey struct {
 
 // plan is a rank's part of calls of one kind.
 type plan struct {
+	key       planKey
 	algorithm uint8
 	part      schedule.Schedule
 }
@@ -188,11 +191,11 @@ func (s *state) plan(a *args) (*plan, error) {
 	key := planKey{a.verb, a.root, a.total / a.unit, a.size * a.unit, a.o.inOrder, a.transfer.InPlace, !overlap(a.dst, a.src), keeps(a.k), a.o.algorithm}
 	known := a.counts == nil && !a.uneven
 	if known {
-		if s.recent != nil && s.recentKey == key {
-			return s.recent, nil
+		if p := s.recent; p != nil && p.key == key {
+			return p, nil
 		}
 		if p := s.plans[key]; p != nil {
-			s.recentKey, s.recent = key, p
+			s.recent = p
 			return p, nil
 		}
 	}
@@ -224,13 +227,12 @@ func (s *state) plan(a *args) (*plan, error) {
 	} else {
 		i = s.model.Choose(&call)
 	}
-	p := &plan{uint8(i), s.model.Build(&call, i, s.c.Rank())}
+	p := &plan{key, uint8(i), s.model.Build(&call, i, s.c.Rank())}
 	if known {
 		if s.plans == nil || len(s.plans) >= maxPlans {
 			s.plans = map[planKey]*plan{}
 		}
-		s.plans[key] = p
-		s.recentKey, s.recent = key, p
+		s.plans[key], s.recent = p, p
 	}
 	return p, nil
 }

@@ -41,10 +41,7 @@ func WithAlgorithm(name string) Option {
 }
 
 func optionsOf(opts []Option) options {
-	if len(opts) == 0 {
-		return options{}
-	}
-	o := new(options) // escapes; calls without options allocate nothing
+	o := new(options) // escapes; calls without options do not come here
 	for _, set := range opts {
 		set(o)
 	}

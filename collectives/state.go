@@ -55,13 +55,11 @@ type state struct {
 	queues  [1 + started][]*Request // started calls that wait for their lane
 	working [1 + started]bool       // a goroutine runs the calls of the lane
 
-	model Model
-	hosts []int // of all ranks; nil: one
-	cores []int // of all ranks' hosts; 0: not known
-	plans map[planKey]*plan
-
-	recentKey planKey // of the plan that was used last
-	recent    *plan   // it
+	model  Model
+	hosts  []int // of all ranks; nil: one
+	cores  []int // of all ranks' hosts; 0: not known
+	plans  map[planKey]*plan
+	recent *plan // of plans, the one that was used last
 }
 
 // earlyCall is a call that another rank waits in and this one has yet to make.

@@ -141,8 +141,7 @@ func PrepareNeighborAlltoall[T runtime.Elem](n Neighborhood, dst, src []T, opts 
 	return ready(n.Comm(), neighborAlltoallArgs(n, dst, src, opts))
 }
 
-func neighborGatherArgs[T runtime.Elem](n Neighborhood, dst, src []T, opts []Option) args {
-	var a args
+func neighborGatherArgs[T runtime.Elem](n Neighborhood, dst, src []T, opts []Option) (a args) {
 	fill(&a, schedule.NeighborAllgather, noRoot, dst, src, opts)
 	a.topology = n.neighbors()
 	a.count = len(src)
@@ -159,8 +158,7 @@ func neighborGatherArgs[T runtime.Elem](n Neighborhood, dst, src []T, opts []Opt
 	return a
 }
 
-func neighborAlltoallArgs[T runtime.Elem](n Neighborhood, dst, src []T, opts []Option) args {
-	var a args
+func neighborAlltoallArgs[T runtime.Elem](n Neighborhood, dst, src []T, opts []Option) (a args) {
 	fill(&a, schedule.NeighborAlltoall, noRoot, dst, src, opts)
 	t := n.neighbors()
 	a.topology = t

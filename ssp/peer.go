@@ -85,11 +85,13 @@ func (p *peer[T]) news() <-chan struct{} {
 const answerBytes = 256 << 10
 
 // fetch asks an owner for rows of at least an age; they are installed when they
-// come. It orders rows, which are the caller's again afterwards. A row may repeat:
-// one that was wanted anew when an older request for it had been answered.
-func (t *Table[T]) fetch(owner int, rows []int64, age int64) {
-	sortRows(rows)
+// come. It returns how many these are: a row may repeat, one that was wanted anew
+// when an older request for it had been answered. It orders rows, which are the
+// caller's again afterwards.
+func (t *Table[T]) fetch(owner int, rows []int64, age int64) (asked int) {
+	slices.Sort(rows)
 	rows = slices.Compact(rows)
+	asked = len(rows)
 	chunk := max(1, answerBytes/(t.wire*codec.TypeOf[T]().Size()))
 	if t.spec.Sparse {
 		chunk = 4096
@@ -133,4 +135,5 @@ func (t *Table[T]) fetch(owner int, rows []int64, age int64) {
 			}
 		})
 	}
+	return asked
 }

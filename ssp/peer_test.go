@@ -36,7 +36,9 @@ func TestFetchOfRepeatedRows(t *testing.T) {
 				p.cache.Want(row, 0, 0, false)
 			}
 			p.mu.Unlock()
-			table.fetch(other, rows, 0)
+			if asked := table.fetch(other, rows, 0); asked != len(rows)/2 {
+				return errors.Errorf("asked for %d of %d rows", asked, len(rows)/2)
+			}
 			v, x := table.View(w), []float64{1}
 			for row := range int64(8) {
 				if err := v.Get(ctx, row, x); err != nil || x[0] != 0 {

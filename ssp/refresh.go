@@ -2,7 +2,6 @@ package ssp
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/pkg/errors"
@@ -70,8 +69,7 @@ func (v *View[T]) reduce(o int, f *need[T], wanted, now int64, all bool) {
 // send sends f.asks.
 func (v *View[T]) send(o int, f *need[T], wanted int64) {
 	if len(f.asks) > 0 {
-		v.w.totals.Fetches += int64(len(f.asks))
-		v.t.fetch(o, f.asks, wanted)
+		v.w.totals.Fetches += int64(v.t.fetch(o, f.asks, wanted))
 	}
 	f.asks = f.asks[:0]
 }
@@ -331,5 +329,3 @@ func (v *View[T]) again(wanted Clock) {
 		}
 	}
 }
-
-func sortRows(rows []int64) { slices.Sort(rows) }
