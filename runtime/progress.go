@@ -20,7 +20,8 @@ import (
 // sleeps, looks every tick whether they have stopped, and has the next of them
 // look at all peers, not only at the one that is waited for. A caller that
 // parks, or leaves while frames wait to be sent or others are parked, wakes it
-// at once, except for small messages that Isend leaves behind: see flushAfter.
+// at once, except for small messages that Isend leaves behind, see flushAfter, and
+// what libraries start, who wait next: see StartSend.
 //
 // Who has made another goroutine of this rank runnable (a handler, a parked
 // caller) lets it run before it polls or blocks again: on the own thread that

@@ -1,7 +1,9 @@
 package runtime
 
 // StartSend is Isend with a request of the caller's, for libraries that start
-// many: r is new, or has ended and been waited for. It must not be copied.
+// many: r is new, or has ended and been waited for. It must not be copied. What it
+// sends may wait for the next wait or test of this rank, which is expected to
+// follow, or else for about a millisecond.
 func StartSend[T Elem](r *Request, c *Comm, dst int, tag Tag, buf []T) {
 	c.restart(r, opSend, dst, tag, elemOf[T](), bytesOf(buf))
 }
@@ -49,11 +51,9 @@ func (c *Comm) restart(r *Request, kind opKind, rank int, tag Tag, elem uint8, b
 		r.head, r.op = c.header(tag, elem, 0, len(buf)), c.op
 		r.payload = append(r.payload, buf)
 		e.start(r)
-		e.flushAfter(r)
 	} else {
 		c.prepare(r, peer, tag, room{elem: elem, buf: buf, limit: len(buf)})
 		e.post(r)
-		e.flush()
 	}
 }
 
