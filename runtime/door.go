@@ -134,7 +134,7 @@ func (e *engine) grant() {
 		}
 		e.granted += m.size
 		m.buf = e.newBuffer(m.size)
-		e.peers[m.source].inbound[m.id] = &arrival{message: m}
+		e.peers[m.source].expect(m.id, &arrival{message: m})
 		e.out = wire.Header{Kind: wire.Clear, ID: m.id}
 		e.transmit(m.source, nil, nil)
 	}

@@ -124,7 +124,10 @@ type peer struct {
 	held    [windows]int       // of its credits, by messages that are here
 	owed    [windows]int       // of its credits, to be returned
 	cur     arrival
-	inbound map[uint64]*arrival // cleared large messages, by ID
+	inbound map[uint64]*arrival // cleared and pulled messages, by ID
+	coming  int                 // of them, those that somebody still wants
+	pulls   []pull              // of the peer, that no message has met yet, in order
+	offers  sendQueue           // messages that the peer has yet to pull, in order
 	sent    uint64              // bytes handed to the transport for it, headers included
 	stream  stream              // of one-sided access
 }
@@ -232,6 +235,8 @@ func (e *engine) detach(r *Request, deliver bool) {
 			e.sends[r.head.ID] = ghost
 		}
 		delete(e.calls, r.head.ID)
+	case offered:
+		e.peers[r.peer].offers.remove(r)
 	case leaving:
 		e.t.Detach(r.peer, &r.flight)
 		delete(e.calls, r.head.ID)
@@ -254,6 +259,10 @@ func (e *engine) detach(r *Request, deliver bool) {
 		// Not there: the peer has used the ID twice or sent another length.
 		if in := e.peers[r.status.Source].inbound; in[r.head.ID] == &r.landing {
 			in[r.head.ID] = new(arrival) // the request may be used again before the payload comes
+			e.peers[r.status.Source].coming--
+		}
+		if r.pulls() {
+			r.status = Status{} // nothing is known of its message
 		}
 	case arriving:
 		if p := &e.peers[r.status.Source]; p.cur.request == r {
@@ -269,9 +278,12 @@ func (e *engine) detach(r *Request, deliver bool) {
 // withdraw detaches a request that its caller has given up because of cause,
 // and returns its error.
 func (e *engine) withdraw(r *Request, cause error) error {
-	met := r.phase == claimed || r.phase == cleared || r.phase == arriving
+	met, pulls := r.phase == claimed || r.phase == cleared || r.phase == arriving, r.pulls()
 	e.detach(r, true)
-	if !met {
+	switch {
+	case pulls:
+		return &droppedError{cause} // as its message will be, if there is one
+	case !met:
 		return cause
 	}
 	r.status.Source = r.group.place(r.status.Source)

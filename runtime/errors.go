@@ -16,11 +16,14 @@ var (
 	// ErrTruncated matches every *TruncationError: the message was longer than
 	// the receiver's buffer. It is gone; the buffer's content is undefined.
 	ErrTruncated = stderrors.New("message longer than the buffer")
+	// ErrLength matches every *LengthError: a message that was pulled had another
+	// length than the buffer. It is gone.
+	ErrLength = stderrors.New("lengths differ")
 	// ErrType matches every *TypeError: sender and receiver disagree about the
 	// element type. The message is gone.
 	ErrType = stderrors.New("element types differ")
-	// ErrDropped: a receive was cancelled when it had met a message. The message
-	// is gone.
+	// ErrDropped: a receive was cancelled when it had met a message, which is gone,
+	// or one that pulls, whose message will be, if it has not gone already.
 	ErrDropped = stderrors.New("a message that had been met is lost")
 	// ErrClosed: the communicator or the port has been closed, or the job has
 	// ended.
@@ -77,6 +80,21 @@ func (e *TruncationError) Error() string {
 
 // Is reports whether target is ErrTruncated.
 func (e *TruncationError) Is(target error) bool { return target == ErrTruncated }
+
+// LengthError says that a message was not as long as the receiver that pulled it
+// expected. It matches ErrLength.
+type LengthError struct {
+	Bytes int // of the message
+	Room  int // in bytes: the buffer's
+}
+
+// Error names both sizes.
+func (e *LengthError) Error() string {
+	return fmt.Sprintf("%d bytes for %d: %v", e.Bytes, e.Room, ErrLength)
+}
+
+// Is reports whether target is ErrLength.
+func (e *LengthError) Is(target error) bool { return target == ErrLength }
 
 // TypeError says that a message had elements of another type than its receive.
 // It matches ErrType.

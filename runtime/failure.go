@@ -67,8 +67,8 @@ func (e *engine) desert(rank int) {
 		}
 		for r := g.pending; r != nil; {
 			next := r.next
-			receives := r.phase == posted || r.phase == awaiting
-			sends := r.kind == opSend && (r.phase == queued || r.phase == announced || r.phase == delivered)
+			receives := r.phase == posted || r.phase == awaiting || r.pulls()
+			sends := r.kind == opSend && (r.phase == queued || r.phase == announced || r.phase == delivered || r.phase == offered)
 			notifies := r.kind == opAccess && r.phase == queued
 			if r.peer == rank && (receives || sends || notifies) {
 				e.detach(r, false)

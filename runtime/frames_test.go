@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -34,6 +35,8 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte{2, 1, 0, 255, 2, 3, 7, 255, 4, 0, 0, 255, 3, 0, 1, 0, 3, 1, 2, 0})
 	f.Add([]byte{6, 0, 7, 10, 7, 0, 7, 10, 8, 0, 3, 20, 8, 1, 4, 0, 11, 0, 0, 20, 9, 0, 0, 0, 10, 0, 0, 0})
 	f.Add([]byte{11, 1, 1, 60, 12, 1, 0, 8, 13, 0, 1, 8, 13, 0, 2, 0, 11, 0, 3, 255, 13, 2, 5, 0})
+	f.Add([]byte{1, 1, 7, 10, 3, 1, 7, 10})
+	f.Add([]byte{15, 0, 17, 10, 3, 1, 33, 5, 3, 0, 34, 5, 15, 0, 16, 0, 15, 8, 20, 100, 3, 2, 35, 0})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		const peer = 1
 		e := newEngine(0, []string{"a", "b", "c"}, slog.New(slog.DiscardHandler))
@@ -48,6 +51,17 @@ func FuzzFrames(f *testing.F) {
 			Isend(c, peer, 0, make([]int8, 200_000)),
 			IsendSync(c, peer, 0, make([]int8, 100)),
 			IrecvParts(c, peer, 2, Strided(make([]int8, 300), 100, 150, 2)),
+		}
+		gaveUp, cancel := context.WithCancel(t.Context())
+		cancel()
+		for tag, n := range []int{0, 5, 200, 8000, 80_000, 100, 1, 2} {
+			pull, offer := new(Request), new(Request)
+			StartPull(pull, c, peer, Tag(tag), make([]int8, n))
+			StartOffer(offer, c, peer, Tag(tag), make([]int8, n))
+			if tag%3 == 2 {
+				_, _ = pull.Wait(gaveUp)
+			}
+			rs = append(rs, pull, offer)
 		}
 		for _, n := range []int{5, 100_000} {
 			r := &Request{kind: opCall, group: c.group, peer: peer, head: wire.Header{Kind: wire.Call, Length: uint64(n)}, payload: [][]byte{make([]byte, n)}}
@@ -87,7 +101,7 @@ func FuzzFrames(f *testing.F) {
 		d.port = &Port{c: c, door: d}
 		for script = script[:min(len(script), 400)]; len(script) >= 4; script = script[4:] {
 			h := wire.Header{
-				Kind: wire.Kind(script[0]%15 + 1), Flags: script[1] & 3, Elem: elemOf[int8](),
+				Kind: wire.Kind(script[0]%16 + 1), Flags: script[1] & 3, Elem: elemOf[int8](),
 				Tag: uint32(script[2] % 8), ID: uint64(script[2] % 8), Length: uint64(script[3]),
 			}
 			if script[1]&4 != 0 {
@@ -113,6 +127,15 @@ func FuzzFrames(f *testing.F) {
 				h.Context = uint32(script[2] & 3)
 				h.Length &^= uint64(script[2]&4) * 2
 			}
+			switch {
+			case script[2]&16 != 0: // a pull of the peer's
+				h.ID |= wire.PullID
+			case script[2]&32 != 0: // one of those above, maybe
+				h.ID = wire.PullID | (e.lastOp - h.ID)
+			}
+			if script[2]&64 != 0 {
+				h.Elem = script[3]
+			}
 			buf, err := e.Begin(peer, &h)
 			if err != nil {
 				break
@@ -128,6 +151,9 @@ func FuzzFrames(f *testing.F) {
 				if held < 0 || held > e.window {
 					t.Fatalf("window %d: %d bytes held", w, held)
 				}
+			}
+			if p := &e.peers[peer]; p.coming < 0 || p.coming > len(p.inbound) {
+				t.Fatalf("%d of %d payloads are wanted", p.coming, len(p.inbound))
 			}
 			if e.granted < 0 || e.granted > portBound+1<<20 {
 				t.Fatalf("%d bytes granted", e.granted)

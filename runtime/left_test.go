@@ -45,6 +45,18 @@ func TestLeft(t *testing.T) {
 			}
 		}},
 		{"recv from rank 1 on world", func(ctx context.Context, c *runtime.Comm) error {
+			var r runtime.Request
+			runtime.StartPull(&r, c, 1, 0, nil8(100_000))
+			_, err := r.Wait(ctx)
+			return err
+		}},
+		{"send to rank 1 on world", func(ctx context.Context, c *runtime.Comm) error {
+			var r runtime.Request
+			runtime.StartOffer(&r, c, 1, 0, nil8(100_000))
+			_, err := r.Wait(ctx)
+			return err
+		}},
+		{"recv from rank 1 on world", func(ctx context.Context, c *runtime.Comm) error {
 			_, err := c.Split(ctx, 0, 0)
 			return err
 		}},

@@ -94,7 +94,7 @@ func (c *Comm) header(tag Tag, elem, flags uint8, n int) wire.Header {
 }
 
 // errTag: wildcards are for receiving.
-var errTag = errors.New("AnyTag can not be sent")
+var errTag = errors.New("AnyTag is no message's tag")
 
 // receiver is the place in the job of a rank that is sent to.
 func (c *Comm) receiver(dst int, tag Tag) (int, error) {

@@ -32,9 +32,14 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 		e.credited(peer, window, int(h.Credits))
 	}
 	switch h.Kind {
+	case wire.Pull:
+		return nil, e.beginPull(peer, h)
 	case wire.Eager, wire.Post, wire.Call, wire.Request:
 		if h.Payload() > eagerLimit {
 			return nil, errors.Errorf("protocol: small message of %d bytes", h.Length)
+		}
+		if h.ID&wire.PullID != 0 {
+			return nil, errors.Errorf("protocol: %#x is the number of a pull", h.ID)
 		}
 		window := windowOf(h)
 		if window == forPorts && h.Length > portLimit {
@@ -59,7 +64,14 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 		if a == nil {
 			return nil, errors.Errorf("protocol: payload of a message %d that was not asked for", h.ID)
 		}
+		void := h.Flags&(wire.Unlike|wire.Gone) != 0
+		if void && h.ID&wire.PullID == 0 {
+			return nil, errors.Errorf("protocol: message %d is not the one announced", h.ID)
+		}
 		delete(p.inbound, h.ID)
+		if *a != (arrival{}) {
+			p.coming--
+		}
 		p.cur = *a
 		if m := a.message; m != nil {
 			if int(h.Length) != m.size {
@@ -68,7 +80,7 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 			return m.buf, nil
 		}
 		r := a.request
-		if r == nil {
+		if r == nil || void {
 			return nil, nil
 		}
 		if int(h.Length) != r.status.Bytes {
@@ -119,6 +131,9 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 		return nil, nil
 	}
 }
+
+// Expects reports whether a long payload is about to come from a peer.
+func (e *engine) Expects(peer int) bool { return e.peers[peer].coming > 0 }
 
 // beginEager finds the place for a small message.
 func (e *engine) beginEager(peer int, h *wire.Header) []byte {
@@ -209,7 +224,7 @@ func (e *engine) clear(r *Request, peer int, id uint64, fits bool) {
 	if fits {
 		r.phase, r.head.ID = cleared, id
 		r.landing = arrival{request: r}
-		e.peers[peer].inbound[id] = &r.landing
+		e.peers[peer].expect(id, &r.landing)
 	} else {
 		e.out.Flags = wire.Refuse
 	}
@@ -250,8 +265,10 @@ func (e *engine) End(peer int, h *wire.Header) {
 			cur.message.whole = true
 			e.ready(cur.message)
 		case cur.request != nil:
-			e.received(cur.request, nil)
+			e.received(cur.request, cur.request.differs(h))
 		}
+	case wire.Pull:
+		e.endPull(peer, h)
 	case wire.Reply:
 		if r := cur.request; r != nil {
 			delete(e.calls, h.ID)

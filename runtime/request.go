@@ -54,12 +54,13 @@ const (
 	queued    // waits for credits in the peer's queue
 	announced // waits for the peer's Clear, in engine.sends
 	delivered // all of it has left; waits for the peer's Clear, in engine.sends
+	offered   // waits for the peer's Pull, in peer.offers
 	leaving   // the transport refers to the payload
 	calling   // a call that waits for its reply, in engine.calls
 	// Requests that receive.
 	posted   // waits in the queues of its context
 	claimed  // got a message whose payload is still arriving in the message's buffer
-	cleared  // got a large message whose payload has not begun, in peer.inbound
+	cleared  // got a large message whose payload has not begun, or pulls one, in peer.inbound
 	arriving // the payload is arriving in the request's buffer
 	// Requests about windows.
 	accessing // waits for an answer, in stream.waiters
@@ -101,7 +102,7 @@ type Request struct {
 	nextSend *Request
 
 	// Sending.
-	head    wire.Header // of a receive: ID is that of the large message it has met
+	head    wire.Header // of a receive: ID is that of the large message it has met; of one that pulls: the Pull
 	payload [][]byte
 	flight  sending // that is told by the transport
 	reply   []byte  // of a call

@@ -163,13 +163,14 @@ func describeWait(rs []*Request) (wait telemetry.Wait, name func() string) {
 	return wait, name
 }
 
-// unmet reports whether the other rank's body has yet to do its part.
+// unmet reports whether the other rank's body has yet to do its part, as far as
+// this rank knows.
 func (r *Request) unmet() bool {
 	switch r.phase {
-	case posted, queued, announced, delivered:
+	case posted, queued, announced, delivered, offered:
 		return true
 	}
-	return false
+	return r.pulls()
 }
 
 // long is String with what tells apart calls of the same kind.

@@ -18,7 +18,7 @@ const (
 	Eager   Kind = iota + 1 // a whole message, sent against credits
 	Request                 // announces a large message (rendezvous); no payload; Total is its length
 	Clear                   // the receiver of a Request is ready, or has met an Eager with Sync; ID echoes theirs
-	Data                    // the payload of a cleared message; ID echoes the Request's
+	Data                    // the payload of a message; ID echoes that of its Request or of the Pull that it met
 	Credit                  // returns Credits to the sender; no payload
 	Post                    // one-sided message to a port, no answer
 	Call                    // one-sided message to a port, ID names the answer's slot
@@ -30,6 +30,7 @@ const (
 	Put                     // a long put: ID is the offset in bytes, the payload goes straight into the window
 	Answer                  // what an Access or Put wanted to know; ID counts the peer's frames of these kinds up to there
 	Left                    // what rank ID, maybe not connected with the receiver, says as it leaves; passed on along transport.InTree
+	Pull                    // asks for a message of a context and tag, of Length bytes; ID is of the asking peer's choice, with PullID; no payload
 	kindEnd
 )
 
@@ -46,11 +47,16 @@ const (
 	WantAnswer   uint8 = 1 << 0 // Access, Put: an Answer is to say that it is done
 	WindowClosed uint8 = 1 << 0 // Answer: the window is not open any more
 	Parted       uint8 = 1 << 0 // Left: a Goodbye, and not a Leave
+	Unlike       uint8 = 1 << 0 // Data: the message is not what the Pull asks for: Elem and Length are its own, and no payload follows
+	Gone         uint8 = 1 << 1 // Data: the communicator of the Pull is closed; no payload follows
 	Granted      uint8 = 1 << 1 // Answer: to a request for a lock, whose number is the ID
 )
 
 // CreditNotes says that Credits belong to the window of notifications.
 const CreditNotes = CreditPorts | CreditSpaces
+
+// PullID is set in the IDs of Pulls, to tell them from those of Requests.
+const PullID = 1 << 63
 
 // Header describes one frame. The layout is 32 bytes, little-endian:
 //
@@ -63,7 +69,7 @@ type Header struct {
 	Tag     uint32
 	Credits uint32 // bytes of credit returned to the peer, with any frame
 	ID      uint64
-	Length  uint64 // bytes of payload in this frame; for Request, of the message announced
+	Length  uint64 // bytes of payload in this frame; for Request, Pull and Data with Unlike, of the message
 }
 
 // Errors of Decode.
@@ -75,7 +81,8 @@ var (
 
 // Payload is the number of payload bytes that follow the header in the stream.
 func (h *Header) Payload() int {
-	if h.Kind == Request {
+	switch {
+	case h.Kind == Request, h.Kind == Pull, h.Kind == Data && h.Flags&(Unlike|Gone) != 0:
 		return 0
 	}
 	return int(h.Length)

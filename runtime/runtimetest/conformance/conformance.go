@@ -26,7 +26,7 @@ type program struct {
 
 // PointToPoint runs every program of messages between ranks.
 func PointToPoint(t *testing.T, start Start) {
-	for _, list := range [][]program{matching, flow, requests, layouts, threads} {
+	for _, list := range [][]program{matching, flow, requests, pulls, layouts, threads} {
 		for _, p := range list {
 			for _, n := range p.ranks {
 				t.Run(fmt.Sprintf("%s/ranks=%d", p.name, n), func(t *testing.T) { start(t, n, p.body) })
