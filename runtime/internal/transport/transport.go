@@ -33,6 +33,13 @@ type Receiver interface {
 	Lost(peer int, err error)
 }
 
+// Expecter is a Receiver that knows what is about to come.
+type Expecter interface {
+	// Expects reports whether a long payload is: what is read beyond the next
+	// header would only have to be copied. Called with the engine's lock.
+	Expects(peer int) bool
+}
+
 // Joiner is a Receiver that wants to know when a peer that was not connected is.
 type Joiner interface {
 	// Joined says that a connection on first use is there, whichever of the two

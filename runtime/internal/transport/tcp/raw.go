@@ -20,6 +20,7 @@ import (
 
 const (
 	bufferSize = 64 << 10 // of the buffer through which headers and small payloads are read
+	shortRead  = 4 << 10  // of it, while a long payload is expected, which goes where it belongs
 	oneTurn    = 1 << 20  // bytes moved for one peer, by one system call where they can be, before it is another's turn
 	eventSlots = 64
 	iovSlots   = 64
@@ -46,6 +47,7 @@ const (
 type Transport struct {
 	listener *Listener
 	recv     transport.Receiver
+	expecter transport.Expecter // recv, or nil
 	limit    uint64
 	budget   time.Duration
 	start    time.Time
@@ -109,6 +111,7 @@ func newTransport(l *Listener, conns []*net.TCPConn, recv transport.Receiver) (t
 		bell:     -1,
 		timer:    -1,
 	}
+	t.expecter, _ = recv.(transport.Expecter)
 	cores := l.cfg.HostCores // of which this process may be bound to one
 	if cores == 0 {
 		cores = goruntime.NumCPU()

@@ -154,6 +154,10 @@ func (t *Transport) sweep() (progress bool) {
 func (t *Transport) receive(rank int, p *peer) (progress bool) {
 	for turn := oneTurn; turn > 0; {
 		var n, asked, direct int
+		room := bufferSize
+		if t.expecter != nil && t.expecter.Expects(rank) {
+			room = shortRead
+		}
 		var errno syscall.Errno
 		dst := p.in.Rest()
 		if direct = min(len(dst), oneTurn); direct > 0 {
@@ -165,14 +169,14 @@ func (t *Transport) receive(rank int, p *peer) (progress bool) {
 			asked = direct
 			if direct == len(dst) {
 				t.iov[1].Base = &t.buf[0]
-				t.iov[1].SetLen(bufferSize)
-				k, asked = 2, direct+bufferSize
+				t.iov[1].SetLen(room)
+				k, asked = 2, direct+room
 			}
 			n, errno = readv(p.fd, t.iov[:k])
 			clear(t.iov[:k])
 		} else {
-			asked = bufferSize
-			n, errno = recv(p.fd, t.buf[:])
+			asked = room
+			n, errno = recv(p.fd, t.buf[:room])
 		}
 		switch {
 		case errno == unix.EAGAIN:

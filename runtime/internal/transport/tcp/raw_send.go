@@ -34,9 +34,10 @@ func (t *Transport) arm(rank int, p *peer) {
 // Send hands over a frame; see transport.Transport.
 //
 // A small frame leaves at once, unless another has left for the same peer just
-// before and nobody has polled since: then it is held, and all that are held
-// leave with one write at the next Poll, which who sends and then waits calls
-// right away and who waits in Wait is woken for.
+// before and nobody has polled since, or it is a Pull, which something mostly
+// follows, and callers poll at all: then it is held, and all that are held leave with one write at the next
+// Poll, which who sends and then waits calls right away and who waits in Wait is
+// woken for.
 func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transport.Completion) bool {
 	p := &t.peers[rank]
 	if p.fd < 0 || p.err != nil {
@@ -47,7 +48,7 @@ func (t *Transport) Send(rank int, h *wire.Header, payload [][]byte, done transp
 	t.sent += uint64(wire.HeaderSize + size)
 	blocked := p.armed
 	if small && p.out.Empty() {
-		if done != nil || p.round != t.round || time.Since(t.start)-p.wrote > holdFor {
+		if (h.Kind != wire.Pull || t.budget == 0) && (done != nil || p.round != t.round || time.Since(t.start)-p.wrote > holdFor) {
 			p.round = t.round
 			sent := t.sendSmall(rank, p, h, payload, done)
 			p.wrote = time.Since(t.start) // not before: the peer has the frame already

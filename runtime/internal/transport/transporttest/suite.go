@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	stderrors "errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -100,6 +101,9 @@ func (c *completion) Sent(err error) {
 	c.told++
 	c.err = err
 }
+
+// Expects is at random: a transport may go by it, and nothing depends on it.
+func (r *rank) Expects(int) bool { return rand.IntN(2) == 0 }
 
 // Begin implements transport.Receiver.
 func (r *rank) Begin(peer int, h *wire.Header) ([]byte, error) {
