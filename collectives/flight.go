@@ -163,7 +163,7 @@ func (l *lane) differ(peer int, what string, want int) error {
 // failed is the end of a call one of whose requests has failed.
 func (l *lane) failed(f *flight, err error) error {
 	// A message that does not fit may be that of another call: its head, which
-	// came before it, knows.
+	// comes before it but for want of credits, knows.
 	for _, g := range l.flights {
 		if g != f && g.kind == headComing && g.step.Peer == f.step.Peer && g.req.Ended() {
 			if st, _, bad := g.req.Test(); bad == nil {
@@ -172,6 +172,9 @@ func (l *lane) failed(f *flight, err error) error {
 				}
 			}
 		}
+	}
+	if odd, ok := stderrors.AsType[*runtime.LengthError](err); ok {
+		return l.differ(f.step.Peer, fmt.Sprintf("rank %d sends %d bytes where", f.step.Peer, odd.Bytes), len(f.data))
 	}
 	switch {
 	case stderrors.Is(err, runtime.ErrTruncated):

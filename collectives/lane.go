@@ -17,6 +17,11 @@ const inline = piece - headSize
 // piece is the longest message that leaves before the receiver has asked for it.
 const piece = 64 << 10
 
+// inPieces is the most that goes in such pieces, which have left when the receiver
+// comes to where it needs them. What is longer the receiver pulls, as soon as
+// there is room for it.
+const inPieces = 2 * piece
+
 // The tags of a lane; those of lane l have 4·l added.
 const (
 	tagHead runtime.Tag = iota // the first message of a call to a rank: the fingerprint, with the beginning of the data
@@ -170,7 +175,7 @@ func (l *lane) receive(step *schedule.Step, round int) {
 	if met := &l.met[step.Peer]; met.received != l.run {
 		met.received = l.run
 		f := l.flight(headComing, step, round)
-		f.data = into[:min(len(into), inline)]
+		f.data = into[:inlineOf(len(into))]
 		// Room for the head of any other call, too, to be able to say which.
 		runtime.StartRecv(&f.req, c, step.Peer, l.tag(tagHead), f.buffer(headSize+inline))
 		if into = into[len(f.data):]; len(into) == 0 {
@@ -179,7 +184,11 @@ func (l *lane) receive(step *schedule.Step, round int) {
 	}
 	for {
 		f := l.flight(dataComing, step, round)
-		f.data = into[:pieceOf(len(into))]
+		if f.data = into; len(into) > inPieces {
+			runtime.StartPull(&f.req, c, step.Peer, l.tag(tagData), f.data)
+			return
+		}
+		f.data = into[:min(len(into), piece)]
 		runtime.StartRecv(&f.req, c, step.Peer, l.tag(tagData), f.data)
 		if into = into[len(f.data):]; len(into) == 0 {
 			return
@@ -193,10 +202,11 @@ func (l *lane) send(step *schedule.Step, round int) {
 	if met := &l.met[step.Peer]; met.sent != l.run {
 		met.sent = l.run
 		f := l.flight(sending, step, round)
-		b := f.buffer(headSize + min(len(from), inline))
+		n := inlineOf(len(from))
+		b := f.buffer(headSize + n)
 		l.f.encode(b)
 		binary.LittleEndian.PutUint64(b[printSize:], uint64(len(from)))
-		n := copy(b[headSize:], from)
+		copy(b[headSize:], from[:n])
 		runtime.StartSend(&f.req, c, step.Peer, l.tag(tagHead), b[:headSize+n])
 		l.sent(f)
 		if from = from[n:]; len(from) == 0 {
@@ -204,8 +214,13 @@ func (l *lane) send(step *schedule.Step, round int) {
 		}
 	}
 	for {
-		n := pieceOf(len(from))
 		f := l.flight(sending, step, round)
+		if len(from) > inPieces {
+			runtime.StartOffer(&f.req, c, step.Peer, l.tag(tagData), from)
+			l.sent(f)
+			return
+		}
+		n := min(len(from), piece)
 		runtime.StartSend(&f.req, c, step.Peer, l.tag(tagData), from[:n])
 		l.sent(f)
 		if from = from[n:]; len(from) == 0 {
@@ -214,13 +229,13 @@ func (l *lane) send(step *schedule.Step, round int) {
 	}
 }
 
-// pieceOf is how much of n bytes goes into a message of its own. A few pieces
-// that leave at once arrive sooner than a message that has to be asked for.
-func pieceOf(n int) int {
-	if n <= 4*piece {
-		return min(n, piece)
+// inlineOf is how much of n bytes travels with the fingerprint: nothing of what
+// is pulled.
+func inlineOf(n int) int {
+	if n > inPieces {
+		return 0
 	}
-	return n
+	return min(n, inline)
 }
 
 // cancel takes back the requests of a call that failed, so that their buffers

@@ -172,6 +172,31 @@ func TestHeadToHead(t *testing.T) {
 	}
 }
 
+// TestBehindAFlood: a long call that was started comes to its end, however many
+// short messages of later calls wait for credits.
+func TestBehindAFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runtimetest.SPMD(t, 2, func(ctx context.Context, c *runtime.Comm) error {
+			long, short := make([]int32, 8<<20), make([]int32, 1)
+			if c.Rank() == 1 {
+				synctest.Wait() // until rank 0 has no credits any more
+			}
+			r := collectives.StartBcast(c, long, 1, collectives.WithAlgorithm("chain"))
+			if c.Rank() == 1 {
+				if err := r.Wait(ctx); err != nil {
+					return err
+				}
+			}
+			for range 30_000 {
+				if err := collectives.Bcast(ctx, c, short, 0); err != nil {
+					return err
+				}
+			}
+			return r.Wait(ctx)
+		})
+	})
+}
+
 // TestStartedGivenUp: a started call whose wait is given up ends on all ranks,
 // whether it runs or waits for its turn, and later ones with it.
 func TestStartedGivenUp(t *testing.T) {
