@@ -43,6 +43,7 @@ type engine struct {
 	rank, size int
 	hosts      []string // of all ranks
 	cores      []int    // of all ranks' hosts; 0: not known
+	home       home
 	log        *slog.Logger
 	recorder   *telemetry.Recorder
 	straggle   string

@@ -23,12 +23,16 @@ import (
 // at once, except for small messages that Isend leaves behind, see flushAfter, and
 // what libraries start, who wait next: see StartSend.
 //
+// Ranks that share cores with many others go back to one of their own while they
+// poll: see home.
+//
 // Who has made another goroutine of this rank runnable (a handler, a parked
 // caller) lets it run before it polls or blocks again: on the own thread that
 // takes a fraction of a microsecond, to wake another one takes tens.
 const (
 	tick       = 200 * time.Microsecond // of the unarmed service goroutine
-	clockTurns = 16                     // between looks at clock and context
+	clockTurns = 16                     // between looks at clock and context, and at the core
+	homeTurn   = 2                      // of those: what is there already does not wait for it
 	schedTurns = 40                     // between turns of other goroutines: 30 µs to 100 µs
 	shyTicks   = 4                      // in a row that may find the lock taken, before one waits for it
 	crumb      = 1 << 10                // bytes of a message that may wait for a tick
@@ -94,6 +98,9 @@ func (e *engine) drive(ctx context.Context, rs []*Request, hint int) int {
 			goruntime.Gosched()
 		} else {
 			yield()
+		}
+		if turn%clockTurns == homeTurn {
+			e.home.enter()
 		}
 		if turn%clockTurns == 0 {
 			now := time.Now()
