@@ -191,9 +191,9 @@ func (l *Timeline) draw(p *plot.Plot, t theme, legend bool) {
 	p.Y.Tick.Length, p.Y.LineStyle.Width = 0, 0
 	p.X.Min, p.X.Max = l.from, l.to
 	p.Y.Min, p.Y.Max = -0.6, float64(n)-0.4
-	if legend {
+	if legend { // beside the rows
+		p.X.Max += 0.27 * (p.X.Max - p.X.Min)
 		p.Legend.Top = true
-		p.Legend.YOffs = vg.Points(14)
 		for i, name := range partNames {
 			p.Legend.Add(name, swatch{t.of(rolePart, int(telemetry.Compute)+i)})
 		}
