@@ -100,9 +100,9 @@ func (c *Comm) Err() error {
 
 // Close gives the communicator up on this rank, with its spaces: pending and
 // later calls fail with ErrClosed, messages that wait or come are thrown away.
-// A large message that has been announced to its receiver still goes out; pulls
-// from this rank fail with ErrClosed, there too. Close
-// is not collective, and Close of world is left to Run.
+// A large message that has been announced to its receiver still goes out; what
+// other ranks pull from this one fails with ErrClosed. Close is not collective,
+// and Close of world is left to Run.
 func (c *Comm) Close() error {
 	e, g := c.e, c.group
 	e.mu.Lock()

@@ -53,13 +53,19 @@ func nth(set *unix.CPUSet, k int) int {
 	}
 }
 
+// current is the core that the calling thread is on.
+func current() (core int, ok bool) {
+	var cpu uint32
+	_, _, errno := syscall.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&cpu)), 0, 0)
+	return int(cpu), errno == 0
+}
+
 // enter moves the calling thread there.
 func (h home) enter() {
 	if !h.known {
 		return
 	}
-	var core uint32
-	if _, _, errno := syscall.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&core)), 0, 0); errno != 0 || int(core) == h.core {
+	if core, ok := current(); !ok || core == h.core {
 		return
 	}
 	goruntime.LockOSThread()

@@ -93,7 +93,7 @@ func (c *Comm) header(tag Tag, elem, flags uint8, n int) wire.Header {
 	return wire.Header{Kind: wire.Eager, Flags: flags, Elem: elem, Context: c.context(), Tag: uint32(tag), Length: uint64(n)}
 }
 
-// errTag: wildcards are for receiving.
+// errTag: wildcards are for receives.
 var errTag = errors.New("AnyTag is no message's tag")
 
 // receiver is the place in the job of a rank that is sent to.

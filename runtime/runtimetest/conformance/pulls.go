@@ -25,15 +25,9 @@ var pulls = []program{
 	{"pulled, wrong", []int{2}, pulledWrong},
 }
 
-// beside are the ranks next to this one, in a ring.
-func beside(c *runtime.Comm) (next, last int) {
-	n := c.Size()
-	return (c.Rank() + 1) % n, (c.Rank() - 1 + n) % n
-}
-
 // pulled: each length, the pull first and the offer first.
 func pulled(ctx context.Context, c *runtime.Comm) error {
-	next, last := beside(c)
+	next, last := neighbours(c)
 	for i, n := range lengths {
 		for _, pullFirst := range []bool{true, false} {
 			var out, in runtime.Request
@@ -99,24 +93,22 @@ func pulledHeadToHead(ctx context.Context, c *runtime.Comm) error {
 // pulledBeside: other messages of the same tag, wildcards and other spaces have
 // nothing to do with pulls.
 func pulledBeside(ctx context.Context, c *runtime.Comm) error {
-	next, last := beside(c)
-	for i, n := range lengths {
+	next, last := neighbours(c)
+	for _, n := range lengths {
 		var offer, pull, other, otherPull runtime.Request
 		x, y, z, w := make([]int32, n), make([]int32, n), make([]int32, n), make([]int32, n)
-		any := runtime.Irecv(c, runtime.AnySource, runtime.AnyTag, x)
+		whatever := runtime.Irecv(c, runtime.AnySource, runtime.AnyTag, x)
 		runtime.StartPull(&pull, c, last, 5, y)
 		runtime.StartOffer(&other, c.Space(7), next, 5, filled(n, c.Rank(), 1))
 		plain := runtime.Isend(c, next, 5, filled(n, c.Rank(), 2))
 		runtime.StartOffer(&offer, c, next, 5, filled(n, c.Rank(), 3))
 		runtime.StartPull(&otherPull, c.Space(7), last, 5, z)
-		for _, r := range []*runtime.Request{any, &pull, &otherPull, plain, &offer, &other} {
-			if _, err := r.Wait(ctx); err != nil {
-				return err
-			}
+		if err := runtime.WaitAll(ctx, whatever, &pull, &otherPull, plain, &offer, &other); err != nil {
+			return err
 		}
 		for k, got := range [][]int32{z, x, y} {
 			if err := same(got, last, k+1); err != nil {
-				return errors.WithMessagef(err, "length %d (%d)", n, i)
+				return errors.WithMessagef(err, "length %d", n)
 			}
 		}
 		// A pull does not meet what is sent, a receive not what is offered.
@@ -141,10 +133,8 @@ func pulledBeside(ctx context.Context, c *runtime.Comm) error {
 			return err
 		}
 		runtime.StartPull(&pull, c, last, 6, w)
-		for _, r := range []*runtime.Request{&pull, &offer} {
-			if _, err := r.Wait(ctx); err != nil {
-				return err
-			}
+		if err := runtime.WaitAll(ctx, &pull, &offer); err != nil {
+			return err
 		}
 		if err := same(w, last, 4); err != nil {
 			return err
@@ -173,9 +163,9 @@ func pulledAtRandom(ctx context.Context, c *runtime.Comm) error {
 	me := c.Rank()
 	rnd := rand.New(rand.NewPCG(uint64(me), 6))
 	type one struct {
-		r               *runtime.Request
-		into            []int32
-		from, tag, numb int
+		r                 *runtime.Request
+		into              []int32
+		from, tag, number int
 	}
 	var open []one
 	pulls, offers := make([][tags]int, c.Size()), make([][tags]int, c.Size())
@@ -189,7 +179,7 @@ func pulledAtRandom(ctx context.Context, c *runtime.Comm) error {
 		if err := expect(st, o.from, runtime.Tag(o.tag), len(o.into)); err != nil {
 			return err
 		}
-		return same(o.into, o.from, o.numb)
+		return same(o.into, o.from, o.number)
 	}
 	for left := 2 * c.Size() * tags * each; left > 0; {
 		peer, tag := rnd.IntN(c.Size()), rnd.IntN(tags)
@@ -225,7 +215,7 @@ func pulledAtRandom(ctx context.Context, c *runtime.Comm) error {
 // pulledUnlike: a message of another length or type, which the sender does not
 // hear of, and the next one.
 func pulledUnlike(ctx context.Context, c *runtime.Comm) error {
-	next, last := beside(c)
+	next, last := neighbours(c)
 	for _, n := range []int{10, 30_000, 300_000} {
 		for _, m := range []int{0, n - 1, n + 1, 2 * n} {
 			var a, b, in runtime.Request
@@ -238,14 +228,12 @@ func pulledUnlike(ctx context.Context, c *runtime.Comm) error {
 			if st.Bytes != 4*m || st.Count != m {
 				return errors.Errorf("%d for %d: %+v", m, n, st)
 			}
-			if !stderrors.Is(err, runtime.ErrLength) || !ok || odd.Bytes != 4*m || odd.Room != 4*n {
+			if !errors.Is(err, runtime.ErrLength) || !ok || odd.Bytes != 4*m || odd.Room != 4*n {
 				return errors.Errorf("%d for %d: %v", m, n, err)
 			}
 			runtime.StartPull(&in, c, last, 1, into)
-			for _, r := range []*runtime.Request{&in, &a, &b} {
-				if _, err := r.Wait(ctx); err != nil {
-					return err
-				}
+			if err := runtime.WaitAll(ctx, &in, &a, &b); err != nil {
+				return err
 			}
 			if err := same(into, last, 1); err != nil {
 				return err
@@ -254,7 +242,7 @@ func pulledUnlike(ctx context.Context, c *runtime.Comm) error {
 		var out, in runtime.Request
 		runtime.StartOffer(&out, c, next, 1, filled(n, c.Rank(), 0))
 		runtime.StartPull(&in, c, last, 1, make([]float32, n))
-		if _, err := in.Wait(ctx); !stderrors.Is(err, runtime.ErrType) {
+		if _, err := in.Wait(ctx); !errors.Is(err, runtime.ErrType) {
 			return errors.Errorf("int32 for float32: %v", err)
 		}
 		if _, err := out.Wait(ctx); err != nil {
@@ -264,14 +252,11 @@ func pulledUnlike(ctx context.Context, c *runtime.Comm) error {
 	return nil
 }
 
-var errTired = stderrors.New("tired")
-
 // pulledGivenUp: a pull that is given up takes its message with it, an offer that
 // is given up leaves its pull to the next.
 func pulledGivenUp(ctx context.Context, c *runtime.Comm) error {
-	tired, cancel := context.WithCancelCause(ctx)
-	cancel(errTired)
-	next, last := beside(c)
+	gone := ended(ctx)
+	next, last := neighbours(c)
 	for _, n := range lengths {
 		var a, b, in runtime.Request
 		into := make([]int32, n)
@@ -279,8 +264,8 @@ func pulledGivenUp(ctx context.Context, c *runtime.Comm) error {
 		if err := meet(ctx, c); err != nil {
 			return err
 		}
-		st, err := in.Wait(tired)
-		if !stderrors.Is(err, errTired) || !stderrors.Is(err, runtime.ErrDropped) || st != (runtime.Status{}) {
+		st, err := in.Wait(gone)
+		if !errors.Is(err, errEnough) || !errors.Is(err, runtime.ErrDropped) || st != (runtime.Status{}) {
 			return errors.Errorf("pull given up: %+v, %v", st, err)
 		}
 		runtime.StartPull(&in, c, last, 1, into)
@@ -289,17 +274,15 @@ func pulledGivenUp(ctx context.Context, c *runtime.Comm) error {
 		}
 		runtime.StartOffer(&a, c, next, 1, filled(n, c.Rank(), 1))
 		runtime.StartOffer(&b, c, next, 1, filled(n, c.Rank(), 2))
-		for _, r := range []*runtime.Request{&in, &a, &b} {
-			if _, err := r.Wait(ctx); err != nil {
-				return err
-			}
+		if err := runtime.WaitAll(ctx, &in, &a, &b); err != nil {
+			return err
 		}
 		if err := same(into, last, 2); err != nil {
 			return err
 		}
 
 		runtime.StartOffer(&a, c, next, 1, filled(n, c.Rank(), 3))
-		if _, err := a.Wait(tired); !stderrors.Is(err, errTired) {
+		if _, err := a.Wait(gone); !errors.Is(err, errEnough) {
 			return errors.Errorf("offer given up: %v", err)
 		}
 		runtime.StartOffer(&b, c, next, 1, filled(n, c.Rank(), 4))
@@ -307,10 +290,8 @@ func pulledGivenUp(ctx context.Context, c *runtime.Comm) error {
 			return err
 		}
 		runtime.StartPull(&in, c, last, 1, into)
-		for _, r := range []*runtime.Request{&in, &b} {
-			if _, err := r.Wait(ctx); err != nil {
-				return err
-			}
+		if err := runtime.WaitAll(ctx, &in, &b); err != nil {
+			return err
 		}
 		if err := same(into, last, 4); err != nil {
 			return err
@@ -322,7 +303,7 @@ func pulledGivenUp(ctx context.Context, c *runtime.Comm) error {
 // floodOfPulls: many at once.
 func floodOfPulls(ctx context.Context, c *runtime.Comm) error {
 	const n = 20_000
-	next, last := beside(c)
+	next, last := neighbours(c)
 	in, into := make([]runtime.Request, n), make([]int32, n)
 	for i := range in {
 		runtime.StartPull(&in[i], c, last, 1, into[i:i+1])
@@ -354,7 +335,7 @@ func floodOfPulls(ctx context.Context, c *runtime.Comm) error {
 // these for pulls that nobody has answered.
 func pulledBehind(ctx context.Context, c *runtime.Comm) error {
 	const n = 40_000
-	next, last := beside(c)
+	next, last := neighbours(c)
 	sent := make([]*runtime.Request, n)
 	pulls, offers, into := make([]runtime.Request, n), make([]runtime.Request, n), make([]int32, 1)
 	for i := range pulls {
@@ -367,10 +348,8 @@ func pulledBehind(ctx context.Context, c *runtime.Comm) error {
 	long := make([]int32, 100_000)
 	runtime.StartPull(&in, c, last, 3, long)
 	runtime.StartOffer(&out, c, next, 3, filled(len(long), c.Rank(), 0))
-	for _, r := range []*runtime.Request{&in, &out} {
-		if _, err := r.Wait(ctx); err != nil {
-			return err
-		}
+	if err := runtime.WaitAll(ctx, &in, &out); err != nil {
+		return err
 	}
 	if err := same(long, last, 0); err != nil {
 		return err
@@ -385,10 +364,8 @@ func pulledBehind(ctx context.Context, c *runtime.Comm) error {
 		runtime.StartOffer(&offers[i], c, next, 2, into)
 	}
 	for i := range offers {
-		for _, r := range []*runtime.Request{sent[i], &offers[i], &pulls[i]} {
-			if _, err := r.Wait(ctx); err != nil {
-				return err
-			}
+		if err := runtime.WaitAll(ctx, sent[i], &offers[i], &pulls[i]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -422,7 +399,7 @@ func pulledFromClosed(ctx context.Context, c *runtime.Comm) error {
 			if !first {
 				runtime.StartPull(&r, d, 0, 2, into)
 			}
-			if st, err := r.Wait(ctx); !stderrors.Is(err, runtime.ErrClosed) || st.Count != 0 {
+			if st, err := r.Wait(ctx); !errors.Is(err, runtime.ErrClosed) || st.Count != 0 {
 				return errors.Errorf("got %+v, %v", st, err)
 			}
 			if err := d.Close(); err != nil {
@@ -439,7 +416,7 @@ func pulledFromClosed(ctx context.Context, c *runtime.Comm) error {
 // pulledClosed: pulls that wait at a communicator, or come when it is closed, end,
 // and what goes on elsewhere does not notice.
 func pulledClosed(ctx context.Context, c *runtime.Comm) error {
-	next, last := beside(c)
+	next, last := neighbours(c)
 	for range 4 {
 		d, err := c.Dup(ctx)
 		if err != nil {
@@ -461,11 +438,11 @@ func pulledClosed(ctx context.Context, c *runtime.Comm) error {
 			return err
 		}
 		for i := range in {
-			if _, err := in[i].Wait(ctx); !stderrors.Is(err, runtime.ErrClosed) {
+			if _, err := in[i].Wait(ctx); !errors.Is(err, runtime.ErrClosed) {
 				return errors.Errorf("pull %d: %v", i, err)
 			}
 		}
-		if _, err := out.Wait(ctx); !stderrors.Is(err, runtime.ErrClosed) {
+		if _, err := out.Wait(ctx); !errors.Is(err, runtime.ErrClosed) {
 			return errors.Errorf("offer: %v", err)
 		}
 		if c.Rank() == 0 {
