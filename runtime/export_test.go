@@ -19,6 +19,9 @@ func Asleep[T Elem](w *Window[T], rank int) bool {
 	return w.view.shared.parts[rank].head.asleep.Load() != 0
 }
 
+// Maps returns how many windows in shared memory a rank has mapped.
+func Maps(c *Comm) int { return int(c.e.maps.Load()) }
+
 // NoRoom leaves a rank without room for memory to be shared.
 func NoRoom(c *Comm) error {
 	s := c.e.t.(transport.Sharer)

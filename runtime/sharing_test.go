@@ -82,6 +82,7 @@ func TestSharedHalfOpened(t *testing.T) {
 	const many, n = 5000, 5000
 	tried, gone := make(chan struct{}), make(chan struct{})
 	used := make(chan struct{})
+	second := make(chan *runtime.Comm, 1)
 	errs := sharedCluster(3).Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
 		sub, err := c.Split(ctx, c.Rank()/2, 0)
 		if err != nil {
@@ -92,14 +93,13 @@ func TestSharedHalfOpened(t *testing.T) {
 		// What rank 0 tells rank 1 waits behind these, and what it tells rank 2 does not.
 		other, block := c.Space(7), make([]uint8, 1<<10)
 		var rs []*runtime.Request
-		before := mappings(t)
 		switch c.Rank() {
 		case 0:
 			for range many {
 				rs = append(rs, runtime.Isend(other, 1, 0, block))
 			}
 			go func() {
-				for mappings(t) == before && ctx.Err() == nil { // of rank 2
+				for two := <-second; runtime.Maps(two) == 0 && ctx.Err() == nil; {
 					goruntime.Gosched()
 				}
 				cancel()
@@ -107,6 +107,7 @@ func TestSharedHalfOpened(t *testing.T) {
 		case 1:
 			go func() { <-tried; cancel() }()
 		case 2:
+			second <- c
 			go func() { <-used; cancel() }()
 		}
 		if _, err := runtime.NewWindow[int64](some, c, 1000); !stderrors.Is(err, context.Canceled) {
@@ -147,6 +148,9 @@ func TestSharedHalfOpened(t *testing.T) {
 		}
 		if i := slices.IndexFunc(w.Local(), func(v int64) bool { return v != 1 }); i >= 0 {
 			return errors.Errorf("element %d of %d is %d", i, n, w.Local()[i])
+		}
+		if err := w.Fence(ctx); err != nil {
+			return err
 		}
 		if _, err := w.Fetch(ctx, 0, 0, 1, runtime.Add); err != nil {
 			return err
