@@ -2,6 +2,7 @@ package collectives
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/pkg/errors"
@@ -72,23 +73,29 @@ type Cart struct {
 
 // NewCart makes a grid of the first ranks of c. It is collective over all ranks
 // of c, which pass the same; those for which the grid has no place get nil.
-// periodic says for each dimension whether its ends meet; nil: none.
+// periodic says for each dimension whether its ends meet; nil: none. Where ranks
+// pass what differs, all get an error that matches [ErrMismatch].
 func NewCart(ctx context.Context, c *runtime.Comm, dims []int, periodic []bool) (*Cart, error) {
-	n := 1
-	for i, d := range dims {
-		if d < 1 {
-			return nil, errors.Errorf("collectives: dimension %d of a grid is %d", i, d)
-		}
-		if d > c.Size()/n { // not n*d, which may overflow
-			return nil, errors.Errorf("collectives: a grid of %v for %d ranks", dims, c.Size())
-		}
-		n *= d
-	}
 	if periodic == nil {
 		periodic = make([]bool, len(dims))
 	}
-	if len(periodic) != len(dims) {
-		return nil, errors.Errorf("collectives: a grid of %d dimensions, %d of which are said to be periodic or not", len(dims), len(periodic))
+	passed := append([]int{len(dims), len(periodic)}, dims...)
+	for d, p := range periodic {
+		if p {
+			passed = append(passed, d)
+		}
+	}
+	n, bad := gridSize(c.Size(), dims)
+	if bad == nil && len(periodic) != len(dims) {
+		bad = errors.Errorf("collectives: a grid of %d dimensions, %d of which are said to be periodic or not", len(dims), len(periodic))
+	}
+	switch same, err := agree(ctx, c, passed); {
+	case err != nil:
+		return nil, err
+	case !same:
+		return nil, &callError{ErrMismatch, fmt.Sprintf("grid of %s: ranks differ, rank %d has %v, periodic %v", c.Name(), c.Rank(), dims, periodic)}
+	case bad != nil:
+		return nil, bad
 	}
 	color := 0
 	if c.Rank() >= n {
@@ -99,6 +106,21 @@ func NewCart(ctx context.Context, c *runtime.Comm, dims []int, periodic []bool) 
 		return nil, err
 	}
 	return newCart(d, slices.Clone(dims), slices.Clone(periodic)), nil
+}
+
+// gridSize is the product of dims, which is at most the number of ranks.
+func gridSize(ranks int, dims []int) (int, error) {
+	n := 1
+	for i, d := range dims {
+		if d < 1 {
+			return 0, errors.Errorf("collectives: dimension %d of a grid is %d", i, d)
+		}
+		if d > ranks/n { // not n*d, which may overflow
+			return 0, errors.Errorf("collectives: a grid of %v for %d ranks", dims, ranks)
+		}
+		n *= d
+	}
+	return n, nil
 }
 
 func newCart(c *runtime.Comm, dims []int, periodic []bool) *Cart {

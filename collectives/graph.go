@@ -2,6 +2,7 @@ package collectives
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -21,7 +22,7 @@ type Graph struct {
 // from those of in and sends to those of out, which may name a rank several
 // times, and this rank. It is collective. When what one rank says to send is not
 // what another says to receive, both get an error that matches [ErrMismatch].
-func NewGraph(ctx context.Context, c *runtime.Comm, in, out []int) (*Graph, error) {
+func NewGraph(ctx context.Context, c *runtime.Comm, in, out []int) (g *Graph, err error) {
 	bad := ""
 	sends, receives := make([]int32, c.Size()), make([]int32, c.Size())
 	for _, side := range []struct {
@@ -40,6 +41,11 @@ func NewGraph(ctx context.Context, c *runtime.Comm, in, out []int) (*Graph, erro
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			_ = d.Close() // what went wrong is the news
+		}
+	}()
 	theirs := make([]int32, c.Size())
 	if err := Alltoall(ctx, d, theirs, sends); err != nil {
 		return nil, err
@@ -61,7 +67,6 @@ func NewGraph(ctx context.Context, c *runtime.Comm, in, out []int) (*Graph, erro
 		if bad == "" {
 			bad = fmt.Sprintf("rank %d has neighbors that do not fit", wrong[0]-1)
 		}
-		_ = d.Close() // the mismatch is the news
 		return nil, &callError{ErrMismatch, "graph on " + c.Name() + ": " + bad}
 	}
 	return &Graph{d, newTopology(slices.Clone(in), slices.Clone(out))}, nil
@@ -80,7 +85,6 @@ func (g *Graph) neighbors() *topology { return g.t }
 // nil. A rank that is named twice, or is none, is an error, and so are lists that
 // differ (see [ErrMismatch]).
 func Subset(ctx context.Context, c *runtime.Comm, ranks []int) (*runtime.Comm, error) {
-	h := fnv.New64a()
 	bad := error(nil)
 	color, key := runtime.NoColor, 0
 	for i, r := range ranks {
@@ -90,19 +94,30 @@ func Subset(ctx context.Context, c *runtime.Comm, ranks []int) (*runtime.Comm, e
 		if r == c.Rank() {
 			color, key = 0, i
 		}
-		_, _ = h.Write([]byte{byte(r), byte(r >> 8), byte(r >> 16), byte(r >> 24)})
 	}
-	x := []uint64{h.Sum64(), ^h.Sum64()}
-	if err := Allreduce(ctx, c, x, x, Max); err != nil {
+	switch same, err := agree(ctx, c, ranks); {
+	case err != nil:
 		return nil, err
-	}
-	switch {
-	case x[0] != ^x[1]:
+	case !same:
 		return nil, &callError{ErrMismatch, "subset of " + c.Name() + ": the lists of ranks differ"}
 	case bad != nil:
 		return nil, bad
 	}
 	return c.Split(ctx, color, key)
+}
+
+// agree reports to all ranks whether all have passed the same numbers. It is
+// collective.
+func agree(ctx context.Context, c *runtime.Comm, xs []int) (bool, error) {
+	h := fnv.New64a()
+	for _, x := range xs {
+		_, _ = h.Write(binary.LittleEndian.AppendUint64(nil, uint64(x)))
+	}
+	ends := []uint64{h.Sum64(), ^h.Sum64()} // of the hashes: the greatest, and the least turned over
+	if err := Allreduce(ctx, c, ends, ends, Max); err != nil {
+		return false, err
+	}
+	return ends[0] == ^ends[1], nil
 }
 
 // Translate returns the rank that a rank of one communicator has in another,

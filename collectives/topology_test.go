@@ -78,6 +78,31 @@ func TestCartTooLarge(t *testing.T) {
 	}
 }
 
+// TestCartDiffers: all learn of it where ranks pass what differs, also where one
+// of them passes what is none.
+func TestCartDiffers(t *testing.T) {
+	for _, n := range []int{2, 3, 5} {
+		runtimetest.SPMD(t, n, func(ctx context.Context, c *runtime.Comm) error {
+			for _, last := range []struct {
+				dims     []int
+				periodic []bool
+			}{{[]int{1, 2}, nil}, {[]int{2}, nil}, {[]int{2, 1}, []bool{true, false}}, {[]int{n + 1}, nil}, {[]int{0, 1}, nil}, {[]int{2, 1}, []bool{false}}} {
+				dims, periodic := []int{2, 1}, []bool{false, false}
+				if c.Rank() == n-1 {
+					dims, periodic = last.dims, last.periodic
+				}
+				if g, err := collectives.NewCart(ctx, c, dims, periodic); !stderrors.Is(err, collectives.ErrMismatch) || g != nil {
+					return errors.Errorf("%v %v among others: %v", last.dims, last.periodic, err)
+				}
+			}
+			if g, err := collectives.NewCart(ctx, c, []int{2}, nil); err != nil || (g != nil) != (c.Rank() < 2) {
+				return errors.Errorf("after that: %v: %v", g, err)
+			}
+			return nil
+		})
+	}
+}
+
 func testCart(ctx context.Context, g *collectives.Cart) error {
 	rank, dims := g.Comm().Rank(), g.Dims()
 	at := g.Coords(rank)
