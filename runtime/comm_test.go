@@ -214,7 +214,14 @@ func TestCloseWhileSending(t *testing.T) {
 			if _, err := r.Wait(ctx); !stderrors.Is(err, runtime.ErrClosed) {
 				return fmt.Errorf("send: %v", err)
 			}
+			if err := runtime.Send(ctx, c, 1, 0, nil8(0)); err != nil {
+				return err
+			}
 			_, err := runtime.Recv(ctx, c, 1, 0, nil8(0)) // stay
+			return err
+		}
+		// Until it is closed: all may have been sent otherwise.
+		if _, err := runtime.Recv(ctx, c, 0, 0, nil8(0)); err != nil {
 			return err
 		}
 		st, err := runtime.Recv(ctx, dup, 0, 0, nil8(size))

@@ -303,7 +303,7 @@ func TestGivesWay(t *testing.T) {
 // TestSlowWelcome has an acceptor count a rank in and say so late: the rank waits,
 // since to hang up would be its loss.
 func TestSlowWelcome(t *testing.T) {
-	const handshake = 50 * time.Millisecond
+	const handshake = time.Second // of which this test may take most before the proof
 	cfg := testConfig(0, 2)
 	allLate(&cfg)
 	cfg.Handshake = handshake
@@ -345,7 +345,7 @@ func TestSlowWelcome(t *testing.T) {
 	if _, err := io.ReadFull(c, proof[:]); err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(4 * handshake) // this is the slowness
+	<-time.After(handshake + handshake/4) // this is the slowness
 	w := keys.welcome(&hello, &ch, &proof)
 	c.Write(w[:])
 	var frame [wire.HeaderSize]byte

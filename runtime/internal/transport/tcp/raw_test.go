@@ -247,7 +247,7 @@ func TestHeld(t *testing.T) {
 	burst := func(n int) {
 		p := &ts[0].peers[1]
 		for i := range n {
-			p.wrote = time.Since(ts[0].start) // however slow this machine is
+			p.wrote = time.Since(ts[0].start) + time.Hour // however slow this machine is
 			if left := ts[0].Send(1, &h, [][]byte{make([]byte, 8)}, nil); left != (i == 0) {
 				t.Fatalf("frame %d: left at once: %v", i, left)
 			}
@@ -291,7 +291,7 @@ func TestHeld(t *testing.T) {
 	ts[0].Poll(-1)
 	n := holdBytes/frame + 3
 	for range n {
-		ts[0].peers[1].wrote = time.Since(ts[0].start)
+		ts[0].peers[1].wrote = time.Since(ts[0].start) + time.Hour
 		ts[0].Send(1, &h, [][]byte{make([]byte, 8)}, nil)
 	}
 	arrive(112 + n)
