@@ -19,9 +19,10 @@ import (
 // Body is what a rank runs.
 type Body = func(ctx context.Context, c *runtime.Comm) error
 
-// limit ends a job that hangs. In a bubble of testing/synctest that is at
-// once, when all goroutines wait for one another.
-const limit = 2 * time.Minute
+// limit ends a job that hangs: one beside busy processes may take a minute. In a
+// bubble of testing/synctest that is at once, when all goroutines wait for one
+// another.
+const limit = 4 * time.Minute
 
 var errHang = stderrors.New("the job hangs")
 
