@@ -201,7 +201,7 @@ func (s *state) plan(a *args) (*plan, error) {
 	}
 	call := schedule.Call{
 		Verb: a.verb, Size: s.c.Size(), Root: max(a.root, 0), Count: key.total, Elem: key.elem, InOrder: a.o.inOrder, Hosts: s.hosts,
-		Cores: s.cores, Apart: key.apart, Keeps: key.keeps, Uneven: a.uneven, Transfer: a.transfer,
+		Cores: s.cores, Homes: s.homes, Apart: key.apart, Keeps: key.keeps, Uneven: a.uneven, Transfer: a.transfer,
 	}
 	if a.uneven {
 		call.Count = 0 // differs between ranks, which choose alike

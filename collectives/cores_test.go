@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	goruntime "runtime"
 	"testing"
 
 	"github.com/sspurn/sspurn/collectives"
@@ -18,10 +19,10 @@ import (
 func TestCores(t *testing.T) {
 	for _, test := range []struct {
 		size, hosts, cores int
-		barrier            string // of all ranks; "": any
+		barrier            string // of all ranks, on Linux; "": any
 	}{
-		{1, 1, 1, ""}, {2, 1, 1, ""}, {3, 1, 2, ""}, {4, 1, 0, "doubling"}, {4, 1, 4, "doubling"}, {4, 1, 2, "flat"}, {4, 1, 1, "flat"},
-		{5, 2, 1, ""}, {6, 1, 2, "flat"}, {7, 3, 2, ""}, {8, 1, 2, "flat"}, {8, 1, 8, "doubling"}, {9, 2, 2, ""}, {16, 1, 2, "flat"}, {16, 1, 8, "tree"}, {17, 4, 2, ""},
+		{1, 1, 1, ""}, {2, 1, 1, ""}, {3, 1, 2, ""}, {4, 1, 0, "doubling"}, {4, 1, 4, "doubling"}, {4, 1, 2, "by-core"}, {4, 1, 1, "flat"},
+		{5, 2, 1, ""}, {6, 1, 2, "by-core"}, {7, 3, 2, ""}, {8, 1, 2, "by-core"}, {8, 1, 8, "doubling"}, {9, 2, 2, ""}, {16, 1, 2, "by-core"}, {16, 1, 8, "by-core"}, {17, 4, 2, ""},
 	} {
 		t.Run(fmt.Sprintf("ranks=%d/hosts=%d/cores=%d", test.size, test.hosts, test.cores), func(t *testing.T) {
 			cluster := runtimetest.NewCluster(test.size)
@@ -53,7 +54,7 @@ func TestCores(t *testing.T) {
 					t.Errorf("rank %d calls %v, rank 0 %v", rank, names, all)
 				}
 			}
-			if test.barrier != "" && all["barrier "+test.barrier] == 0 {
+			if test.barrier != "" && goruntime.GOOS == "linux" && all["barrier "+test.barrier] == 0 {
 				t.Errorf("no barrier by %s: %v", test.barrier, all)
 			}
 		})

@@ -58,6 +58,7 @@ type state struct {
 	model  Model
 	hosts  []int // of all ranks; nil: one
 	cores  []int // of all ranks' hosts; 0: not known
+	homes  []int // of all ranks, on their hosts
 	plans  map[planKey]*plan
 	recent *plan // of plans, the one that was used last
 }
@@ -74,7 +75,7 @@ func stateOf(c *runtime.Comm) *state {
 	return c.Local(stateKey{}, func() any {
 		s := &state{c: c.Space(space), hosts: hostsOf(c)}
 		for r := range c.Size() {
-			s.cores = append(s.cores, c.Cores(r))
+			s.cores, s.homes = append(s.cores, c.Cores(r)), append(s.homes, c.Home(r))
 		}
 		s.model = DefaultModel()
 		for i := range s.lanes {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,7 @@ type engine struct {
 	rank, size int
 	hosts      []string // of all ranks
 	cores      []int    // of all ranks' hosts; 0: not known
+	homes      []int    // of all ranks, on their hosts; −1: none
 	home       home
 	log        *slog.Logger
 	recorder   *telemetry.Recorder
@@ -148,7 +150,7 @@ type queues struct {
 func newEngine(rank int, hosts []string, log *slog.Logger) *engine {
 	size := len(hosts)
 	e := &engine{
-		rank: rank, size: size, hosts: hosts, cores: make([]int, size), log: log,
+		rank: rank, size: size, hosts: hosts, cores: make([]int, size), homes: slices.Repeat([]int{-1}, size), log: log,
 		window:  windowSize(size),
 		arm:     make(chan struct{}, 1),
 		stopped: make(chan struct{}),

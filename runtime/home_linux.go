@@ -8,38 +8,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// homeShared is the number of ranks a core from which on each has a home.
-const homeShared = 3
+const canMove = true
 
-// home is the core that a rank goes back to while it polls.
-//
-// Ranks that poll and yield are all the same to the kernel, busy, and which of
-// its threads the Go runtime has a rank poll on changes: of eight ranks five are
-// on one of two cores, and three on the other, for a third of the time, and all
-// wait for the five. Nobody stays bound: what computes goes where there is room.
+// home is the core that the threads of this rank go back to.
 type home struct {
 	known bool
 	core  int
 }
 
-// findHome gives this rank its share of the cores of the host, if several have to
-// share each. Ranks that are bound stay where they are.
+// findHome is called when homes are known. A rank that may not use all cores of
+// its host stays where it is.
 func (e *engine) findHome() {
 	e.home = home{}
-	place, ranks := 0, 0
-	for r, host := range e.hosts {
-		if host == e.hosts[e.rank] {
-			if r < e.rank {
-				place++
-			}
-			ranks++
-		}
-	}
 	var own unix.CPUSet
-	if cores := e.cores[e.rank]; cores < 2 || ranks < homeShared*cores || unix.SchedGetaffinity(0, &own) != nil || own.Count() != cores {
+	k := e.homes[e.rank]
+	if k < 0 || unix.SchedGetaffinity(0, &own) != nil || own.Count() != e.cores[e.rank] {
 		return
 	}
-	e.home = home{true, nth(&own, place*own.Count()/ranks)}
+	e.home = home{true, nth(&own, k)}
 }
 
 // nth is the core that has k others of a set below it.

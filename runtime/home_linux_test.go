@@ -20,50 +20,60 @@ func cores(t *testing.T) (set unix.CPUSet, list []int) {
 	return set, list
 }
 
-// TestFindHome: the ranks of a host spread over its cores, those of a core next
-// to one another, and only where at least three have to share each.
+// TestHomes: the ranks of a host that has no more cores spread over these, those
+// of a core next to one another, also where ranks of other hosts lie between.
+func TestHomes(t *testing.T) {
+	for _, cores := range []int{2, 3, 4, 7, 64} {
+		for _, ranks := range []int{cores, cores + 1, 2*cores - 1, 2 * cores, 3*cores + 1, 200} {
+			hosts, of := []string{"else", "else"}, []int{cores, cores}
+			for range ranks {
+				hosts, of = append(hosts, "here", "else"), append(of, cores, cores)
+			}
+			count, last := make([]int, cores), 0
+			for r, h := range homes(hosts, of) {
+				if hosts[r] != "here" {
+					continue
+				}
+				if h < last || h >= cores {
+					t.Fatalf("%d ranks on %d cores: core %d after %d", ranks, cores, h, last)
+				}
+				last = h
+				count[h]++
+			}
+			if slices.Max(count)-slices.Min(count) > 1 {
+				t.Errorf("%d ranks on %d cores: %v a core", ranks, cores, count)
+			}
+		}
+	}
+	for what, x := range map[string]struct{ ranks, cores int }{
+		"more cores than ranks": {3, 4}, "a core": {4, 1}, "a host whose cores nobody knows": {4, 0},
+	} {
+		if got := homes(slices.Repeat([]string{"here"}, x.ranks), slices.Repeat([]int{x.cores}, x.ranks)); slices.Max(got) >= 0 {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+}
+
+// TestFindHome: a rank has the core that all expect it to have, unless it may not
+// use all of its host's.
 func TestFindHome(t *testing.T) {
 	_, all := cores(t)
 	k := len(all)
 	if k < 2 {
 		t.Skip("a single core")
 	}
-	homes := func(before, ranks, cores int) []home {
-		hosts := slices.Repeat([]string{"elsewhere"}, before)
-		hosts = append(hosts, slices.Repeat([]string{"here"}, ranks)...)
-		var got []home
-		for r := before; r < len(hosts); r++ {
-			e := newEngine(r, hosts, nil)
-			for i := range e.cores {
-				e.cores[i] = cores
-			}
-			e.findHome()
-			got = append(got, e.home)
+	for _, of := range []int{k, k - 1, k + 1} {
+		hosts := slices.Repeat([]string{"here"}, 2*k+2)
+		e := newEngine(2*k-1, hosts, nil)
+		e.homes = homes(hosts, slices.Repeat([]int{of}, len(hosts)))
+		e.cores[e.rank] = of
+		e.findHome()
+		want := home{}
+		if of == k {
+			want = home{true, all[(2*k-1)*k/(2*k+2)]}
 		}
-		return got
-	}
-	for _, ranks := range []int{3 * k, 3*k + 1, 4*k - 1, 4 * k} {
-		count := make([]int, len(all))
-		last := 0
-		for r, h := range homes(2, ranks, k) {
-			i := slices.Index(all, h.core)
-			if !h.known || i < last {
-				t.Fatalf("%d ranks on %d cores: rank %d of the host has %+v", ranks, k, r, h)
-			}
-			last = i
-			count[i]++
-		}
-		if slices.Max(count)-slices.Min(count) > 1 {
-			t.Errorf("%d ranks on %d cores: %v a core", ranks, k, count)
-		}
-	}
-	for what, got := range map[string][]home{
-		"two ranks a core":                homes(0, 2*k, k),
-		"bound, or less than the host":    homes(0, 4*(k+1), k+1),
-		"a host whose cores nobody knows": homes(0, 4*k, 0),
-	} {
-		if slices.ContainsFunc(got, func(h home) bool { return h.known }) {
-			t.Errorf("%s: %v", what, got)
+		if e.home != want {
+			t.Errorf("%d cores, of which %d are those of the rank: %+v, want %+v", of, k, e.home, want)
 		}
 	}
 }

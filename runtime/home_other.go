@@ -2,6 +2,8 @@
 
 package runtime
 
+const canMove = false
+
 // home is the core that a rank goes back to: none, here.
 type home struct{}
 

@@ -23,8 +23,8 @@ import (
 // at once, except for small messages that Isend leaves behind, see flushAfter, and
 // what libraries start, who wait next: see StartSend.
 //
-// Ranks that share cores with many others go back to one of their own while they
-// poll: see home.
+// Ranks that use all cores of their host go back to one of their own while they
+// poll: see homes.
 //
 // Who has made another goroutine of this rank runnable (a handler, a parked
 // caller) lets it run before it polls or blocks again: on the own thread that

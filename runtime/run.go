@@ -238,6 +238,7 @@ func (cfg Config) meet(ctx context.Context, e *engine, self bootstrap.Peer) ([]b
 		}
 		e.hosts[i], e.cores[i] = p.Host, p.Cores
 	}
+	e.homes = homes(e.hosts, e.cores)
 	e.findHome()
 	return roster, nil
 }

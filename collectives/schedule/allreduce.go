@@ -234,11 +234,14 @@ func AllreduceTree(rank, size, _, count int) Schedule {
 // them, and sends the result to all. Its two messages one after the other are
 // the fewest with which a call can do without a message between every two ranks.
 func AllreduceFlat(rank, size, _, count int) Schedule {
-	s := Schedule{Name: "flat"}
+	return join("flat", reduceFlat(rank, size, count), bcastFlat(rank, size, count))
+}
+
+// reduceFlat is the way to rank 0.
+func reduceFlat(rank, size, count int) (s Schedule) {
 	in, out := Range{Input, 0, count}, Range{Output, 0, count}
 	if rank > 0 {
 		s.net(send(0, in))
-		s.net(recv(0, out))
 		return s
 	}
 	at := func(r int) Range {
@@ -247,20 +250,49 @@ func AllreduceFlat(rank, size, _, count int) Schedule {
 		}
 		return Range{Scratch, r * count, count}
 	}
-	var gather, spread []Step
+	var steps []Step
 	for r := 1; r < size; r++ {
-		gather = append(gather, recv(r, at(r)))
-		spread = append(spread, send(r, out))
+		steps = append(steps, recv(r, at(r)))
 	}
 	if size > 1 {
 		s.need(size * count)
-		s.net(gather...)
+		s.net(steps...)
 	}
 	s.tree(size, at, out, Range{Scratch, 0, count})
+	return s
+}
+
+// bcastFlat is the way back.
+func bcastFlat(rank, size, count int) (s Schedule) {
+	out := Range{Output, 0, count}
+	if rank > 0 {
+		s.net(recv(0, out))
+		return s
+	}
+	var steps []Step
+	for r := 1; r < size; r++ {
+		steps = append(steps, send(r, out))
+	}
 	if size > 1 {
-		s.net(spread...)
+		s.net(steps...)
 	}
 	return s
+}
+
+// AllreduceByCore is AllreduceFlat among the ranks of each core, and doubling
+// among the first ranks of these: most messages stay on their core, and all cores
+// work at the same time. homes says which core each rank has. Runs of ranks are
+// combined in order if cores have runs of ranks.
+func AllreduceByCore(homes []int) Algorithm {
+	return func(rank, size, _, count int) Schedule {
+		l := newLevels(homes, rank, 0)
+		in, all := Range{Input, 0, count}, Range{Output, 0, count}
+		s := reduceFlat(l.place, len(l.mine), count).onto(l.mine, in, all)
+		if l.place == 0 {
+			s = join("", s, AllreduceDoubling(l.host, len(l.leaders), 0, count).onto(l.leaders, all, all))
+		}
+		return join("by-core", s, bcastFlat(l.place, len(l.mine), count).onto(l.mine, all, all))
+	}
 }
 
 // AllreduceDirect combines in tree order: every rank has all vectors sent to it

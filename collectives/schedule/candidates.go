@@ -22,6 +22,7 @@ var catalogue = map[Verb][]candidate{
 		{name: "tree", cost: func(e *estimate) float64 { return 2 * e.log * e.a },
 			work:  func(e *estimate) work { return along(e.p, 0, 2) },
 			build: vector(AllreduceTree)},
+		byCore(nil),
 		flat(nil),
 		{name: "two-level", fits: several, cost: func(e *estimate) float64 {
 			return 2*log2(int(e.mine))*e.la + log2(int(e.hosts))*e.a
@@ -88,18 +89,19 @@ var catalogue = map[Verb][]candidate{
 			return 2*(e.p-1)*k*e.a + e.part()*e.n*(2*e.b+e.g/k)
 		}, work: func(e *estimate) work {
 			return scattered(e.p, e.n, e.parts(e.n/e.p)).plus(gathered(e.p, e.n, e.parts(e.n/e.p)))
-		}, build: apart(AllreduceRing)},
+		}, crowded: (*estimate).unhidden, build: apart(AllreduceRing)},
 		{name: "pairwise", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*(1+k)*e.a + e.part()*e.n*(2*e.b+e.g/k)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)).plus(gathered(e.p, e.n, 1)) },
-			build: apart(AllreducePairwise)},
+			crowded: (*estimate).unhidden, build: apart(AllreducePairwise)},
 		{name: "ordered", tree: always, cost: func(e *estimate) float64 {
 			return 2*(e.p-1)*e.a + e.part()*e.n*(2*e.b+e.g)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, 1).plus(gathered(e.p, e.n, 1)) }, build: vector(AllreduceOrdered)},
 		{name: "tree", tree: always, cost: func(e *estimate) float64 {
 			return e.log * (2*e.a + e.n*(2*e.b+e.g))
 		}, work: func(e *estimate) work { return merging(along(e.p, e.n, 1)).plus(along(e.p, e.n, 1)) }, build: vector(AllreduceTree)},
+		byCore(aligned),
 		flat(always),
 		{name: "direct", tree: always, cost: func(e *estimate) float64 {
 			return (e.p - 1) * (e.a + e.n*(e.b+e.g))
@@ -235,9 +237,34 @@ func scans(exclusive bool) []candidate {
 	}
 }
 
-// With fewer ranks doubling was quicker than flat, and to more rank 0 should not
+// With fewer ranks doubling was quicker than flat, and to more one rank should not
 // need connections.
 const leastFlat, mostFlat = 4, 32
+
+// mostByCore is the longest vector, in bytes, of which those of a core's ranks
+// stay in its caches.
+const mostByCore = 512 << 10
+
+// byCore is the leader of each core with all others of it, and the leaders. What
+// waits on a core waits for what others do there, so that only messages between
+// cores leave one with nothing to do.
+func byCore(tree func(*Call) bool) candidate {
+	between := func(e *estimate) float64 { return e.doubled(e.homes) * (e.a + e.n*(e.b+e.g)) }
+	return candidate{name: "by-core", tree: tree,
+		fits: func(c *Call) bool {
+			homes, most := c.homes()
+			return homes > 1 && most > 1 && most <= mostFlat && c.Count*c.Elem <= mostByCore
+		},
+		cost: func(e *estimate) float64 { return (e.onHome-1)*(2*e.a+e.n*(2*e.b+e.g)) + between(e) },
+		work: func(e *estimate) work {
+			within := along(e.p-e.homes+1, e.n, 1)
+			return merging(within).plus(within).plus(doubled(e.homes, e.n))
+		},
+		crowded: func(e *estimate) (path, chain float64) {
+			return e.onHome*(e.a+e.n*e.b) + (e.onHome-1)*e.n*e.g + between(e), between(e)
+		},
+		build: func(c *Call, rank, _ int) Schedule { return AllreduceByCore(c.Homes)(rank, c.Size, 0, c.Count) }}
+}
 
 // flat is rank 0 with all others: in a crowd the fewest messages one after the
 // other. While rank 0 copies and combines, the others wait.

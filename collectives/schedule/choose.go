@@ -50,6 +50,7 @@ type Call struct {
 	InOrder bool  // results may not depend on the algorithm
 	Hosts   []int // of each rank, in any numbers; nil: one host
 	Cores   []int // of each rank's host; 0: not known. nil: of none
+	Homes   []int // the core of its host that each rank keeps to; negative: none. nil: of none
 	Apart   bool  // Input and Output share no memory
 	Keeps   bool  // where Dst of a Reduce is Src, the operation leaves Left as it is
 	Uneven  bool  // an Alltoall of blocks of different lengths

@@ -195,3 +195,66 @@ func TestChooseInACrowd(t *testing.T) {
 		}
 	}
 }
+
+// TestByCore: what its formulas say is what its schedules cost, where it fits; and
+// short vectors of a host whose ranks keep to cores go that way.
+func TestByCore(t *testing.T) {
+	for _, v := range []Verb{Barrier, Allreduce} {
+		k := candidates(v)[find(candidates(v), "by-core")]
+		for size := 2; size <= 33; size++ {
+			for cores := 2; cores <= 8; cores++ {
+				for _, n := range []int{0, 2, 3000} {
+					c := onHosts(callOf(v, size, n), nil, cores)
+					c.Homes = onCores(size, cores)
+					what := fmt.Sprintf("%v of %d ranks on %d cores, %d elements", v, size, cores, c.Count)
+					if fits := size > cores; k.allowed(c) != fits {
+						t.Fatalf("%s: allowed %v", what, !fits)
+					} else if !fits {
+						continue
+					}
+					chosen(t, &crowded, c, what)
+					e := crowded.estimate(c)
+					parts := make([]Schedule, size)
+					for r := range parts {
+						parts[r] = k.build(c, r, 1)
+					}
+					m := Model{Alpha: e.la, Beta: e.lb, Gamma: e.g, Cores: c.Cores}
+					for of, x := range map[string][2]float64{
+						"path":              {k.cost(e), m.Path(parts)},
+						"path of the crowd": {first(k.crowded(e)), m.Measure(parts)},
+						"work":              {m.Work(parts), totalWork(e, k.work(e)) / float64(cores)},
+					} {
+						if want, got := x[0], x[1]; got < 0.6*want || got > 1.3*want+e.a && of != "path of the crowd" {
+							t.Errorf("%s: %s %.0f, by the formula %.0f", what, of, got, want)
+						}
+					}
+				}
+			}
+		}
+	}
+	for _, x := range []struct {
+		v           Verb
+		size, cores int
+		bytes       int
+		inOrder     bool
+		want        string
+	}{
+		{Barrier, 2, 2, 0, false, "doubling"}, {Barrier, 4, 2, 0, false, "by-core"}, {Barrier, 8, 2, 0, false, "by-core"},
+		{Barrier, 5, 4, 0, false, "doubling"}, {Barrier, 64, 2, 0, false, "by-core"}, {Barrier, 80, 2, 0, false, "tree"},
+		{Allreduce, 4, 2, 8, true, "by-core"}, {Allreduce, 6, 2, 8, true, "flat"}, {Allreduce, 8, 2, 128 << 10, false, "by-core"},
+		{Allreduce, 4, 2, 2 << 20, false, "rabenseifner"}, {Allreduce, 8, 2, 2 << 20, false, "rabenseifner"}, {Allreduce, 8, 2, 64 << 20, false, "rabenseifner"},
+	} {
+		c := onHosts(callOf(x.v, x.size, x.bytes/4), nil, x.cores)
+		c.Homes, c.InOrder = onCores(x.size, x.cores), x.inOrder
+		if got := Name(x.v, crowded.Choose(c)); got != x.want {
+			t.Errorf("%v of %d ranks on %d cores, %d bytes, in order %v: %s, want %s", x.v, x.size, x.cores, x.bytes, x.inOrder, got, x.want)
+		}
+	}
+}
+
+func first(a, _ float64) float64 { return a }
+
+// totalWork is the time of all that ranks do.
+func totalWork(e *estimate, w work) float64 {
+	return w.messages*e.la + w.moved*e.lb + w.touched*e.g
+}

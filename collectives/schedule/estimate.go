@@ -23,6 +23,8 @@ type estimate struct {
 	near        []bool    // which rounds of doubling, nearest first, of the largest power of two stay within hosts
 	nearFold    bool      // and ranks beyond that have their partners in their hosts
 	crowd       float64   // most ranks on a core of a host; 0: not known
+	homes       float64   // cores of the one host to which ranks keep; 0: none
+	onHome      float64   // most ranks of one of these
 }
 
 func (m *Machine) estimate(c *Call) *estimate {
@@ -31,6 +33,8 @@ func (m *Machine) estimate(c *Call) *estimate {
 		a: m.Alpha, b: m.Beta * size, g: m.Gamma * size, n: float64(c.Count), p: float64(c.Size), log: log2(c.Size),
 		segment: max(1, float64(m.Segment/max(c.Elem, 1))), hosts: 1, mine: float64(c.Size), crowd: c.crowd(),
 	}
+	homes, most := c.homes()
+	e.homes, e.onHome = float64(homes), float64(most)
 	e.fold = unless(isPower(c.Size), 1)
 	if c.Root > 0 {
 		e.root = 1
@@ -119,6 +123,12 @@ func (e *estimate) exchanges(n, touch float64) float64 {
 	}
 	a, b := e.folding()
 	return cost + e.fold*2*(a+n*(b+touch))
+}
+
+// doubled is the rounds of doubling among p, with those beyond the power of two.
+func (e *estimate) doubled(p float64) float64 {
+	f := newFold(int(p))
+	return log2(f.pow) + 2*float64(min(f.rest, 1))
 }
 
 // halving is what Rabenseifner's allreduce costs, whose nearest ranks exchange

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -98,8 +99,12 @@ func reductions(size int) map[string]reduction {
 		"reduce scatter":      {a: ReduceScatterGather(testSegment), rooted: true},
 		"reduce scatter tree": {a: ReduceScatterTree, ordered: true, rooted: true},
 	}
+	for _, cores := range []int{1, 2, 4} {
+		all[fmt.Sprintf("aligned %d", cores)] = reduction{a: AllreduceByCore(onCores(size, cores)), ordered: true}
+	}
 	for way, hosts := range hostsOf(size) {
 		all["two-level "+way] = reduction{a: AllreduceTwoLevel(hosts, AllreduceDoubling), ordered: way == "alone"}
+		all["by-core "+way] = reduction{a: AllreduceByCore(hosts), ordered: way == "alone" || way == "runs"}
 		all["two-level ring "+way] = reduction{a: AllreduceTwoLevel(hosts, AllreduceRing(testSegment, false))}
 		all["reduce two-level "+way] = reduction{a: ReduceTwoLevel(hosts, ReduceRotated), rooted: true}
 		if _, even := Even(hosts); even {
@@ -107,6 +112,15 @@ func reductions(size int) map[string]reduction {
 		}
 	}
 	return all
+}
+
+// onCores spreads ranks over cores in runs.
+func onCores(size, cores int) []int {
+	homes := make([]int, size)
+	for r := range homes {
+		homes[r] = r * cores / size
+	}
+	return homes
 }
 
 // few are element counts that a test of size ranks can afford.
@@ -221,7 +235,7 @@ func TestAgree(t *testing.T) {
 			if err := m.run(); err != nil {
 				t.Fatal(err)
 			}
-			pow := size&(size-1) == 0 && (name == "doubling" || strings.HasPrefix(name, "rabenseifner"))
+			pow := size&(size-1) == 0 && (name == "doubling" || strings.HasPrefix(name, "rabenseifner") || strings.HasPrefix(name, "aligned"))
 			for r := range size {
 				for i := range count {
 					got := m.mem[r][Output][i]

@@ -42,6 +42,7 @@ func TestBarrier(t *testing.T) {
 		}
 		for way, hosts := range hostsOf(size) {
 			algorithms["two-level "+way] = AllreduceTwoLevel(hosts, BarrierDissemination)
+			algorithms["by-core "+way] = AllreduceByCore(hosts)
 		}
 		for name, a := range algorithms {
 			parts := All(a, size, 0, 0)

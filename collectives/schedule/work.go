@@ -1,6 +1,9 @@
 package schedule
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // Where ranks outnumber cores, the time of a call is not that of its longest
 // chain of messages but that of all the work of a host's ranks on its cores:
@@ -48,6 +51,14 @@ func (e *estimate) oneByOne() (path, chain float64) {
 	return e.p / 2 * block, block
 }
 
+// unhidden is crowded for a pipeline of an allreduce, which has no core free to
+// combine while messages are under way.
+func (e *estimate) unhidden() (path, chain float64) {
+	rounds := 2 * (e.p - 1) * e.parts(e.n/e.p) * e.a
+	path = rounds + e.part()*e.n*(2*e.b+e.g)
+	return path, path
+}
+
 // crowd returns how many ranks share a core on the host where most do; 0 when
 // that is not known of any.
 func (c *Call) crowd() float64 {
@@ -56,6 +67,30 @@ func (c *Call) crowd() float64 {
 		most = max(most, n)
 	}
 	return most
+}
+
+// homes returns to how many cores of a single host the ranks keep, and how many
+// ranks to the same at most; 0 where there are several hosts, or ranks without.
+func (c *Call) homes() (homes, most int) {
+	if c.Homes == nil || len(c.Hosts) > 0 && slices.Min(c.Hosts) != slices.Max(c.Hosts) {
+		return 0, 0
+	}
+	ranks := map[int]int{}
+	for _, h := range c.Homes {
+		if h < 0 {
+			return 0, 0
+		}
+		ranks[h]++
+		most = max(most, ranks[h])
+	}
+	return len(ranks), most
+}
+
+// aligned reports whether ranks by core, and the cores, make pairs as they do by
+// number.
+func aligned(c *Call) bool {
+	_, even := Even(c.Homes)
+	return isPower(c.Size) && even && slices.IsSorted(c.Homes)
 }
 
 // crowds returns how many ranks share a core, by host; without hosts there is
