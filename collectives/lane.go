@@ -11,16 +11,10 @@ import (
 	"github.com/sspurn/sspurn/runtime/telemetry"
 )
 
-// inline is how many bytes of data travel with the fingerprint.
-const inline = piece - headSize
-
-// piece is the longest message that leaves before the receiver has asked for it.
-const piece = 64 << 10
-
-// inPieces is the most that goes in such pieces, which have left when the receiver
-// comes to where it needs them. What is longer the receiver pulls, as soon as
-// there is room for it.
-const inPieces = 2 * piece
+// inline is the most that leaves before the receiver has asked for it, with the
+// fingerprint if that has yet to be sent. What is longer the receiver pulls, as
+// soon as there is room for it.
+const inline = 64<<10 - headSize
 
 // The tags of a lane; those of lane l have 4·l added.
 const (
@@ -175,25 +169,21 @@ func (l *lane) receive(step *schedule.Step, round int) {
 	if met := &l.met[step.Peer]; met.received != l.run {
 		met.received = l.run
 		f := l.flight(headComing, step, round)
-		f.data = into[:inlineOf(len(into))]
+		if len(into) <= inline {
+			f.data, into = into, nil
+		}
 		// Room for the head of any other call, too, to be able to say which.
 		runtime.StartRecv(&f.req, c, step.Peer, l.tag(tagHead), f.buffer(headSize+inline))
-		if into = into[len(f.data):]; len(into) == 0 {
+		if len(into) == 0 {
 			return
 		}
 	}
-	for {
-		f := l.flight(dataComing, step, round)
-		if f.data = into; len(into) > inPieces {
-			runtime.StartPull(&f.req, c, step.Peer, l.tag(tagData), f.data)
-			return
-		}
-		f.data = into[:min(len(into), piece)]
-		runtime.StartRecv(&f.req, c, step.Peer, l.tag(tagData), f.data)
-		if into = into[len(f.data):]; len(into) == 0 {
-			return
-		}
+	f := l.flight(dataComing, step, round)
+	if f.data = into; len(into) > inline {
+		runtime.StartPull(&f.req, c, step.Peer, l.tag(tagData), into)
+		return
 	}
+	runtime.StartRecv(&f.req, c, step.Peer, l.tag(tagData), into)
 }
 
 func (l *lane) send(step *schedule.Step, round int) {
@@ -202,7 +192,10 @@ func (l *lane) send(step *schedule.Step, round int) {
 	if met := &l.met[step.Peer]; met.sent != l.run {
 		met.sent = l.run
 		f := l.flight(sending, step, round)
-		n := inlineOf(len(from))
+		n := len(from)
+		if n > inline {
+			n = 0
+		}
 		b := f.buffer(headSize + n)
 		l.f.encode(b)
 		binary.LittleEndian.PutUint64(b[printSize:], uint64(len(from)))
@@ -213,29 +206,13 @@ func (l *lane) send(step *schedule.Step, round int) {
 			return
 		}
 	}
-	for {
-		f := l.flight(sending, step, round)
-		if len(from) > inPieces {
-			runtime.StartOffer(&f.req, c, step.Peer, l.tag(tagData), from)
-			l.sent(f)
-			return
-		}
-		n := min(len(from), piece)
-		runtime.StartSend(&f.req, c, step.Peer, l.tag(tagData), from[:n])
-		l.sent(f)
-		if from = from[n:]; len(from) == 0 {
-			return
-		}
+	f := l.flight(sending, step, round)
+	if len(from) > inline {
+		runtime.StartOffer(&f.req, c, step.Peer, l.tag(tagData), from)
+	} else {
+		runtime.StartSend(&f.req, c, step.Peer, l.tag(tagData), from)
 	}
-}
-
-// inlineOf is how much of n bytes travels with the fingerprint: nothing of what
-// is pulled.
-func inlineOf(n int) int {
-	if n > inPieces {
-		return 0
-	}
-	return min(n, inline)
+	l.sent(f)
 }
 
 // cancel takes back the requests of a call that failed, so that their buffers
