@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	goruntime "runtime"
+	"slices"
 	"testing"
 
 	"github.com/sspurn/sspurn/collectives"
@@ -99,6 +100,84 @@ func inCrowd(ctx context.Context, c *runtime.Comm) error {
 			if want := int64((size-1)*n + i); got != want {
 				return fmt.Errorf("bcast of %d: element %d is %d, want %d", n, i, got, want)
 			}
+		}
+	}
+	return nil
+}
+
+// TestByCore: over every network, whatever communicator the ranks of some cores
+// make, and in place; operands stay in order where they have to.
+func TestByCore(t *testing.T) {
+	if goruntime.GOOS != "linux" {
+		t.Skip("ranks keep to no cores")
+	}
+	for _, net := range runtimetest.Networks() {
+		for _, x := range [][2]int{{4, 2}, {6, 2}, {8, 3}} {
+			ranks, cores := x[0], x[1]
+			t.Run(fmt.Sprintf("%s/ranks=%d/cores=%d", net.Name, ranks, cores), func(t *testing.T) {
+				cluster := net.New(ranks)
+				edit := cluster.Edit
+				cluster.Edit = func(cfg *runtime.Config) {
+					if edit != nil {
+						edit(cfg)
+					}
+					cfg.Host, cfg.Cores = "here", cores
+				}
+				errs := cluster.Run(t.Context(), func(ctx context.Context, world *runtime.Comm) error {
+					r := world.Rank()
+					for _, split := range [][2]int{{0, r}, {0, ranks - r}, {r % 2, r}, {0, (r*3 + 1) % ranks}, {r / 3, -r}} {
+						c, err := world.Split(ctx, split[0], split[1])
+						if err != nil {
+							return err
+						}
+						if err := byCore(ctx, c); err != nil {
+							return fmt.Errorf("%s: %w", c.Name(), err)
+						}
+					}
+					return nil
+				})
+				if err := runtimetest.Primary(errs); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// byCore makes calls of a communicator, by core where several ranks share one of
+// several, as all of the job do.
+func byCore(ctx context.Context, c *runtime.Comm) error {
+	size, ranks := c.Size(), map[int]int{}
+	for r := range size {
+		ranks[c.Home(r)]++
+	}
+	how := collectives.WithAlgorithm("by-core")
+	if len(ranks) == 1 || len(ranks) == size {
+		how = collectives.WithAlgorithm("tree")
+	}
+	for _, n := range []int{0, 1, 700, 9_000} {
+		mine := matrices(c.Rank(), n)
+		for _, inPlace := range []bool{false, true} {
+			dst, src := make([]int64, 4*n), slices.Clone(mine)
+			if inPlace {
+				dst = src
+			}
+			if err := collectives.Allreduce(ctx, c, dst, src, matrix, collectives.InOrder); err != nil {
+				return err
+			}
+			if !slices.Equal(dst, product(0, size, n)) {
+				return fmt.Errorf("product of %d matrices, in place %v: wrong", n, inPlace)
+			}
+			copy(src, mine)
+			if err := collectives.Allreduce(ctx, c, dst, src, collectives.Sum, how); err != nil {
+				return err
+			}
+			if !slices.Equal(dst, total(size, n)) {
+				return fmt.Errorf("sum of %d matrices, in place %v: wrong", n, inPlace)
+			}
+		}
+		if err := collectives.Barrier(ctx, c); err != nil {
+			return err
 		}
 	}
 	return nil

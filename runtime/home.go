@@ -7,8 +7,9 @@ package runtime
 // its threads the Go runtime has a rank poll on changes: of eight ranks five are
 // on one of two cores, and three on the other, for a third of the time, and all
 // wait for the five; of two, both are on one now and then. Nobody stays bound:
-// what computes goes where there is room. Where a host has more cores than
-// ranks, the kernel knows better which of them are free.
+// what computes goes where there is room, and who has a core to itself keeps it.
+// Where a host has more cores than ranks, the kernel knows better which of them
+// are free.
 //
 // The ranks of a core are neighbours. Where others have had the launcher bind
 // them to cores, it has divided these alike.
@@ -28,9 +29,10 @@ func homes(hosts []string, cores []int) []int {
 	return all
 }
 
-// Home is the core that a rank comes back to while it waits for others, of those
-// of its host from 0 on: neighbours share one where ranks outnumber cores. It is
-// −1 where the host has more cores than ranks, or one, or its cores are not known
-// (see [Comm.Cores]), and on systems other than Linux. All ranks get the same
-// answer. A rank whose own cores are fewer than its host's stays where it is.
+// Home is the core that a rank comes back to when it waits for others on one that
+// it has to share, of those of its host from 0 on: neighbours have the same where
+// ranks outnumber cores. It is −1 where the host has more cores than ranks, or
+// one, or its cores are not known (see [Comm.Cores]), and on systems other than
+// Linux. All ranks of a host get the same answer. A rank whose own cores are fewer
+// than its host's, or that does not poll while it waits, stays where it is.
 func (c *Comm) Home(rank int) int { return c.e.homes[c.group.ranks[rank]] }

@@ -57,7 +57,7 @@ func TestHomes(t *testing.T) {
 // TestFindHome: a rank has the core that all expect it to have, unless it may not
 // use all of its host's.
 func TestFindHome(t *testing.T) {
-	_, all := cores(t)
+	own, all := cores(t)
 	k := len(all)
 	if k < 2 {
 		t.Skip("a single core")
@@ -68,40 +68,52 @@ func TestFindHome(t *testing.T) {
 		e.homes = homes(hosts, slices.Repeat([]int{of}, len(hosts)))
 		e.cores[e.rank] = of
 		e.findHome()
-		want := home{}
-		if of == k {
-			want = home{true, all[(2*k-1)*k/(2*k+2)]}
-		}
-		if e.home != want {
-			t.Errorf("%d cores, of which %d are those of the rank: %+v, want %+v", of, k, e.home, want)
+		h := &e.home
+		if h.known != (of == k) || h.known && (h.core != all[(2*k-1)*k/(2*k+2)] || h.own != own) {
+			t.Errorf("%d cores, of which %d are those of the rank: %v, core %d of %v", of, k, h.known, h.core, h.own)
 		}
 	}
 }
 
 // TestEnterHome: the thread is there afterwards, unless the kernel has moved it on
-// at once, and may leave again.
+// at once, and may leave again. One that others have given other cores stays.
 func TestEnterHome(t *testing.T) {
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
 	own, all := cores(t)
-	for _, core := range append(all, all...) {
-		there := false
+	ever := func(h *home) bool {
 		for range 1000 {
-			home{true, core}.enter()
+			h.enter()
 			at, ok := current()
 			if !ok {
 				t.Fatal("no core")
 			}
-			if there = at == core; there {
-				break
+			if at == h.core {
+				return true
 			}
 		}
-		if !there {
+		return false
+	}
+	for _, core := range append(all, all...) {
+		if !ever(&home{known: true, core: core, own: own}) {
 			t.Errorf("never on core %d", core)
 		}
 	}
-	home{true, 1 << 20}.enter() // no such core
-	home{}.enter()
+	if len(all) > 1 {
+		var first unix.CPUSet
+		first.Set(all[0])
+		if err := unix.SchedSetaffinity(0, &first); err != nil {
+			t.Fatal(err)
+		}
+		if ever(&home{known: true, core: all[1], own: own}) {
+			t.Errorf("on core %d, with only %d to use", all[1], all[0])
+		}
+		if err := unix.SchedSetaffinity(0, &own); err != nil {
+			t.Fatal(err)
+		}
+	}
+	(&home{known: true, core: 1 << 20, own: own}).enter() // no such core
+	(&home{}).pass()
 	if after, _ := cores(t); after != own {
 		t.Errorf("bound to %v, was to %v", after, own)
 	}

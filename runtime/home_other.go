@@ -9,4 +9,4 @@ type home struct{}
 
 func (e *engine) findHome() {}
 
-func (h home) enter() {}
+func (h *home) pass() { yield() }

@@ -24,7 +24,7 @@ import (
 // what libraries start, who wait next: see StartSend.
 //
 // Ranks that use all cores of their host go back to one of their own while they
-// poll: see homes.
+// poll, from one that others want: see homes.
 //
 // Who has made another goroutine of this rank runnable (a handler, a parked
 // caller) lets it run before it polls or blocks again: on the own thread that
@@ -94,13 +94,13 @@ func (e *engine) drive(ctx context.Context, rs []*Request, hint int) int {
 		if i := firstDone(rs); i >= 0 {
 			return i
 		}
-		if woke || turn%schedTurns == 0 {
+		switch {
+		case woke || turn%schedTurns == 0:
 			goruntime.Gosched()
-		} else {
+		case turn%clockTurns == homeTurn:
+			e.home.pass()
+		default:
 			yield()
-		}
-		if turn%clockTurns == homeTurn {
-			e.home.enter()
 		}
 		if turn%clockTurns == 0 {
 			now := time.Now()

@@ -89,12 +89,14 @@ var catalogue = map[Verb][]candidate{
 			return 2*(e.p-1)*k*e.a + e.part()*e.n*(2*e.b+e.g/k)
 		}, work: func(e *estimate) work {
 			return scattered(e.p, e.n, e.parts(e.n/e.p)).plus(gathered(e.p, e.n, e.parts(e.n/e.p)))
-		}, crowded: (*estimate).unhidden, build: apart(AllreduceRing)},
+		}, crowded: func(e *estimate) (path, chain float64) { return e.unhidden(2 * (e.p - 1) * e.parts(e.n/e.p)) },
+			build: apart(AllreduceRing)},
 		{name: "pairwise", cost: func(e *estimate) float64 {
 			k := e.parts(e.n / e.p)
 			return (e.p-1)*(1+k)*e.a + e.part()*e.n*(2*e.b+e.g/k)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, e.parts(e.n/e.p)).plus(gathered(e.p, e.n, 1)) },
-			crowded: (*estimate).unhidden, build: apart(AllreducePairwise)},
+			crowded: func(e *estimate) (path, chain float64) { return e.unhidden((e.p - 1) * (1 + e.parts(e.n/e.p))) },
+			build:   apart(AllreducePairwise)},
 		{name: "ordered", tree: always, cost: func(e *estimate) float64 {
 			return 2*(e.p-1)*e.a + e.part()*e.n*(2*e.b+e.g)
 		}, work: func(e *estimate) work { return scattered(e.p, e.n, 1).plus(gathered(e.p, e.n, 1)) }, build: vector(AllreduceOrdered)},
@@ -241,9 +243,9 @@ func scans(exclusive bool) []candidate {
 // need connections.
 const leastFlat, mostFlat = 4, 32
 
-// mostByCore is the longest vector, in bytes, of which those of a core's ranks
-// stay in its caches.
-const mostByCore = 512 << 10
+// mostByCore is how many bytes the vectors of a core's ranks may have together:
+// they should stay in its caches.
+const mostByCore = 2 << 20
 
 // byCore is the leader of each core with all others of it, and the leaders. What
 // waits on a core waits for what others do there, so that only messages between
@@ -253,7 +255,7 @@ func byCore(tree func(*Call) bool) candidate {
 	return candidate{name: "by-core", tree: tree,
 		fits: func(c *Call) bool {
 			homes, most := c.homes()
-			return homes > 1 && most > 1 && most <= mostFlat && c.Count*c.Elem <= mostByCore
+			return homes > 1 && most > 1 && most <= mostFlat && most*c.Count*c.Elem <= mostByCore
 		},
 		cost: func(e *estimate) float64 { return (e.onHome-1)*(2*e.a+e.n*(2*e.b+e.g)) + between(e) },
 		work: func(e *estimate) work {

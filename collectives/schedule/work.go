@@ -51,11 +51,10 @@ func (e *estimate) oneByOne() (path, chain float64) {
 	return e.p / 2 * block, block
 }
 
-// unhidden is crowded for a pipeline of an allreduce, which has no core free to
-// combine while messages are under way.
-func (e *estimate) unhidden() (path, chain float64) {
-	rounds := 2 * (e.p - 1) * e.parts(e.n/e.p) * e.a
-	path = rounds + e.part()*e.n*(2*e.b+e.g)
+// unhidden is crowded for a pipeline of an allreduce with so many rounds, which
+// has no core free to combine while messages are under way.
+func (e *estimate) unhidden(rounds float64) (path, chain float64) {
+	path = rounds*e.a + e.part()*e.n*(2*e.b+e.g)
 	return path, path
 }
 
