@@ -91,20 +91,20 @@ func (s *state) measureLinks(ctx context.Context, m *Model) error {
 		}
 	}
 	if len(leaders) == 1 {
-		link, err := s.measureRing(ctx, mine)
+		link, err := s.measureRing(ctx, mine, m.Gamma)
 		m.Link = alone(link, len(mine), s.cores[mine[0]])
 		return err
 	}
 	m.Link = Link{}
 	if leaders[hosts[s.c.Rank()]] == s.c.Rank() {
-		link, err := s.measureRing(ctx, leaders)
+		link, err := s.measureRing(ctx, leaders, m.Gamma)
 		if err != nil {
 			return err
 		}
 		m.Link = link
 	}
 	if len(mine) > 1 {
-		link, err := s.measureRing(ctx, mine)
+		link, err := s.measureRing(ctx, mine, m.Gamma)
 		link = alone(link, len(mine), s.cores[mine[0]])
 		m.Local = &link
 		return err
@@ -122,8 +122,9 @@ func alone(l Link, ranks, cores int) Link {
 	return Link{Alpha: l.Alpha * share, Beta: l.Beta * share}
 }
 
-// measureRing has all members send to the next one at once.
-func (s *state) measureRing(ctx context.Context, members []int) (Link, error) {
+// measureRing has all members send to the next one at once. A byte takes at least
+// so many nanoseconds: a busy machine may be slower with short messages.
+func (s *state) measureRing(ctx context.Context, members []int, least float64) (Link, error) {
 	place := 0
 	for i, r := range members {
 		if r == s.c.Rank() {
@@ -152,7 +153,7 @@ func (s *state) measureRing(ctx context.Context, members []int) (Link, error) {
 		return Link{}, err
 	}
 	whole, err := exchange(out, in, 4)
-	return Link{Alpha: alpha, Beta: max(whole-alpha, 0) / long}, err
+	return Link{Alpha: alpha, Beta: max((whole-alpha)/long, least)}, err
 }
 
 // tuneLengths are the vectors that algorithms are compared on, in elements of
