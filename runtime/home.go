@@ -11,8 +11,7 @@ package runtime
 // Where a host has more cores than ranks, the kernel knows better which of them
 // are free.
 //
-// The ranks of a core are neighbours. Where others have had the launcher bind
-// them to cores, it has divided these alike.
+// The ranks of a core are neighbours, as they are where the launcher binds them.
 func homes(hosts []string, cores []int) []int {
 	ranks, before := map[string]int{}, map[string]int{}
 	for _, host := range hosts {
