@@ -234,11 +234,11 @@ func AllreduceTree(rank, size, _, count int) Schedule {
 // them, and sends the result to all. Its two messages one after the other are
 // the fewest with which a call can do without a message between every two ranks.
 func AllreduceFlat(rank, size, _, count int) Schedule {
-	return join("flat", reduceFlat(rank, size, count), bcastFlat(rank, size, count))
+	return join("flat", reduceFlat(rank, size, 0, count), bcastFlat(rank, size, 0, count))
 }
 
 // reduceFlat is the way to rank 0.
-func reduceFlat(rank, size, count int) (s Schedule) {
+func reduceFlat(rank, size, _, count int) (s Schedule) {
 	in, out := Range{Input, 0, count}, Range{Output, 0, count}
 	if rank > 0 {
 		s.net(send(0, in))
@@ -263,7 +263,7 @@ func reduceFlat(rank, size, count int) (s Schedule) {
 }
 
 // bcastFlat is the way back.
-func bcastFlat(rank, size, count int) (s Schedule) {
+func bcastFlat(rank, size, _, count int) (s Schedule) {
 	out := Range{Output, 0, count}
 	if rank > 0 {
 		s.net(recv(0, out))
@@ -284,15 +284,7 @@ func bcastFlat(rank, size, count int) (s Schedule) {
 // work at the same time. homes says which core each rank has. Runs of ranks are
 // combined in order if cores have runs of ranks.
 func AllreduceByCore(homes []int) Algorithm {
-	return func(rank, size, _, count int) Schedule {
-		l := newLevels(homes, rank, 0)
-		in, all := Range{Input, 0, count}, Range{Output, 0, count}
-		s := reduceFlat(l.place, len(l.mine), count).onto(l.mine, in, all)
-		if l.place == 0 {
-			s = join("", s, AllreduceDoubling(l.host, len(l.leaders), 0, count).onto(l.leaders, all, all))
-		}
-		return join("by-core", s, bcastFlat(l.place, len(l.mine), count).onto(l.mine, all, all))
-	}
+	return byLeaders("by-core", homes, reduceFlat, AllreduceDoubling, bcastFlat)
 }
 
 // AllreduceDirect combines in tree order: every rank has all vectors sent to it

@@ -6,14 +6,20 @@ package schedule
 // algorithm among the hosts' first ranks. Of zero elements it is a barrier. Runs
 // of ranks are combined in order if hosts have runs of ranks.
 func AllreduceTwoLevel(hosts []int, between Algorithm) Algorithm {
+	return byLeaders("two-level", hosts, ReduceBinomial, between, BcastBinomial)
+}
+
+// byLeaders combines within every group at its first rank, then between these,
+// and sends the result to the ranks of the group.
+func byLeaders(name string, groups []int, reduce, between, bcast Algorithm) Algorithm {
 	return func(rank, size, _, count int) Schedule {
-		l := newLevels(hosts, rank, 0)
+		l := newLevels(groups, rank, 0)
 		all, in := Range{Output, 0, count}, Range{Input, 0, count}
-		s := ReduceBinomial(l.place, len(l.mine), 0, count).onto(l.mine, in, all)
+		s := reduce(l.place, len(l.mine), 0, count).onto(l.mine, in, all)
 		if l.place == 0 {
 			s = join("", s, between(l.host, len(l.leaders), 0, count).onto(l.leaders, all, all))
 		}
-		return join("two-level", s, BcastBinomial(l.place, len(l.mine), 0, count).onto(l.mine, all, all))
+		return join(name, s, bcast(l.place, len(l.mine), 0, count).onto(l.mine, all, all))
 	}
 }
 
