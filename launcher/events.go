@@ -133,19 +133,13 @@ func (s *supervisor) channelEnd(l *link, err error) string {
 	return "the channel to its agent was closed (" + processEnd(l.cmd, l.status) + ")"
 }
 
-// look finds silent agents. A late look proves nothing: this process did not
-// run either.
-func (s *supervisor) look(late bool) {
+// look finds silent agents, once in each agent.PingEvery.
+func (s *supervisor) look() {
 	for _, l := range s.links {
 		if l.gone {
 			continue
 		}
-		now := time.Since(l.epoch)
-		if late {
-			l.heard.Store(int64(now))
-			continue
-		}
-		if silent := now - time.Duration(l.heard.Load()); silent > agent.Silence {
+		if silent, gone := l.monitor.Beat(); gone {
 			// What is left of the channel is of no use, and the agent ends its ranks
 			// when it hears nothing either.
 			_ = s.lostHost(l, fmt.Sprintf("no sign of life for %.1f s", silent.Seconds()))

@@ -37,7 +37,7 @@ type link struct {
 	local  bool
 	pid    atomic.Int64 // of the agent, once it has said hello
 
-	heard   atomic.Int64 // time of the last frame, ns since the epoch of the job
+	monitor agent.Monitor // of the agent; beats with the supervisor
 	epoch   time.Time
 	writing sync.WaitGroup
 	exited  chan struct{} // closed when the process has been waited for

@@ -38,20 +38,19 @@ func (s *supervisor) killAll() {
 	s.signal(syscall.SIGKILL)
 }
 
-// signalled handles a signal that the launcher was sent. It returns the time
-// of the last tick.
-func (s *supervisor) signalled(sig os.Signal, last time.Time) time.Time {
+// signalled handles a signal that the launcher was sent.
+func (s *supervisor) signalled(sig os.Signal) {
 	switch n := sig.(syscall.Signal); n {
 	case syscall.SIGINT, syscall.SIGTERM:
 		if s.asked != 0 {
 			s.impatient = true
 			s.killAll()
-			return last
+			return
 		}
 		s.asked = n
 		if s.out.ending { // of itself: now at once
 			s.killAll()
-			return last
+			return
 		}
 		s.log.printf("%s: asking the ranks to end", n)
 		s.end(n, GraceAsked)
@@ -59,9 +58,7 @@ func (s *supervisor) signalled(sig os.Signal, last time.Time) time.Time {
 		s.signal(n)
 	case syscall.SIGTSTP:
 		s.suspend()
-		return time.Time{} // the next tick is late
 	}
-	return last
 }
 
 // suspend stops the ranks, then this process, and continues both.
@@ -95,7 +92,7 @@ func (s *supervisor) suspend() {
 	}
 	for _, sig := range meanwhile {
 		if sig != syscall.SIGTSTP {
-			s.signalled(sig, time.Time{})
+			s.signalled(sig)
 		}
 	}
 }

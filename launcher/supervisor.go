@@ -171,7 +171,7 @@ func (s *supervisor) start(paths []string) error {
 		})
 		s.log.printf("host %s: starts %d ranks of %s, mesh address %s", l.host.Name, len(ranks), paths[i], addrs[i])
 		l.watch.Stop()
-		l.heard.Store(int64(time.Since(l.epoch)))
+		l.monitor.Hear()
 		l.read = make(chan struct{})
 		l.askTime()
 		s.readers.Go(func() {
@@ -199,7 +199,7 @@ func (s *supervisor) read(l *link) {
 			send(event{err: err})
 			return
 		}
-		l.heard.Store(int64(time.Since(l.epoch)))
+		l.monitor.Hear()
 		e := event{kind: f.Kind, rank: f.Rank}
 		if f.Rank >= s.plan.Ranks {
 			send(event{err: errors.Errorf("frame %d of rank %d", f.Kind, f.Rank)})
@@ -267,7 +267,6 @@ func (s *supervisor) supervise(ctx context.Context) error {
 	s.input.start(s.std.Stdin, s.rootLink())
 	tick := time.NewTicker(agent.PingEvery)
 	defer tick.Stop()
-	last := time.Now()
 	var limit <-chan time.Time
 	if s.job.Timeout > 0 {
 		t := time.NewTimer(s.job.Timeout)
@@ -290,11 +289,9 @@ func (s *supervisor) supervise(ctx context.Context) error {
 				s.killAll()
 			}
 		case sig := <-s.std.Signals:
-			last = s.signalled(sig, last)
+			s.signalled(sig)
 		case <-tick.C:
-			now := time.Now() // the tick carries the time at which it was due
-			s.look(now.Sub(last) > 2*agent.PingEvery)
-			last = now
+			s.look()
 		case <-limit:
 			if s.out.ending {
 				continue

@@ -31,8 +31,8 @@ type server struct {
 	started  bool   // owned by loop
 	starting *start // owned by loop: ranks that are being started; nil: none
 
-	heard     atomic.Int64 // when the launcher last said anything, in ns since start
-	busy      atomic.Bool  // a frame is being handled
+	monitor   Monitor     // of the launcher
+	busy      atomic.Bool // a frame is being handled
 	suspended atomic.Bool
 	start     time.Time // its wall time and what has passed since are the host's clock, which nobody sets
 
@@ -155,7 +155,7 @@ func (s *server) read(in io.Reader, frames chan<- Frame, handled <-chan struct{}
 	r := NewFrameReader(in)
 	for {
 		f, err := r.Read()
-		s.heard.Store(int64(time.Since(s.start)))
+		s.monitor.Hear()
 		if err != nil {
 			if err == io.EOF {
 				err = errors.New("the launcher's channel is closed")
@@ -205,28 +205,21 @@ func (s *server) watchKeeper() {
 	}
 }
 
-// beat sends pings and gives up when the launcher is silent for too long. A
-// beat that comes late says that this process, too, did not run: it proves
-// nothing about the launcher.
+// beat sends pings and gives up when the launcher is silent for too long.
 func (s *server) beat() {
 	tick := time.NewTicker(PingEvery)
 	defer tick.Stop()
-	last := time.Now()
 	for {
 		select {
 		case <-s.closing:
 			return
 		case <-tick.C:
 		}
-		now := time.Now()
-		late := now.Sub(last) > 2*PingEvery
-		last = now
 		s.out.Send(Frame{Kind: Ping})
-		if late || s.suspended.Load() || s.busy.Load() {
-			s.heard.Store(int64(time.Since(s.start)))
-			continue
+		if s.suspended.Load() || s.busy.Load() {
+			s.monitor.Hear()
 		}
-		if silent := time.Since(s.start) - time.Duration(s.heard.Load()); silent > Silence {
+		if silent, gone := s.monitor.Beat(); gone {
 			s.giveUp(errors.Errorf("the launcher was silent for %.1f s", silent.Seconds()))
 			return
 		}
@@ -255,7 +248,7 @@ func (s *server) loop(frames <-chan Frame, handled chan<- struct{}) error {
 			s.busy.Store(true)
 			err := s.handle(f)
 			s.busy.Store(false)
-			s.heard.Store(int64(time.Since(s.start)))
+			s.monitor.Hear()
 			if err != nil {
 				return err
 			}
