@@ -84,6 +84,7 @@ func TestFromEnv(t *testing.T) {
 		{"word", "x", "not a descriptor"},
 		{"stdin", "0", "not a descriptor"},
 		{"closed", "9999", "SSPURN_CONTROL=9999"},
+		{"another socket", strconv.Itoa(datagrams(t)), "not a control socket"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -101,7 +102,53 @@ func TestFromEnv(t *testing.T) {
 	}
 }
 
+// datagrams returns a socket that is no control socket.
+func datagrams(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Close(fd); err != nil {
+			t.Errorf("somebody has closed the program's socket: %v", err)
+		}
+	})
+	return fd
+}
+
+// socketPair returns the ends of a control socket: the agent's and the rank's.
+func socketPair(t *testing.T) (agent *os.File, rank net.Conn) {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent = os.NewFile(uintptr(pair[0]), "agent")
+	file := os.NewFile(uintptr(pair[1]), "control")
+	rank, err = net.FileConn(file)
+	file.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { agent.Close(); rank.Close() })
+	return agent, rank
+}
+
+// TestLateWelcome has a descriptor that nothing comes from.
+func TestLateWelcome(t *testing.T) {
+	_, theirs := socketPair(t)
+	if err := theirs.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	in := NewMessageReader(&descriptors{conn: theirs})
+	if _, err := in.Read(); !stderrors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("no welcome in time: %v", err)
+	}
+}
+
 func TestFromEnvTakesOverTheSocket(t *testing.T) {
+	t.Cleanup(taken.Clear)
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -128,8 +175,16 @@ func TestFromEnvTakesOverTheSocket(t *testing.T) {
 	if cfg.Size != 2 {
 		t.Errorf("size %d, want 2", cfg.Size)
 	}
-	if _, err := FromEnv(lookup); err == nil {
-		t.Error("the socket could be taken over twice")
+	// What the program opens next by that number is its own.
+	if err := unix.Dup2(int(agent.Fd()), fds[1]); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[1])
+	if _, err := FromEnv(lookup); err == nil || !strings.Contains(err.Error(), "joined its job before") {
+		t.Errorf("taken over twice: %v", err)
+	}
+	if _, err := unix.FcntlInt(uintptr(fds[1]), unix.F_GETFD, 0); err != nil {
+		t.Errorf("the program's own descriptor: %v", err)
 	}
 	if err := cfg.Control.Finish(Verdict{OK: true}); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/pkg/errors"
@@ -18,8 +20,8 @@ const welcomeWait = 10 * time.Second
 // FromEnv finds what this process must know to join its job: through the
 // control socket of the agent that started it, when lookup (os.LookupEnv as a
 // rule) finds SSPURN_CONTROL, and otherwise as a job of a single rank. The
-// socket can be taken over once in a process; it is not inherited by programs
-// that the process starts.
+// socket can be taken over once in a process, whose descriptors are never touched
+// again by later calls; it is not inherited by programs that the process starts.
 func FromEnv(lookup func(string) (string, bool)) (Config, error) {
 	if tell, ok := Checking(lookup); ok {
 		tell(nil)
@@ -33,19 +35,47 @@ func FromEnv(lookup func(string) (string, bool)) (Config, error) {
 	if err != nil || fd < 3 {
 		return Config{}, errors.Errorf("%s=%q is not a descriptor: the variable is set by the launcher and not for use by hand", EnvControl, text)
 	}
-	file := os.NewFile(uintptr(fd), "control")
-	conn, err := net.FileConn(file) // a duplicate that is closed on exec
+	conn, err := takeOver(fd)
 	if err != nil {
-		return Config{}, errors.Wrapf(err, "%s=%d: not a control socket of this process (was it started by a rank, or has it joined before?)", EnvControl, fd)
-	}
-	if err := file.Close(); err != nil {
-		return Config{}, stderrors.Join(errors.Wrapf(err, "%s=%d", EnvControl, fd), conn.Close())
+		return Config{}, errors.WithMessagef(err, "%s=%d", EnvControl, fd)
 	}
 	cfg, err := Attach(conn)
+	if ne, ok := stderrors.AsType[net.Error](err); ok && ne.Timeout() {
+		err = errors.WithMessage(err, "has another program of this rank joined before?")
+	}
 	if err != nil {
 		return Config{}, stderrors.Join(errors.WithMessagef(err, "%s=%d", EnvControl, fd), conn.Close())
 	}
 	return cfg, nil
+}
+
+// taken holds the descriptors of control sockets that were taken over. The
+// program may open something else by the same numbers.
+var taken sync.Map
+
+// takeOver returns the control socket, whose descriptor it closes.
+func takeOver(fd int) (net.Conn, error) {
+	if _, again := taken.Load(fd); again {
+		return nil, errors.New("this process has joined its job before: it can do so once")
+	}
+	const not = "not a control socket of this process (was it started by a rank?)"
+	addr, err := syscall.Getsockname(fd)
+	if err != nil {
+		return nil, errors.Wrap(err, not)
+	}
+	if _, local := addr.(*syscall.SockaddrUnix); !local {
+		return nil, errors.New(not)
+	}
+	taken.Store(fd, true)
+	file := os.NewFile(uintptr(fd), "control")
+	conn, err := net.FileConn(file) // a duplicate that is closed on exec
+	if err != nil {
+		return nil, errors.Wrap(err, not)
+	}
+	if err := file.Close(); err != nil {
+		return nil, stderrors.Join(errors.Wrap(err, "close"), conn.Close())
+	}
+	return conn, nil
 }
 
 // Attach reads the welcome from the control channel and returns the rank's

@@ -55,6 +55,7 @@ func (d *descriptors) Read(b []byte) (int, error) {
 	}
 	oob := make([]byte, syscall.CmsgSpace(4*(MaxShared+1)))
 	n, m, _, _, err := unix.ReadMsgUnix(b, oob)
+	n = max(n, 0) // −1 with an error, which no io.Reader says
 	messages, bad := syscall.ParseSocketControlMessage(oob[:m])
 	if bad != nil {
 		return n, err

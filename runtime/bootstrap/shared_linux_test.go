@@ -1,7 +1,6 @@
 package bootstrap
 
 import (
-	"net"
 	"os"
 	"testing"
 
@@ -24,17 +23,7 @@ func TestAttachShared(t *testing.T) {
 		{"nothing", nil, 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			agent, file := os.NewFile(uintptr(pair[0]), "agent"), os.NewFile(uintptr(pair[1]), "control")
-			defer agent.Close()
-			conn, err := net.FileConn(file)
-			file.Close()
-			if err != nil {
-				t.Fatal(err)
-			}
+			agent, conn := socketPair(t)
 			var rights []int
 			for range tt.files {
 				rights = append(rights, int(agent.Fd()))
@@ -46,7 +35,7 @@ func TestAttachShared(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := descriptorsOpen(t)
-			if err := unix.Sendmsg(pair[0], line, unix.UnixRights(rights...), nil, 0); err != nil {
+			if err := unix.Sendmsg(int(agent.Fd()), line, unix.UnixRights(rights...), nil, 0); err != nil {
 				t.Fatal(err)
 			}
 			cfg, err := Attach(conn)
