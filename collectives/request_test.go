@@ -197,6 +197,56 @@ func TestBehindAFlood(t *testing.T) {
 	})
 }
 
+// TestAheadOfStarted: a rank that leaves a started call behind and runs ahead in
+// others, which it is the root of, does not keep the started call's messages from
+// those who have yet to make them.
+func TestAheadOfStarted(t *testing.T) {
+	for _, size := range []int{2, 3, 4, 5} {
+		for _, count := range []int{1, 1000, 20_000, 100_000} {
+			t.Run(fmt.Sprintf("ranks=%d/count=%d", size, count), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					stuck := make(chan struct{}) // rank 0 is
+					runtimetest.SPMD(t, size, func(ctx context.Context, c *runtime.Comm) error {
+						switch c.Rank() {
+						case 0:
+						case 1:
+							synctest.Wait()
+							close(stuck)
+						default:
+							<-stuck
+						}
+						x := make([]float64, count)
+						for i := range x {
+							x[i] = float64(c.Rank() + i)
+						}
+						r := collectives.StartAllreduce(c, x, x, collectives.Sum)
+						if c.Rank() != 0 {
+							if err := r.Wait(ctx); err != nil {
+								return err
+							}
+						}
+						for i := range int32(33_000) {
+							word := []int32{i}
+							if err := collectives.Bcast(ctx, c, word, 0); err != nil || word[0] != i {
+								return errors.Errorf("bcast %d: %v, %v", i, word, err)
+							}
+						}
+						if err := r.Wait(ctx); err != nil {
+							return err
+						}
+						for i, v := range x {
+							if want := float64(size*(size-1)/2 + size*i); v != want {
+								return errors.Errorf("element %d is %v, not %v", i, v, want)
+							}
+						}
+						return nil
+					})
+				})
+			})
+		}
+	}
+}
+
 // TestStartedGivenUp: a started call whose wait is given up ends on all ranks,
 // whether it runs or waits for its turn, and later ones with it.
 func TestStartedGivenUp(t *testing.T) {

@@ -82,7 +82,7 @@ func TestCancelReceive(t *testing.T) {
 func nil8(n int) []int8 { return make([]int8, n) }
 
 // TestCancelSend: cancelled sends leave the caller its slice; what has been
-// announced arrives as it was, what waited for credits does not.
+// announced, for its length or for want of credits, arrives as it was.
 func TestCancelSend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cl := runtimetest.NewCluster(2)
@@ -98,14 +98,16 @@ func TestCancelSend(t *testing.T) {
 				buf[size-1] = 2
 				sent := 0
 				for {
-					err := runtime.Send(brief(ctx, time.Second), c, 1, 3, buf[:1000]) // too small to be announced
+					buf[0] = 3
+					err := runtime.Send(brief(ctx, time.Second), c, 1, 3, buf[:1000]) // too small to be announced while there are credits
+					buf[0] = 4
+					sent++
 					if stderrors.Is(err, errEnough) {
 						break
 					}
 					if err != nil {
 						return fmt.Errorf("flood: %v", err)
 					}
-					sent++
 				}
 				close(stuck)
 				return runtime.Send(ctx, c, 1, 1, nil8(sent))
@@ -125,6 +127,9 @@ func TestCancelSend(t *testing.T) {
 						return fmt.Errorf("%d of the flood came, %d were sent", got, st.Count)
 					}
 					return nil
+				}
+				if buf[0] != 3 {
+					return fmt.Errorf("message %d of the flood begins with %d", got, buf[0])
 				}
 			}
 		}))

@@ -40,6 +40,50 @@ func TestSpacesHaveCredits(t *testing.T) {
 	})
 }
 
+// TestBehindUnreceived: what is received first does not wait behind more messages
+// of the same sender than its credits allow, neither on another communicator nor
+// with another tag.
+func TestBehindUnreceived(t *testing.T) {
+	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
+		run(t, 2, func(ctx context.Context, c *runtime.Comm) error {
+			const many = 40_000
+			other, err := c.Dup(ctx)
+			if err != nil {
+				return err
+			}
+			word := make([]int32, 1)
+			if c.Rank() == 0 {
+				var sends []*runtime.Request
+				for i := range int32(many) {
+					sends = append(sends, runtime.Isend(c, 1, 0, []int32{i}))
+				}
+				for i, to := range []*runtime.Comm{other, c} {
+					if err := runtime.Send(ctx, to, 1, 1, []int32{int32(i)}); err != nil {
+						return err
+					}
+					if err := runtime.SendSync(ctx, to, 1, 2, []int32{int32(i)}); err != nil {
+						return err
+					}
+				}
+				return runtime.WaitAll(ctx, sends...)
+			}
+			for i, from := range []*runtime.Comm{other, c} {
+				for tag := runtime.Tag(1); tag < 3; tag++ {
+					if _, err := runtime.Recv(ctx, from, 0, tag, word); err != nil || int(word[0]) != i {
+						return fmt.Errorf("word %d on %s: %v, %v", i, from.Name(), word, err)
+					}
+				}
+			}
+			for i := range int32(many) {
+				if st, err := runtime.Recv(ctx, c, 0, runtime.AnyTag, word); err != nil || word[0] != i || st.Tag != 0 {
+					return fmt.Errorf("message %d: %v %+v %v", i, word, st, err)
+				}
+			}
+			return nil
+		})
+	})
+}
+
 // TestLastFirst receives messages in the opposite order of their sending, more
 // than fit the window.
 func TestLastFirst(t *testing.T) {

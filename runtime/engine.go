@@ -17,6 +17,7 @@ const (
 	eagerLimit   = 64 << 10 // longest payload that is sent before the receiver has asked for it
 	announceOver = 1 << 10  // payloads beyond it are announced too while the receiver has much that it has yet to take
 	messageCost  = 128      // credits that a message takes beside its payload: header and bookkeeping
+	overdraft    = 32 << 20 // credits that announcements of a window may take beyond it: a quarter of a million
 	portBound    = 64 << 20 // bytes of large messages to this rank's ports that may be in memory
 	portLimit    = 1 << 30  // longest message to a port and longest reply
 	defaultLimit = 64 << 20 // longest message that RecvGob takes
@@ -93,6 +94,8 @@ type engine struct {
 	free    free
 	ended   uint64 // requests and small sends that have
 	parkers waitList
+	drought *time.Timer // nil or not running while nothing waits for credits
+	looking bool        // it is running
 
 	regions      map[uint32]*region // of windows that are open here
 	recentRegion *region
@@ -124,6 +127,8 @@ type peer struct {
 	lost    error   // nothing comes from it any more
 	credits [windows]int
 	waiting [windows]sendQueue // in order
+	fed     [windows]bool      // credits have come since the last look at what waits
+	dry     [windows]bool      // none came for long: see drought.go
 	held    [windows]int       // of its credits, by messages that are here
 	owed    [windows]int       // of its credits, to be returned
 	cur     arrival

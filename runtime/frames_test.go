@@ -148,7 +148,7 @@ func FuzzFrames(f *testing.F) {
 			}
 			e.End(peer, &h)
 			for w, held := range e.peers[peer].held {
-				if held < 0 || held > e.window {
+				if held < 0 || held > e.window+overdraft {
 					t.Fatalf("window %d: %d bytes held", w, held)
 				}
 			}

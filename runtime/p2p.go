@@ -11,7 +11,8 @@ import (
 // Send sends buf to rank dst of the communicator and returns when buf is the
 // caller's again. For a message of more than 64 KiB, and for any while the
 // receiver has not taken the earlier ones (about 1 MiB to 4 MiB of them), that
-// may be not before it has posted a receive. A message to the own rank is copied
+// may be not before a receive has met it: the message is only announced until
+// then, and a quarter of a million of a rank can be. A message to the own rank is copied
 // instead. tag is any but AnyTag. A Send whose context ended may or may not have
 // been delivered.
 func Send[T Elem](ctx context.Context, c *Comm, dst int, tag Tag, buf []T) error {

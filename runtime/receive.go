@@ -45,7 +45,7 @@ func (e *engine) Begin(peer int, h *wire.Header) ([]byte, error) {
 		if window == forPorts && h.Length > portLimit {
 			return nil, errors.Errorf("protocol: message of %d bytes to a port", h.Length)
 		}
-		if p.held[window] += costOf(h); p.held[window] > e.window {
+		if p.held[window] += costOf(h); p.held[window] > e.window && (h.Kind != wire.Request || p.held[window] > e.window+overdraft) {
 			return nil, errors.New("protocol: messages beyond the credits")
 		}
 		switch h.Kind {

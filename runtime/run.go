@@ -292,6 +292,7 @@ func (e *engine) run(ctx context.Context, t transport.Transport, body func(conte
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closed = true
+	e.endDroughts()
 	closed := errors.WithMessage(t.Close(), "leave")
 	if err == nil {
 		err = closed

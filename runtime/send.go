@@ -105,12 +105,22 @@ func windowOfSpace(context uint32) int {
 // costOf is what a message takes of its window.
 func costOf(h *wire.Header) int { return messageCost + h.Payload() }
 
+// affords reports whether a message may go now, without a look at those that wait.
+func (e *engine) affords(h *wire.Header, p *peer, window int) bool {
+	left := p.credits[window] - costOf(h)
+	return left >= 0 || p.dry[window] && h.Kind == wire.Request && left >= -overdraft
+}
+
 // tight reports whether a small message is to be announced like a large one,
-// because the peer has so much to receive that the rest of its window is kept
-// for announcements: a receive that takes a late message first finds it.
+// because the peer has so much to receive that the rest of its window, if there is
+// any, is kept for announcements: a receive that takes a late message first finds
+// it.
 func (e *engine) tight(h *wire.Header, p *peer, window int) bool {
-	return window != forPorts && h.Length > announceOver &&
-		(p.waiting[window].first != nil || p.credits[window]-costOf(h) < e.window/4)
+	if h.Kind != wire.Eager {
+		return false
+	}
+	left := p.credits[window] - costOf(h)
+	return p.dry[window] && left < 0 || h.Length > announceOver && (p.waiting[window].first != nil || left < e.window/4)
 }
 
 // eager sends a small message at once if it may go, without a request.
@@ -118,7 +128,7 @@ func (e *engine) eager(h wire.Header, peer int, payload [][]byte) bool {
 	p := &e.peers[peer]
 	window := windowOf(&h)
 	cost := costOf(&h)
-	if p.waiting[window].first != nil || p.credits[window] < cost || e.tight(&h, p, window) {
+	if e.tight(&h, p, window) || p.waiting[window].first != nil || !e.affords(&h, p, window) {
 		return false
 	}
 	p.credits[window] -= cost
@@ -146,8 +156,7 @@ func (e *engine) start(r *Request) {
 		e.lastOp++
 		r.head.ID = e.lastOp
 	}
-	cost := costOf(&r.head)
-	full := p.waiting[window].first != nil || p.credits[window] < cost
+	full := p.waiting[window].first != nil || !e.affords(&r.head, p, window)
 	if p.left && r.kind == opSend && (full || answered) {
 		e.complete(r, e.deserted(r.peer))
 		return
@@ -155,9 +164,10 @@ func (e *engine) start(r *Request) {
 	if q := &p.waiting[window]; full {
 		r.phase = queued
 		q.push(r)
+		e.expectDrought(window)
 		return
 	}
-	p.credits[window] -= cost
+	p.credits[window] -= costOf(&r.head)
 	e.launch(r)
 }
 
@@ -246,17 +256,25 @@ func (q *sendQueue) remove(r *Request) {
 func (e *engine) credited(peer, window, n int) {
 	p := &e.peers[peer]
 	p.credits[window] += n
+	p.fed[window] = true
+	if p.credits[window] >= 0 {
+		p.dry[window] = false
+	}
+	e.drain(p, window)
+}
+
+// drain sends what waits for credits as far as there are any.
+func (e *engine) drain(p *peer, window int) {
 	q := &p.waiting[window]
 	if q.draining {
 		return // further down the stack; it goes on
 	}
 	q.draining = true
 	for r := q.first; r != nil; r = q.first {
-		cost := costOf(&r.head)
-		if p.credits[window] < cost {
+		if !e.affords(&r.head, p, window) {
 			break
 		}
-		p.credits[window] -= cost
+		p.credits[window] -= costOf(&r.head)
 		q.remove(r)
 		e.launch(r)
 	}
