@@ -2,19 +2,21 @@ package collectives
 
 import (
 	"encoding/binary"
-	stderrors "errors"
 	"fmt"
 	"hash/fnv"
 	"reflect"
 
 	"github.com/sspurn/sspurn/collectives/schedule"
+	"github.com/sspurn/sspurn/runtime"
 )
 
-// ErrMismatch matches the errors of calls that differ between ranks.
-var ErrMismatch = stderrors.New("collectives: ranks disagree")
+// ErrMismatch matches the errors of calls that differ between ranks. It matches
+// runtime.ErrMismatch, too.
+var ErrMismatch = fmt.Errorf("collectives: %w", runtime.ErrMismatch)
 
-// ErrAbandoned matches the errors of calls that another rank has given up.
-var ErrAbandoned = stderrors.New("collectives: a rank gave up")
+// ErrAbandoned matches the errors of calls that another rank has given up. It
+// matches runtime.ErrAbandoned, too.
+var ErrAbandoned = fmt.Errorf("collectives: %w", runtime.ErrAbandoned)
 
 // callError is the end of collectives on a communicator.
 type callError struct {

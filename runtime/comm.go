@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"encoding/binary"
+	"math/rand/v2"
 	"strconv"
 
 	"github.com/pkg/errors"
@@ -165,73 +166,94 @@ func (c *Comm) source(rank int) (int, error) {
 // Split makes new communicators of the ranks that give the same color, ordered
 // by key and, for equal keys, by rank. It is collective. A rank that gives
 // NoColor gets nil; other colors are not negative. Spaces start anew. A rank
-// makes one communicator at a time, whatever its goroutines do otherwise.
+// makes one communicator of this one at a time, whatever its goroutines do
+// otherwise.
+//
+// Like all calls that make communicators and windows it makes them at all ranks or
+// at none: where ranks make different calls all get an error that matches
+// ErrMismatch, and where one gives up the others get one that matches
+// ErrAbandoned. Calls after that are in order again.
 func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
-	c.e.mu.Lock()
-	c.group.splits++
-	name := c.group.name + "/split" + strconv.Itoa(c.group.splits)
-	c.e.mu.Unlock()
-	if color < NoColor {
-		return nil, errors.Errorf("%s: color %d is negative", name, color)
-	}
-	return c.derive(ctx, name, color, key)
+	return c.derive(ctx, verbSplit, c.child("split", &c.group.splits), color, key)
 }
 
 // SplitHost makes a communicator of the ranks of each host, in the order of their
 // ranks. It is collective. On Linux they share memory, windows too, unless that
 // is turned off.
 func (c *Comm) SplitHost(ctx context.Context) (*Comm, error) {
-	c.e.mu.Lock()
-	c.group.splits++
-	name := c.group.name + "/host" + strconv.Itoa(c.group.splits)
-	c.e.mu.Unlock()
 	first := 0 // of this host
 	for own := c.Host(c.Rank()); c.Host(first) != own; {
 		first++
 	}
-	return c.derive(ctx, name, first, c.Rank())
+	return c.derive(ctx, verbSplitHost, c.child("host", &c.group.splits), first, c.Rank())
 }
 
 // Dup makes a communicator of the same ranks. It is collective.
 func (c *Comm) Dup(ctx context.Context) (*Comm, error) {
-	c.e.mu.Lock()
-	c.group.dups++
-	name := c.group.name + "/dup" + strconv.Itoa(c.group.dups)
-	c.e.mu.Unlock()
-	return c.derive(ctx, name, 0, c.group.rank)
+	return c.derive(ctx, verbDup, c.child("dup", &c.group.dups), 0, c.group.rank)
 }
 
-// errAtOnce says that identities were agreed on twice at a time: both calls got
-// the same.
+// child names a communicator that is made of this one, and counts it.
+func (c *Comm) child(how string, count *int) string {
+	c.e.mu.Lock()
+	defer c.e.mu.Unlock()
+	*count++
+	return c.group.name + "/" + how + strconv.Itoa(*count)
+}
+
+// errAtOnce says that two calls that must not were made at a time.
 var errAtOnce = errors.New("another communicator or window was made at the same time by another goroutine")
 
 // derive is Split with a name. Rank 0 collects what all want, and the lowest
 // identity for the new communicators that is above all that any rank knows: so
-// no two communicators that share a rank share an identity.
-func (c *Comm) derive(ctx context.Context, name string, color, key int) (*Comm, error) {
-	const words = 3 // color, key, identity
-	own := &Comm{e: c.e, group: c.group, space: ownSpace}
-	size := c.Size()
-	c.e.mu.Lock()
-	mine := []int64{int64(color), int64(key), int64(c.e.nextID)}
-	c.e.mu.Unlock()
-	all := make([]int64, words*size)
-	copy(all[words*c.Rank():], mine)
-	if err := own.exchange(ctx, all, words); err != nil {
+// no two communicators that share a rank share an identity. Where another
+// goroutine has got the same meanwhile, for one that is made of another
+// communicator, all ranks hear so and try others.
+func (c *Comm) derive(ctx context.Context, verb accordVerb, name string, color, key int) (*Comm, error) {
+	const tries = 16
+	var g *group
+	err := errAtOnce
+	for try := 0; try < tries && err == errAtOnce; try++ {
+		g, err = c.propose(ctx, verb, name, color, key, try)
+	}
+	if err != nil {
 		return nil, errors.WithMessage(err, name)
+	}
+	if g == nil {
+		return nil, nil
+	}
+	return &Comm{e: c.e, group: g}, nil
+}
+
+// propose is one try of derive. It returns nil to a rank of no color.
+func (c *Comm) propose(ctx context.Context, verb accordVerb, name string, color, key, try int) (*group, error) {
+	e, size := c.e, c.Size()
+	a := c.meet(verb)
+	e.mu.Lock()
+	next := e.nextID
+	e.mu.Unlock()
+	all, err := a.exchange(ctx, 0, int64(color), int64(key), int64(next))
+	if err != nil {
+		return nil, err
 	}
 	id := uint32(0)
 	for r := range size {
-		id = max(id, uint32(all[words*r+2]))
+		if all[words*r+1] < NoColor {
+			return nil, errors.Errorf("color %d of rank %d is negative", all[words*r+1], r)
+		}
+		id = max(id, uint32(all[words*r+3]))
+	}
+	if try > 0 { // others of another parent fall elsewhere
+		id += uint32(rand.New(rand.NewPCG(uint64(c.group.id), uint64(try))).IntN(1 << try))
 	}
 	if id >= 1<<24 {
-		return nil, errors.Errorf("%s: more than %d communicators", name, 1<<24)
+		return nil, errors.Errorf("more than %d communicators", 1<<24)
 	}
 	var members []int // of the new one, by place in this one
 	for r := range size {
-		if all[words*r] == int64(color) {
+		if all[words*r+1] == int64(color) {
 			at := len(members)
-			for at > 0 && all[words*members[at-1]+1] > all[words*r+1] {
+			for at > 0 && all[words*members[at-1]+2] > all[words*r+2] {
 				at--
 			}
 			members = append(members, 0)
@@ -242,17 +264,43 @@ func (c *Comm) derive(ctx context.Context, name string, color, key int) (*Comm, 
 	for i, r := range members {
 		members[i] = c.group.ranks[r]
 	}
-	e := c.e
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.nextID = max(e.nextID, id+1)
+	g := e.enlist(id, name, members, color != NoColor)
+	taken := int64(0)
+	if g == nil {
+		taken = 1
+	}
+	if all, err = a.exchange(ctx, 1, taken); err == nil {
+		for r := range size {
+			if all[words*r+1] != 0 {
+				err = errAtOnce
+			}
+		}
+	}
+	if err != nil {
+		if g != nil {
+			e.strike(g)
+		}
+		return nil, err
+	}
 	if color == NoColor {
 		return nil, nil
 	}
-	if e.groups[id] != nil {
-		return nil, errors.WithMessage(errAtOnce, name)
+	return g, nil
+}
+
+// enlist takes an identity for a new communicator: nil if it has been taken. A rank
+// that is no member only knows of it then.
+func (e *engine) enlist(id uint32, name string, members []int, member bool) *group {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.groups[id] != nil || e.shut[id] {
+		return nil
 	}
+	e.nextID = max(e.nextID, id+1)
 	g := newGroup(id, name, members, e.rank, e.size)
+	if !member {
+		return g
+	}
 	e.groups[id] = g
 	for _, r := range members {
 		if cause := e.peers[r].lost; cause != nil && r != e.rank {
@@ -264,42 +312,17 @@ func (c *Comm) derive(ctx context.Context, name string, color, key int) (*Comm, 
 			e.breakGroup(g, e.failure)
 		}
 	}
-	return &Comm{e: e, group: g}, nil
+	return g
 }
 
-// exchange gives all ranks the words of each: up a binomial tree to rank 0 and
-// down again. Only the own words of all need to be set.
-func (c *Comm) exchange(ctx context.Context, all []int64, words int) error {
-	rank, size := c.Rank(), c.Size()
-	const up, down Tag = 0, 1
-	// A rank of the tree has below it the ranks up to the next multiple of its
-	// lowest set bit.
-	mask := 1
-	for ; mask < size && rank&mask == 0; mask <<= 1 {
-		if child := rank | mask; child < size {
-			part := all[words*child : words*min(child+mask, size)]
-			if _, err := Recv(ctx, c, child, up, part); err != nil {
-				return err
-			}
-		}
+// strike takes back what enlist has done: nobody uses the communicator.
+func (e *engine) strike(g *group) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.groups[g.id] == g {
+		delete(e.groups, g.id)
+		e.shut[g.id] = true
 	}
-	if rank > 0 {
-		parent := rank &^ mask
-		if err := Send(ctx, c, parent, up, all[words*rank:words*min(rank+mask, size)]); err != nil {
-			return err
-		}
-		if _, err := Recv(ctx, c, parent, down, all); err != nil {
-			return err
-		}
-	}
-	for mask >>= 1; mask > 0; mask >>= 1 {
-		if child := rank | mask; child < size {
-			if err := Send(ctx, c, child, down, all); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // empty throws away the messages of a context that has been closed.

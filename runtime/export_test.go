@@ -22,6 +22,13 @@ func Asleep[T Elem](w *Window[T], rank int) bool {
 // Maps returns how many windows in shared memory a rank has mapped.
 func Maps(c *Comm) int { return int(c.e.maps.Load()) }
 
+// NoDrought has messages wait for credits for as long as it takes.
+func NoDrought(c *Comm) {
+	c.e.mu.Lock()
+	c.e.looking = true
+	c.e.mu.Unlock()
+}
+
 // NoRoom leaves a rank without room for memory to be shared.
 func NoRoom(c *Comm) error {
 	s := c.e.t.(transport.Sharer)

@@ -16,6 +16,7 @@ type group struct {
 	err     error    // why calls fail; nil while all is well
 	closed  bool     // by Close
 	pending *Request // that have not ended, newest first
+	accords int64    // calls of all ranks that make something of it
 	splits  int
 	dups    int
 	opens   map[string]int // ports opened, by name

@@ -27,6 +27,7 @@ type region struct {
 	shared *sharing // the memory of all; nil: reached by its rank only
 	closed bool
 	barred atomic.Bool // closed
+	fences int64       // that this rank has begun
 	lock   lock
 	notes  *match.Queues[*Request, *note]
 	watch  []*Request         // that wait for a change

@@ -6,7 +6,6 @@ import (
 	"os"
 	"reflect"
 	goruntime "runtime"
-	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -100,12 +99,11 @@ func (e *engine) tellUnshared(err error) {
 // share maps a window with so many elements at each rank, in the room of rank 0
 // from at on, which has offered that under a number.
 func (e *engine) share(offer, at int64, lens []int, elem uint8, rank int) (*sharing, error) {
-	const most = 1 << 46 // is more than can be mapped
 	s := e.t.(transport.Sharer)
 	align, unit := int64(partAlign), int64(elemSize(elem))
 	begins := make([]int64, len(lens)+1)
 	for r, n := range lens {
-		if int64(n) > most/unit || begins[r] > most {
+		if begins[r] > mostBytes {
 			return nil, errors.Errorf("%d elements at rank %d", n, r)
 		}
 		begins[r+1] = begins[r] + (int64(headSize)+int64(n)*unit+align-1)&^(align-1)
@@ -166,38 +164,49 @@ func empty(memory transport.Memory, own span, all bool) error {
 	return memory.Empty(own.from, own.n)
 }
 
-// agree lets the window go by frames unless all ranks have mapped it. c is for
-// messages of the runtime's own.
-func (w *view) agree(ctx context.Context, c *Comm, alloc func() []byte) error {
-	mapped := make([]int64, c.Size())
-	if w.shared != nil {
-		mapped[c.Rank()] = 1
+// agree waits until all ranks have the window, and lets it go by frames unless all
+// have mapped it.
+func (w *view) agree(ctx context.Context, a *accord, alloc func() []byte) error {
+	e, s, own := w.c.e, w.shared, int64(0)
+	if s != nil {
+		own = 1
 	}
-	err := c.exchange(ctx, mapped, 1)
-	e, s := c.e, w.shared
-	if s == nil {
+	all, err := a.exchange(ctx, 1, own)
+	if err != nil {
+		if s != nil {
+			// Others may have agreed. It is theirs only if it says so: rank 0 may have
+			// given up before it took the room, and use it for another one.
+			if own := s.parts[w.c.Rank()].head; own.offer.Load() == s.offer {
+				own.closed.Store(1)
+			}
+			s.drop()
+			w.shared = nil
+		}
 		return err
 	}
-	if err == nil && !slices.Contains(mapped, 0) {
+	mapped := 0
+	for r := range w.lens {
+		mapped += int(all[words*r+1])
+	}
+	if mapped == 0 {
+		return nil
+	}
+	if mapped == len(w.lens) {
 		e.mu.Lock()
-		w.region.head, w.region.shared = s.parts[c.Rank()].head, s
+		w.region.head, w.region.shared = s.parts[w.c.Rank()].head, s
 		e.mu.Unlock()
 		return nil
 	}
-	if err != nil {
-		// Others may have agreed. It is theirs only if it says so: rank 0 may have
-		// given up before it took the room, and use it for another one.
-		if own := s.parts[c.Rank()].head; own.offer.Load() == s.offer {
-			own.closed.Store(1)
-		}
-	} else {
+	if s != nil {
 		mem := alloc()
 		e.mu.Lock()
 		w.region.mem = mem
 		e.mu.Unlock()
+		s.drop()
+		w.shared = nil
 	}
-	s.drop()
-	w.shared = nil
+	// Nobody may come before that.
+	_, err = a.exchange(ctx, 2)
 	return err
 }
 

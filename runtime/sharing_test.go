@@ -90,18 +90,32 @@ func TestSharedHalfOpened(t *testing.T) {
 		}
 		some, cancel := context.WithCancel(ctx)
 		defer cancel()
-		// What rank 0 tells rank 1 waits behind these, and what it tells rank 2 does not.
+		// What rank 0 tells another waits behind these: rank 1 does not hear of the
+		// window, and rank 2 not that it has been given up.
 		other, block := c.Space(7), make([]uint8, 1<<10)
 		var rs []*runtime.Request
+		flood := func(to int) {
+			for range many {
+				rs = append(rs, runtime.Isend(other, to, 0, block))
+			}
+		}
+		drain := func() error {
+			for range many {
+				if _, err := runtime.Recv(ctx, other, 0, 0, block); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 		switch c.Rank() {
 		case 0:
-			for range many {
-				rs = append(rs, runtime.Isend(other, 1, 0, block))
-			}
+			runtime.NoDrought(c)
+			flood(1)
 			go func() {
 				for two := <-second; runtime.Maps(two) == 0 && ctx.Err() == nil; {
 					goruntime.Gosched()
 				}
+				flood(2)
 				cancel()
 			}()
 		case 1:
@@ -116,18 +130,16 @@ func TestSharedHalfOpened(t *testing.T) {
 		switch c.Rank() {
 		case 0:
 			close(tried)
-			if err := runtime.WaitAll(ctx, rs...); err != nil {
+			if err := runtime.WaitAll(ctx, rs[:many]...); err != nil {
 				return err
 			}
 		case 1:
-			for range many {
-				if _, err := runtime.Recv(ctx, other, 0, 0, block); err != nil {
-					return err
-				}
+			if err := drain(); err != nil {
+				return err
 			}
 		case 2:
 			close(gone)
-			return nil
+			return drain()
 		}
 		w, err := runtime.NewWindow[int64](ctx, sub, n)
 		if err != nil {
@@ -142,6 +154,9 @@ func TestSharedHalfOpened(t *testing.T) {
 		if c.Rank() == 0 {
 			close(used)
 			<-gone
+			if err := runtime.WaitAll(ctx, rs...); err != nil {
+				return err
+			}
 		}
 		if err := w.Fence(ctx); err != nil {
 			return err

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	goruntime "runtime"
 
@@ -13,6 +14,7 @@ import (
 const (
 	bundleLimit = 4 << 10 // longest put that is collected with others; longer ones go straight from slice to window
 	putPiece    = 1 << 20 // of a longer put, that is a frame
+	mostBytes   = 1 << 46 // of a window at a rank: more than can be mapped
 	visitEvery  = 16      // operations on the own memory between looks at what others want
 )
 
@@ -27,35 +29,50 @@ type view struct {
 // newView opens a window of n elements of that type on this rank, in memory that
 // alloc makes unless ranks share it. It is collective.
 func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byte) (*view, error) {
-	const words = 5 // type, elements, identity, where memory to be shared begins, the number of this offer
+	a := c.meet(verbWindow)
+	w, err := openView(ctx, a, c, elem, n, alloc)
+	if err != nil {
+		return nil, a.leave(1, err)
+	}
+	if err := w.agree(ctx, a, alloc); err != nil {
+		w.shut()
+		return nil, err
+	}
+	return w, nil
+}
+
+// openView is newView until all must have come so far. Only then may anybody use
+// the window.
+func openView(ctx context.Context, a *accord, c *Comm, elem uint8, n int, alloc func() []byte) (*view, error) {
 	e, g, size := c.e, c.group, c.Size()
-	own := &Comm{e: e, group: g, space: ownSpace}
 	at := e.offer(g, elem)
-	all := make([]int64, words*size)
 	e.mu.Lock()
-	copy(all[words*c.Rank():], []int64{int64(elem), int64(n), int64(e.nextRegion), at, rand.Int64() + 1})
+	next := int64(e.nextRegion)
 	e.mu.Unlock()
-	if err := own.exchange(ctx, all, words); err != nil {
+	// Type, elements, identity, where memory to be shared begins, the number of this offer.
+	all, err := a.exchange(ctx, 0, int64(elem), int64(n), next, at, rand.Int64()+1)
+	if err != nil {
 		return nil, err
 	}
 	w := &view{c: c, lens: make([]int, size)}
 	id, share := uint32(0), true
 	for r := range size {
-		if all[words*r] != int64(elem) {
-			return nil, errors.WithMessagef(ErrType, "%s at rank %d, %s at rank %d", elemName(elem), c.Rank(), elemName(uint8(all[words*r])), r)
+		of := all[words*r+1:]
+		if of[0] != all[1] {
+			return nil, errors.WithMessagef(ErrType, "%s at rank 0, %s at rank %d", elemName(uint8(all[1])), elemName(uint8(of[0])), r)
 		}
-		if w.lens[r] = int(all[words*r+1]); w.lens[r] < 0 {
-			return nil, errors.Errorf("%d elements at rank %d", w.lens[r], r)
+		if of[1] < 0 || of[1] > mostBytes/int64(elemSize(elem)) {
+			return nil, errors.Errorf("%d elements at rank %d", of[1], r)
 		}
-		id = max(id, uint32(all[words*r+2]))
-		share = share && all[words*r+3] >= 0
+		w.lens[r] = int(of[1])
+		id = max(id, uint32(of[2]))
+		share = share && of[3] >= 0
 	}
 	if id >= 1<<25 {
 		return nil, errors.Errorf("more than %d windows", 1<<25)
 	}
 	if share {
-		var err error
-		if w.shared, err = e.share(all[words-1], all[words-2], w.lens, elem, c.Rank()); err != nil {
+		if w.shared, err = e.share(all[5], all[4], w.lens, elem, c.Rank()); err != nil {
 			e.tellUnshared(err)
 		}
 	}
@@ -80,39 +97,30 @@ func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byt
 		}
 		return nil, errAtOnce
 	}
-	if share {
-		if err := w.agree(ctx, own, alloc); err != nil {
-			w.shut()
-			return nil, err
-		}
-		if w.shared != nil {
-			return w, nil
-		}
-	}
-	// Nobody may come before the region is there.
-	if err := w.barrier(ctx, false); err != nil {
-		w.shut()
-		return nil, err
-	}
 	return w, nil
 }
 
-// barrier waits until all ranks have come to it, by dissemination: in round k
-// each rank hears from the one 2^k before it. That of a close is one of its own,
-// so that no fence that a rank has given up stands for it.
-func (w *view) barrier(ctx context.Context, closing bool) error {
-	c := &Comm{e: w.c.e, group: w.c.group, space: ownSpace}
-	rank, size := c.Rank(), c.Size()
-	tag := Tag(2 + w.region.id<<6) // 0 and 1 are those of exchange
+// barrier waits until all ranks have come to it. That of a close is one of its own,
+// so that no fence that a rank has given up stands for it. before is what comes
+// first at this rank.
+func (w *view) barrier(ctx context.Context, closing bool, before func(context.Context) error) error {
+	tag := Tag(2*stages + w.region.id<<6) // the ones before are those of exchanges
+	verb, number := verbFence, int64(1)
 	if closing {
-		tag += 1 << 5
+		verb, tag = verbClose, tag+1<<5
+	} else {
+		e := w.c.e
+		e.mu.Lock()
+		w.region.fences++
+		number = w.region.fences
+		e.mu.Unlock()
 	}
-	for d := 1; d < size; d, tag = 2*d, tag+1 {
-		if _, err := SendRecv[uint8](ctx, c, (rank+d)%size, nil, (rank+size-d)%size, nil, tag); err != nil {
-			return err
-		}
+	a := newAccord(w.c, verb, number, func() string { return fmt.Sprintf("%v %d of window %d", verb, number, w.region.id) })
+	if err := before(ctx); err != nil {
+		a.leaveBarrier(1, tag)
+		return err
 	}
-	return nil
+	return a.barrier(ctx, tag)
 }
 
 func (w *view) shut() {
@@ -405,10 +413,7 @@ func (e *engine) awaitAll(ctx context.Context, rs []*Request) error {
 }
 
 func (w *view) fence(ctx context.Context, closing bool) error {
-	if err := w.flushAll(ctx); err != nil {
-		return err
-	}
-	return errors.WithMessage(w.barrier(ctx, closing), "fence")
+	return errors.WithMessage(w.barrier(ctx, closing, w.flushAll), "fence")
 }
 
 func (w *view) close(ctx context.Context) error {

@@ -58,7 +58,8 @@ type Window[T Elem] struct {
 
 // NewWindow opens a window of n elements on this rank, all zero; n may differ
 // between ranks, and be 0. It is collective, and a rank opens one window at a
-// time. Failure leaves no window at this rank, but maybe at others.
+// time. Ranks that make another call, or give this one up, leave the others an
+// error, as Split does; failure of other kinds may leave a window at some ranks.
 func NewWindow[T Elem](ctx context.Context, c *Comm, n int) (*Window[T], error) {
 	w := new(Window[T])
 	var err error
@@ -139,7 +140,8 @@ func (w *Window[T]) Fetch(ctx context.Context, rank, off int, v T, a Accumulator
 }
 
 // GetAccumulate is Fetch for many elements: src is combined with the window at
-// rank, from off on, and old, of the same length, gets what was there before.
+// rank, from off on, and old, of the same length, gets what was there before. It
+// is not to be a part of the same range of the window.
 func (w *Window[T]) GetAccumulate(ctx context.Context, rank, off int, src, old []T, a Accumulator) error {
 	b := w.Batch(rank)
 	if err := b.GetAccumulate(ctx, off, src, old, a); err != nil {
@@ -215,7 +217,9 @@ func (w *Window[T]) Flush(ctx context.Context, rank int) error {
 func (w *Window[T]) FlushAll(ctx context.Context) error { return w.view.flushAll(ctx) }
 
 // Fence waits until all ranks have called it, and all that they have done to
-// the window before is done. It is collective.
+// the window before is done. It is collective. Where a rank gives it up, whose
+// context ends, the others wait no longer: each has what it needs of that rank
+// already, or gets an error that matches ErrAbandoned.
 func (w *Window[T]) Fence(ctx context.Context) error { return w.view.fence(ctx, false) }
 
 // Exclusive runs body while no other holder of a lock of the window at rank

@@ -1,0 +1,221 @@
+package runtime
+
+import (
+	"context"
+	stderrors "errors"
+	"fmt"
+
+	"github.com/pkg/errors"
+)
+
+// Calls of the runtime's own that all ranks of a communicator make together: to
+// make communicators and windows, and fences.
+//
+// A rank numbers them. In each of them it sends what it has to send exactly to
+// whom the call says, with the number, and when it gives the call up it sends word
+// of that instead. So messages of an earlier number are those of a call that the
+// receiver has given up, and are passed over: calls never meet the messages of
+// others, and who waits in one hears who has left it.
+
+// ErrMismatch matches the errors of calls of all ranks of a communicator that
+// differ between ranks.
+var ErrMismatch = stderrors.New("ranks disagree")
+
+// ErrAbandoned matches the errors of calls of all ranks of a communicator that
+// another rank has given up.
+var ErrAbandoned = stderrors.New("a rank gave up")
+
+// accordVerb is what ranks do together.
+type accordVerb int64
+
+const (
+	verbDup accordVerb = iota + 1
+	verbSplit
+	verbSplitHost
+	verbWindow
+	verbFence
+	verbClose
+)
+
+func (v accordVerb) String() string {
+	names := [...]string{verbDup: "dup", verbSplit: "split", verbSplitHost: "split by host", verbWindow: "new window", verbFence: "fence", verbClose: "close of a window"}
+	if v > 0 && int(v) < len(names) {
+		return names[v]
+	}
+	return "an unknown call"
+}
+
+// accordHead is what the messages begin with: the number of the call, and one more
+// than the rank that has given it up, or 0.
+const accordHead = 2
+
+// accord is one such call at this rank.
+type accord struct {
+	c      *Comm // for messages of the runtime's own
+	number int64
+	verb   accordVerb
+	quit   int64 // as in a message
+}
+
+// newAccord begins a call. All are named for who asks what ranks wait for.
+func newAccord(c *Comm, verb accordVerb, number int64, name func() string) *accord {
+	own := &Comm{e: c.e, group: c.group, space: ownSpace, op: name}
+	return &accord{c: own, number: number, verb: verb}
+}
+
+// meet begins a call that makes something of a communicator.
+func (c *Comm) meet(verb accordVerb) *accord {
+	c.e.mu.Lock()
+	c.group.accords++
+	number := c.group.accords
+	c.e.mu.Unlock()
+	return newAccord(c, verb, number, func() string { return fmt.Sprintf("call %d, %v", number, verb) })
+}
+
+const (
+	words  = 6 // that a rank contributes in each exchange, its verb included
+	stages = 3 // exchanges in a call at most
+)
+
+// exchange gives all ranks the words of each, words of them by rank: up a binomial
+// tree to rank 0 and down again. mine are words−1 at most. Exchanges of all calls
+// are of the same lengths, so that those that differ find out.
+func (a *accord) exchange(ctx context.Context, stage int, mine ...int64) ([]int64, error) {
+	rank, size := a.c.Rank(), a.c.Size()
+	up, down := Tag(2*stage), Tag(2*stage+1)
+	all := make([]int64, accordHead+words*size)
+	own := all[accordHead+words*rank:][:words]
+	own[0] = int64(a.verb)
+	copy(own[1:], mine)
+	// A rank of the tree has below it the ranks up to the next multiple of its
+	// lowest set bit.
+	mask := 1
+	for ; mask < size && rank&mask == 0; mask <<= 1 {
+		if child := rank | mask; child < size {
+			at := accordHead + words*child
+			// The head goes where the words before these are, for a while.
+			part := all[at-accordHead : at+words*(min(child+mask, size)-child)]
+			before := [accordHead]int64(part)
+			err := a.recv(ctx, child, up, part)
+			copy(part, before[:])
+			if err != nil {
+				return nil, a.leave(stage, err)
+			}
+		}
+	}
+	if rank > 0 {
+		parent := rank &^ mask
+		at := accordHead + words*rank
+		part := all[at-accordHead : at+words*(min(rank+mask, size)-rank)]
+		part[0], part[1] = a.number, 0
+		if err := Send(ctx, a.c, parent, up, part); err != nil {
+			return nil, a.leave(stage, err)
+		}
+		if err := a.recv(ctx, parent, down, all); err != nil {
+			return nil, a.leave(stage, err)
+		}
+	}
+	all[0], all[1] = a.number, 0
+	for mask >>= 1; mask > 0; mask >>= 1 {
+		if child := rank | mask; child < size {
+			if err := Send(ctx, a.c, child, down, all); err != nil {
+				return nil, a.leave(stage, err)
+			}
+		}
+	}
+	all = all[accordHead:]
+	for r := range size {
+		if other := accordVerb(all[words*r]); other != accordVerb(all[0]) {
+			return nil, errors.WithMessagef(ErrMismatch, "on %s, rank 0 is in call %d, %v, rank %d in call %d, %v",
+				a.c.Name(), a.number, accordVerb(all[0]), r, a.number, other)
+		}
+	}
+	return all, nil
+}
+
+// recv receives a message of this call.
+func (a *accord) recv(ctx context.Context, from int, tag Tag, buf []int64) error {
+	for {
+		st, err := Recv(ctx, a.c, from, tag, buf)
+		if err != nil {
+			return err
+		}
+		if past, err := a.read(st.Count, buf); !past {
+			return err
+		}
+	}
+}
+
+// read looks at what has been received. past says that it was of a call that this
+// rank has given up.
+func (a *accord) read(count int, buf []int64) (past bool, err error) {
+	switch {
+	case count < accordHead || buf[0] > a.number:
+		return false, errAtOnce
+	case buf[0] < a.number:
+		return true, nil
+	case buf[1] != 0:
+		a.quit = buf[1]
+		return false, errors.WithMessagef(ErrAbandoned, "on %s, rank %d left %s", a.c.Name(), a.quit-1, a.c.op())
+	case count < len(buf):
+		return false, errAtOnce
+	}
+	return false, nil
+}
+
+// leave gives the call up, from a stage on, because of err, which it returns: all
+// that wait for this rank hear so.
+func (a *accord) leave(stage int, err error) error {
+	rank, size := a.c.Rank(), a.c.Size()
+	for ; stage < stages; stage++ {
+		mask := 1
+		for ; mask < size && rank&mask == 0; mask <<= 1 {
+			if child := rank | mask; child < size {
+				a.tell(child, Tag(2*stage+1))
+			}
+		}
+		if rank > 0 {
+			a.tell(rank&^mask, Tag(2*stage))
+		}
+	}
+	return err
+}
+
+// tell sends word that the call has been given up, by this rank unless it was
+// another. Nobody waits until that has left.
+func (a *accord) tell(rank int, tag Tag) {
+	if a.quit == 0 {
+		a.quit = int64(a.c.Rank()) + 1
+	}
+	_ = Isend(a.c, rank, tag, []int64{a.number, a.quit})
+}
+
+// barrier waits until all ranks have come to it, by dissemination: in round k each
+// rank hears from the one 2^k before it.
+func (a *accord) barrier(ctx context.Context, tag Tag) error {
+	rank, size := a.c.Rank(), a.c.Size()
+	out, in := [accordHead]int64{a.number}, [accordHead]int64{}
+	for d := 1; d < size; d, tag = 2*d, tag+1 {
+		next, last := (rank+d)%size, (rank+size-d)%size
+		st, err := SendRecv(ctx, a.c, next, out[:], last, in[:], tag)
+		if err == nil {
+			var past bool
+			if past, err = a.read(st.Count, in[:]); past {
+				err = a.recv(ctx, last, tag, in[:])
+			}
+		}
+		if err != nil {
+			a.leaveBarrier(d, tag)
+			return err
+		}
+	}
+	return nil
+}
+
+// leaveBarrier tells all that wait for this rank, from the round of distance d on.
+func (a *accord) leaveBarrier(d int, tag Tag) {
+	rank, size := a.c.Rank(), a.c.Size()
+	for ; d < size; d, tag = 2*d, tag+1 {
+		a.tell((rank+d)%size, tag)
+	}
+}
