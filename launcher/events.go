@@ -95,6 +95,7 @@ func (s *supervisor) lost(losses []bootstrap.Loss) {
 	if len(losses) == 0 || s.out.ending {
 		return
 	}
+	s.stalls.end() // calls of the others fail now
 	if s.out.first == nil && s.out.secondary != nil {
 		s.primaryAt.Reset(primaryWithin)
 	}

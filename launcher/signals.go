@@ -22,6 +22,7 @@ func (s *supervisor) end(sig syscall.Signal, grace time.Duration) {
 		return
 	}
 	s.out.ending = true
+	s.stalls.end()
 	s.primaryAt.Stop()
 	s.endAt.Stop()
 	if s.job.Grace > 0 {
@@ -34,6 +35,7 @@ func (s *supervisor) end(sig syscall.Signal, grace time.Duration) {
 // killAll kills the ranks.
 func (s *supervisor) killAll() {
 	s.out.ending = true
+	s.stalls.end()
 	s.killAt.Stop()
 	s.signal(syscall.SIGKILL)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sspurn/sspurn/runtime/telemetry"
@@ -24,8 +25,8 @@ func (s *standing) left() bool {
 }
 
 // stallWatch finds out from what ranks wait for when a job does not go on, and
-// why. It is an observer of their events, owned by one goroutine, and has no
-// clock: what is old is said by the reports.
+// why. It is an observer of their events, owned by one goroutine but for end, and
+// has no clock: what is old is said by the reports.
 type stallWatch struct {
 	hosts    []string // of each rank
 	limit    float64  // seconds that a wait takes before it is told; doubles with each time
@@ -34,15 +35,25 @@ type stallWatch struct {
 	deadlock string // told last
 	open     bool   // something was told that is not over
 	spared   int    // reports since the ranks were last looked at together
+
+	ending atomic.Bool // calls end because the job does
 }
 
 func newStallWatch(hosts []string, limit time.Duration, say func(string)) *stallWatch {
 	return &stallWatch{hosts: hosts, limit: limit.Seconds(), say: say, ranks: make([]standing, len(hosts))}
 }
 
+// end tells that the job is being ended: what ranks wait for explains nothing any
+// more.
+func (w *stallWatch) end() {
+	if w != nil {
+		w.ending.Store(true)
+	}
+}
+
 // event takes an event of a rank.
 func (w *stallWatch) event(rank int, e *telemetry.Event) {
-	if e.Kind != telemetry.WaitsKind || rank >= len(w.ranks) {
+	if e.Kind != telemetry.WaitsKind || rank >= len(w.ranks) || w.ending.Load() {
 		return
 	}
 	for _, wait := range e.Waits {

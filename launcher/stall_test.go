@@ -190,6 +190,10 @@ func TestStallWatch(t *testing.T) {
 	if last := told[len(told)-1]; !strings.HasPrefix(last, "deadlock: rank 0 on h0 waits in recv from rank 2, rank 2") {
 		t.Errorf("told last: %q", last)
 	}
+	w.end()
+	if got := report(0, 10, 0); got != 0 { // is over because the job is
+		t.Errorf("told at the end: %q", told[len(told)-1])
+	}
 	w.event(1, &telemetry.Event{Kind: "clock"})
 	w.event(99, &telemetry.Event{Kind: telemetry.WaitsKind})
 	for _, on := range []int{-1, 3} {

@@ -42,8 +42,9 @@ type supervisor struct {
 	log     *logger
 	printer *printer
 	record  *recorder
-	traceTo *traceFile // nil: no trace is wanted
-	metrics *metrics   // nil: nobody wants them
+	traceTo *traceFile  // nil: no trace is wanted
+	metrics *metrics    // nil: nobody wants them
+	stalls  *stallWatch // nil: nobody wants to know
 	out     *outcome
 	info    telemetry.JobInfo
 
@@ -88,7 +89,8 @@ func newSupervisor(job *Job, plan *Layout, links []*link, std Streams, log *logg
 		return nil, stderrors.Join(err, s.printer.close())
 	}
 	if job.Stall > 0 {
-		s.record.observe(newStallWatch(plan.hostNames(), job.Stall, s.printer.say), false)
+		s.stalls = newStallWatch(plan.hostNames(), job.Stall, s.printer.say)
+		s.record.observe(s.stalls, false)
 	}
 	return s, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,9 +14,24 @@ import (
 )
 
 // stallMain is a program whose ranks 0 and 1 wait: for one another, or rank 0 for
-// rank 1 and that one for a signal.
+// rank 1 and that one for a signal, after which it may send and both stay.
 func stallMain(cfg bootstrap.Config, what string) int {
 	err := runtime.Config(cfg).Run(context.Background(), func(ctx context.Context, c *runtime.Comm) error {
+		if what == "late" {
+			asked, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+			defer stop()
+			var err error
+			if c.Rank() == 0 {
+				_, err = runtime.Recv(ctx, c, 1, 5, make([]int8, 1))
+			} else {
+				<-asked.Done()
+				err = runtime.Send(ctx, c, 0, 5, make([]int8, 1))
+			}
+			if err == nil {
+				<-ctx.Done()
+			}
+			return err
+		}
 		if c.Rank() == 1 && what == "slow" {
 			<-ctx.Done()
 			return context.Cause(ctx)
@@ -39,6 +55,7 @@ func TestStall(t *testing.T) {
 		args []string
 		text string
 	}{
+		{"late", []string{"-stall", "200ms", "-grace", "1s", "RANK", "stall", "late"}, "waits in recv from rank 1 on world, tag 5"},
 		{"deadlock", []string{"-stall", "200ms", "RANK", "stall", "dead"},
 			"sspurn: deadlock: rank 0 on " + host + " waits in recv from rank 1 on world, tag 5, rank 1 on " + host + " waits in recv from rank 0 on world, tag 7"},
 		{"slow", []string{"-stall", "200ms", "-record", "off", "RANK", "stall", "slow"},
@@ -53,6 +70,9 @@ func TestStall(t *testing.T) {
 			l.expect(143)
 			if strings.Contains(l.stderr.String(), "the record of the run is in") {
 				t.Errorf("what ranks wait for is recorded; stderr:\n%s", l.stderr.String())
+			}
+			if strings.Contains(l.stderr.String(), "the job goes on") {
+				t.Errorf("a job that is ended goes on; stderr:\n%s", l.stderr.String())
 			}
 		})
 	}
