@@ -106,7 +106,7 @@ type Streams struct {
 type Failure struct {
 	Code  int      // exit status of the launcher
 	Cause string   // one line: rank, host and cause
-	Tail  []string // what the rank printed last
+	Tail  []string // what the rank printed last, and how its last panic began
 	More  []string // further lines for the user
 }
 

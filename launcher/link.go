@@ -262,13 +262,16 @@ func (b *tailBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// blanks are what a line may end in and is still blank.
+const blanks = " \r\n\t"
+
 // lines returns the last n lines that are not blank.
 func (b *tailBuffer) lines(n int) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []string
 	for line := range bytes.Lines(b.text) {
-		if s := strings.TrimRight(string(line), " \r\n\t"); s != "" {
+		if s := strings.TrimRight(string(line), blanks); s != "" {
 			out = append(out, s)
 		}
 	}

@@ -13,10 +13,8 @@ import (
 	"github.com/sspurn/sspurn/launcher/agent"
 )
 
-const (
-	idleFlush = 100 * time.Millisecond // a part of a line that waits longer is shown
-	tailLines = 5                      // of a failed rank
-)
+// idleFlush is how long a part of a line waits at most before it is shown.
+const idleFlush = 100 * time.Millisecond
 
 // nobody is the rank of a chunk that is a line of the launcher's own.
 const nobody = -1
@@ -168,7 +166,8 @@ func (s *sink) show(text string) {
 // printer takes the output of all ranks to where it belongs.
 type printer struct {
 	sinks [2]*sink        // of stdout and stderr; the same one when both are terminals
-	tails [2][]tailBuffer // what each rank wrote last to each
+	words []lastWords     // of each rank
+	tails []tailBuffer    // what each rank wrote last to standard output
 	deaf  <-chan struct{} // closed when a reader of the output has gone
 }
 
@@ -176,10 +175,7 @@ type printer struct {
 func newPrinter(job *Job, ranks int, std Streams) (*printer, error) {
 	deaf := make(chan struct{})
 	gone := sync.OnceFunc(func() { close(deaf) })
-	p := &printer{deaf: deaf}
-	for i := range p.tails {
-		p.tails[i] = make([]tailBuffer, ranks)
-	}
+	p := &printer{deaf: deaf, words: make([]lastWords, ranks), tails: make([]tailBuffer, ranks)}
 	outTerm, errTerm := isTerminal(std.Stdout), isTerminal(std.Stderr)
 	term := std.Stderr
 	if !errTerm {
@@ -250,7 +246,11 @@ func (p *printer) each(f func(*sink)) {
 // put takes over output of a rank; it does not wait. It keeps the data until it
 // has called taken.
 func (p *printer) put(c chunk) {
-	_, _ = p.tails[c.stream][c.rank].Write(c.data) // never fails
+	if c.stream == agent.Stderr {
+		p.words[c.rank].write(c.data)
+	} else {
+		_, _ = p.tails[c.rank].Write(c.data) // never fails
+	}
 	p.sinks[c.stream].put(c)
 }
 
@@ -265,12 +265,13 @@ func (p *printer) say(text string) {
 // progress sets the progress line.
 func (p *printer) progress(text string) { p.sinks[agent.Stderr].progress(text) }
 
-// tail returns what the rank printed last, to standard error by preference.
+// tail returns what the rank printed last, to standard error by preference, and how
+// its last panic began.
 func (p *printer) tail(rank int) []string {
-	if lines := p.tails[agent.Stderr][rank].lines(tailLines); len(lines) > 0 {
+	if lines := p.words[rank].lines(); len(lines) > 0 {
 		return lines
 	}
-	return p.tails[agent.Stdout][rank].lines(tailLines)
+	return p.tails[rank].lines(tailLines)
 }
 
 // close writes everything that was put.

@@ -116,6 +116,9 @@ func rankMain(args []string) int {
 		fmt.Fprintln(os.Stderr, "this is why")
 		_ = cfg.Control.Finish(bootstrap.Verdict{Cause: "the body's error\nsecond line"})
 		return 7
+	case me && args[0] == "panic": // in a goroutine that nobody recovers
+		go deep(10)
+		select {}
 	case me && args[0] == "stuck": // says that it failed, and then does not exit
 		_ = cfg.Control.Finish(bootstrap.Verdict{Cause: "stuck"})
 		<-time.After(time.Hour) // not for ever: without cgo that is a deadlock that is noticed
@@ -137,6 +140,16 @@ func rankMain(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// deep panics with a stack of n calls and more.
+//
+//go:noinline
+func deep(n int) int {
+	if n == 0 {
+		panic("boom")
+	}
+	return deep(n-1) + 1
 }
 
 // launch is a run of the command under test.
@@ -419,6 +432,7 @@ func TestFirstFailure(t *testing.T) {
 		{"kill", "1", 137, "sspurn: rank 1 on " + host + ": killed by signal 9 (SIGKILL)\n", ""},
 		{"leave", "3", 1, "sspurn: rank 3 on " + host + ": exit status 0 in the middle of the job\n", ""},
 		{"absent", "4", 1, "sspurn: rank 4 on " + host + ": ended without joining the job that other ranks have joined\n", ""},
+		{"panic", "1", 2, "sspurn: rank 1 on " + host + ": exit status 2\nsspurn:   | panic: boom\nsspurn:   | goroutine ", ""},
 		{"stuck", "0", 1, "sspurn: rank 0 on " + host + ": stuck\n", "told of 0: stuck"},
 	}
 	for _, tt := range tests {
@@ -430,6 +444,7 @@ func TestFirstFailure(t *testing.T) {
 			if tt.told != "" && n != 4 {
 				t.Errorf("%d ranks were told, want 4:\n%s", n, l.stderr.String())
 			}
+			start(t, nil, "-n", "5", "-grace", "500ms", "-output", t.TempDir(), "RANK", tt.mode, tt.rank).expect(tt.code, tt.text)
 		})
 	}
 }
