@@ -125,5 +125,5 @@ func unheard() *Failure {
 
 // versions names the programs of a launch.
 func versions() map[string]string {
-	return map[string]string{"sspurn": version(), "go": goruntime.Version(), "platform": goruntime.GOOS + "/" + goruntime.GOARCH}
+	return map[string]string{"sspurn": Version(), "go": goruntime.Version(), "platform": goruntime.GOOS + "/" + goruntime.GOARCH}
 }

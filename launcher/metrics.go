@@ -57,7 +57,7 @@ func newMetrics(job *Job, ranks int) *metrics {
 		setting = report.SyncOf(&telemetry.JobInfo{Args: job.Args})
 	}
 	m := &metrics{is: newFamilies(), start: time.Now(), now: time.Now, ranks: make([]rankMetrics, ranks), losses: make(map[[2]string]*telemetry.Event)}
-	for _, v := range []string{job.Program, strconv.Itoa(ranks), setting, job.Emulate, job.Straggle, version()} {
+	for _, v := range []string{job.Program, strconv.Itoa(ranks), setting, job.Emulate, job.Straggle, Version()} {
 		m.info = append(m.info, strings.ToValidUTF8(v, "\ufffd"))
 	}
 	return m

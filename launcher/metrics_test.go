@@ -156,7 +156,7 @@ sspurn_ranks{state="started"} 0
 
 func TestMetrics(t *testing.T) {
 	m := exercised(t)
-	want := strings.ReplaceAll(wantMetrics, "VERSION", version())
+	want := strings.ReplaceAll(wantMetrics, "VERSION", Version())
 	if err := testutil.CollectAndCompare(m, strings.NewReader(want)); err != nil {
 		t.Error(err)
 	}

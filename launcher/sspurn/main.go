@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	goruntime "runtime"
 	"strings"
 	"syscall"
 
@@ -57,17 +58,19 @@ func newApp() *cli.App {
 		}
 		return err
 	}
+	flags := append(runFlags(), &cli.BoolFlag{Name: "version", Usage: "print which sspurn this is"})
 	app := &cli.App{
 		Name:                  "sspurn",
+		Version:               launcher.Version(),
 		Usage:                 "run a program on many hosts",
 		UsageText:             "sspurn [flags] PROGRAM [ARGS...]",
-		HideVersion:           true,
+		HideVersion:           true, // its flag would take -v
 		HideHelpCommand:       true,
-		Flags:                 runFlags(),
+		Flags:                 flags,
 		Action:                runJob,
 		OnUsageError:          runUsage,
 		ExitErrHandler:        func(*cli.Context, error) {}, // main exits
-		CustomAppHelpTemplate: appHelp(runFlags()),
+		CustomAppHelpTemplate: appHelp(flags),
 		Commands: []*cli.Command{
 			{
 				Name: "hosts", Usage: "show where each rank would go, start nothing", UsageText: "sspurn hosts [flags]",
@@ -96,6 +99,10 @@ func newApp() *cli.App {
 
 // runJob is the default action.
 func runJob(c *cli.Context) error {
+	if c.Bool("version") {
+		_, err := fmt.Fprintf(c.App.Writer, "sspurn %s, %s %s/%s\n", c.App.Version, goruntime.Version(), goruntime.GOOS, goruntime.GOARCH)
+		return err
+	}
 	if c.NArg() == 0 {
 		if c.NumFlags() == 0 {
 			return cli.ShowAppHelp(c)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -937,6 +938,17 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%v: %s", args, out)
 		}
 	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, flag := range []string{"-version", "--version"} {
+		l := start(t, nil, flag)
+		l.expect(0)
+		if out := l.stdout.String(); !strings.HasPrefix(out, "sspurn ") || strings.Count(out, "\n") != 1 || !strings.Contains(out, goruntime.Version()) {
+			t.Errorf("%s: %q", flag, out)
+		}
+	}
+	start(t, nil, "-v", "-n", "1", "true").expect(0, "starts 1 ranks of") // is no shorter name of it
 }
 
 func TestHosts(t *testing.T) {
