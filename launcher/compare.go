@@ -51,9 +51,10 @@ type Trial struct {
 }
 
 // ParseSettings reads a list of settings with commas between. A part that begins
-// with a digit or a point, or is a word that settings have behind their numbers,
-// belongs to the one before, as in cvap:3,0.1,strong. A list with a semicolon in it
-// has those between settings, and nothing else counts.
+// with a digit or a point belongs to the setting before it, and so does a word that
+// this one, if it is a policy of package ssp, has behind its numbers, as in
+// cvap:3,0.1,strong. A list with a semicolon in it has those between settings, and
+// nothing else counts.
 func ParseSettings(list string) ([]string, error) {
 	between := ","
 	if strings.Contains(list, ";") {
@@ -85,7 +86,22 @@ func continues(setting, part string) bool {
 	if part != "" && strings.IndexByte("0123456789.", part[0]) >= 0 {
 		return true
 	}
-	return strings.Contains(setting, ":") && slices.Contains([]string{"strong", "sqrt", "element", "inf"}, part)
+	name, _, numbers := strings.Cut(setting, ":")
+	if !numbers {
+		return false
+	}
+	switch name {
+	case "cvap":
+		if _, err := strconv.ParseFloat(part, 64); err == nil { // inf
+			return true
+		}
+		fallthrough
+	case "vap":
+		return slices.Contains([]string{"strong", "sqrt", "element"}, part)
+	case "managed":
+		return slices.Contains([]string{"relmag", "mag", "fifo", "random"}, part)
+	}
+	return false
 }
 
 // Plan returns the runs in their order: in each repeat every setting once,

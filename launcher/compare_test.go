@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sspurn/sspurn/ssp"
 )
 
 func TestParseSettings(t *testing.T) {
@@ -16,6 +19,8 @@ func TestParseSettings(t *testing.T) {
 		"cvap:3,0.1,bsp,cvap:3,.5": {"cvap:3,0.1", "bsp", "cvap:3,.5"},
 		"vap:0.1,strong,absp:2,1,vap:inf,cvap:3,inf,sqrt,element,async": {"vap:0.1,strong", "absp:2,1", "vap:inf", "cvap:3,inf,sqrt,element", "async"},
 		"vap:1,strong;mine:a,b;bsp":                                     {"vap:1,strong", "mine:a,b", "bsp"},
+		"managed:3,mag,cvap:3,0.1,managed:3,managed:1,fifo":             {"managed:3,mag", "cvap:3,0.1", "managed:3", "managed:1,fifo"},
+		"cvap:3,+Inf,strong,managed,random,ssp:1,mag,mine:1,strong":     {"cvap:3,+Inf,strong", "managed", "random", "ssp:1", "mag", "mine:1", "strong"},
 	} {
 		if got, err := ParseSettings(list); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: got %q (%v), want %q", list, got, err, want)
@@ -25,6 +30,25 @@ func TestParseSettings(t *testing.T) {
 		if got, err := ParseSettings(list); err == nil || !strings.Contains(err.Error(), "-sync") {
 			t.Errorf("%q: got %q, error %v", list, got, err)
 		}
+	}
+}
+
+// TestParseSettingsKnowsPolicies: the words of every policy of the store belong to it.
+func TestParseSettingsKnowsPolicies(t *testing.T) {
+	_, err := ssp.ParsePolicy("?", 0)
+	words := 0
+	for _, usage := range regexp.MustCompile(`(\w+):(\w+,)?\w+(\[,[\w|]+\])+`).FindAllString(err.Error(), -1) {
+		name, rest, _ := strings.Cut(usage, ":")
+		for _, word := range regexp.MustCompile(`[a-z]+`).FindAllString(rest, -1) {
+			words++
+			want := name + ":3,0.5," + word
+			if got, err := ParseSettings(want + ",bsp"); err != nil || !slices.Equal(got, []string{want, "bsp"}) {
+				t.Errorf("%s,bsp: got %q (%v)", want, got, err)
+			}
+		}
+	}
+	if words < 10 {
+		t.Errorf("only %d words in %q", words, err)
 	}
 }
 

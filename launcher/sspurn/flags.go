@@ -85,7 +85,7 @@ func compareFlags() []cli.Flag {
 		}
 	}
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "sync", Value: "bsp,ssp:1,ssp:3,essp:3,async", Usage: "the settings, each given to the program as -sync; default: bsp,ssp:1,ssp:3,essp:3,async", DefaultText: "LIST"},
+		&cli.StringFlag{Name: "sync", Value: "bsp,ssp:1,ssp:3,essp:3,async", Usage: "the settings, each given to the program as -sync, with commas between; those of the store may have commas themselves, as managed:3,mag,cvap:3,0.1; for others write semicolons between settings: 'a:x,y;b'; default: bsp,ssp:1,ssp:3,essp:3,async", DefaultText: "LIST"},
 		&cli.IntFlag{Name: "repeat", Value: 1, Usage: "runs of each setting", DefaultText: "K"},
 		&cli.Float64Flag{Name: "target", Usage: "value of the program's metric whose time counts; default: one that all settings reached", DefaultText: "X"},
 		&cli.Uint64Flag{Name: "shuffle", Value: 1, Usage: "seed of the order of the settings, which is another one in each repeat", DefaultText: "SEED"},
