@@ -166,7 +166,7 @@ func (s *state) prepare(t *task, a *args) {
 		t.f.counts = hashCounts(a.counts)
 	}
 	if a.uneven {
-		t.f.counts = 1
+		t.f.counts = ownCounts
 	}
 	t.elem, t.dst, t.src, t.k, t.bad = a.size*a.unit, a.dst, a.src, a.k, a.bad
 	if t.bad != "" {

@@ -37,7 +37,7 @@ type fingerprint struct {
 	algorithm uint8
 	root      int32
 	count     int64  // elements of the vector, or of a block; with counts, of all blocks
-	counts    uint32 // hash of counts that differ by rank; 0 without
+	counts    uint32 // hash of counts that differ by rank, or ownCounts; 0 without
 	op        [opName]byte
 }
 
@@ -53,6 +53,9 @@ const (
 	flagInOrder = 1 << iota
 	flagStarted
 )
+
+// ownCounts stands for counts that every rank has of its own, as in Alltoall.
+const ownCounts = 1
 
 // hashCounts is the fingerprint of counts.
 func hashCounts(counts []int) uint32 {
@@ -102,6 +105,8 @@ func (f *fingerprint) String() string {
 	switch {
 	case f.verb == schedule.Barrier:
 		return s
+	case f.counts == ownCounts:
+		s += fmt.Sprintf(" of %v in counted blocks", f.elem)
 	case f.counts != 0:
 		s += fmt.Sprintf(" of %d %v in counted blocks (%08x)", f.count, f.elem, f.counts)
 	default:
@@ -117,10 +122,16 @@ func (f *fingerprint) String() string {
 	if f.inOrder {
 		s += " in order"
 	}
-	if f.root >= 0 {
+	if f.root != noRoot || rooted(f.verb) {
 		s += fmt.Sprintf(", root %d", f.root)
 	}
 	return s
+}
+
+// rooted reports whether calls of the verb have a root, also where what is given
+// as one is noRoot.
+func rooted(v schedule.Verb) bool {
+	return v == schedule.Bcast || v == schedule.ReduceTo || v == schedule.Gather || v == schedule.Scatter
 }
 
 // pair says what two calls are that differ.

@@ -90,6 +90,8 @@ func TestMismatch(t *testing.T) {
 		"named op":         {allreduceOf[int32](4, noop), allreduceOf[int32](4, collectives.Max), []string{"noop", "max"}},
 		"order":            {allreduceOf[int32](4, collectives.Sum), allreduceOf[int32](4, collectives.Sum, collectives.InOrder), []string{"in order"}},
 		"root":             {bcastOf[int32](3, 0), bcastOf[int32](3, 1), []string{"root 0", "root 1"}},
+		"root -1":          {bcastOf[int32](3, 0), bcastOf[int32](3, -1), []string{"root 0", "root -1"}},
+		"counted alltoall": {alltoallOf(2, 2), collectives.Barrier, []string{"barrier", "alltoall of int32 in counted blocks"}},
 		"bcast count":      {bcastOf[int32](3, 0), bcastOf[int32](4, 0), []string{"of 3 int32", "of 4 int32"}},
 		"long bcast count": {bcastOf[int32](90_000, 0), bcastOf[int32](4, 0), []string{"of 90000 int32", "of 4 int32"}},
 		"gather root":      {gatherOf(1, 0), gatherOf(1, 1), []string{"root 0", "root 1"}},
