@@ -131,6 +131,10 @@ Examples:
   sspurn compare -n 8 -sync bsp,ssp:3,async -repeat 3 ./app
   sspurn -run-dir a ./app -sync bsp; sspurn -run-dir b ./app -sync ssp:3; sspurn report a b
 
+Output comes in lines, each of up to 64 KiB whole. A longer one comes in pieces, and on a terminal one
+whose end does not follow at once, with lines of other ranks between, perhaps. Standard input goes to
+rank 0; the others find its end at once.
+
 Exit status: 0 when every rank returned 0; else that of the first rank that failed, 128 and the
 number of the signal that ended it or the job, 124 after -timeout, 125 when the launcher failed.
 `
