@@ -39,6 +39,20 @@ type Config bootstrap.Config
 // fails at every rank. Requests must have ended when body returns, and no
 // goroutine may use the communicator any more. Warnings, such as of strangers
 // that tried to connect, and the stack of a panic go to standard error.
+//
+// All ranks call Run within a minute: one that has waited so long for the others
+// to call it returns an error, which ends the job.
+//
+// The launcher hands an interrupt (Ctrl-C) on to the ranks, and sends SIGTERM at
+// its -timeout and when another rank has failed. Those end a Go program at once,
+// and body's context does not end by them: a program that has to clean up passes
+// a ctx of [signal.NotifyContext] for os.Interrupt and syscall.SIGTERM. It has ten
+// seconds to end then, one after a failure, or what -grace says.
+//
+// sspurn compare starts the program once for each setting before the first run, to
+// hear what it thinks of its arguments: what stands before Run is done then, and Run
+// returns an error at once. One that finds a mistake in them should say so in the
+// first line of its standard error and exit with a status before it calls Run.
 func Run(ctx context.Context, body func(context.Context, *Comm) error) error {
 	cfg, err := bootstrap.FromEnv(os.LookupEnv)
 	if err != nil {
