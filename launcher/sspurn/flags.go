@@ -97,9 +97,13 @@ const compareText = `Run a program under several settings of -sync, one run afte
 reaches the answer first: tables at the end, and in -run-dir (default: compare-DATE-TIME)
 a page with all pictures and numbers, report.html, and the record and output of each run.
 The program must take -sync, as all apps of sspurn do; {dir} in its arguments stands for
-the directory of the run, so that rank 0 can leave its files there. Before the first run
-the program is asked what it thinks of its arguments under each setting (programs that are
-built with sspurn's runtime only): a mistake ends the comparison then.`
+the directory of the run, so that rank 0 can leave its files there. Rank 0 records the
+metric: c.Recorder().Record(telemetry.Event{Kind: "loss", Metric: "rmse", Better: "lower",
+Value: v, Seconds: s, Clocks: n}), s and n of the work so far. Before the first run a program
+that is built with sspurn's runtime is started once for each setting, until it calls
+runtime.Run: if it exits with another status than 0 before that, because it has parsed the
+setting (ssp.ParsePolicy), the comparison ends with what it says. A mistake that only the body
+of Run finds fails when its turn comes.`
 
 const compareExamples = `
 Examples:
