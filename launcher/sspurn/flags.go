@@ -139,6 +139,10 @@ Output comes in lines, each of up to 64 KiB whole. A longer one comes in pieces,
 whose end does not follow at once, with lines of other ranks between, perhaps. Standard input goes to
 rank 0; the others find its end at once.
 
+The ranks get the signal itself: SIGINT after Ctrl-C, SIGTERM after -timeout or a failure of another
+rank, and SIGKILL -grace later. The context of runtime.Run does not end by it: a program that has to
+clean up passes one of signal.NotifyContext. A deadlock is named (-stall), not ended.
+
 Exit status: 0 when every rank returned 0; else that of the first rank that failed, 128 and the
 number of the signal that ended it or the job, 124 after -timeout, 125 when the launcher failed.
 `
