@@ -210,6 +210,9 @@ func (b *batch) reset() {
 }
 
 func (b *batch) flush(ctx context.Context) error {
+	if err := b.w.span(flushVerb, b.rank, 0, 0); err != nil {
+		return err
+	}
 	asked := len(b.ops) > 0
 	if err := b.send(ctx, true); err != nil {
 		return err

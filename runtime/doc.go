@@ -28,5 +28,8 @@
 // contains it fails at once with a *RankError, which matches ErrRankLost. A
 // call whose context ends returns the context's cause. One that waits for a
 // rank whose body has returned meanwhile fails with an error that matches
-// ErrLeft.
+// ErrLeft. One that waits for any rank goes on, though all others have left:
+// another goroutine of its own rank may still end it. Calls that all ranks make
+// together and that differ, or that a rank gives up, fail with errors that match
+// ErrMismatch and ErrAbandoned.
 package runtime

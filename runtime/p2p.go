@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"math"
 
 	"github.com/pkg/errors"
 
@@ -41,7 +42,7 @@ func Recv[T Elem](ctx context.Context, c *Comm, src int, tag Tag, buf []T) (Stat
 func RecvAlloc[T Elem](ctx context.Context, c *Comm, src int, tag Tag, limit int) ([]T, Status, error) {
 	var buf []T
 	size := elemSize(elemOf[T]())
-	st, err := c.recv(ctx, src, tag, room{elem: elemOf[T](), limit: size * limit, alloc: func(n int) []byte {
+	st, err := c.recv(ctx, src, tag, room{elem: elemOf[T](), limit: min(limit, math.MaxInt/size) * size, alloc: func(n int) []byte {
 		buf = make([]T, n/size)
 		return bytesOf(buf)
 	}})

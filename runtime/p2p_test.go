@@ -4,6 +4,7 @@ import (
 	"context"
 	stderrors "errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -222,6 +223,22 @@ func TestTypesAndLengths(t *testing.T) {
 			}
 			return nil
 		})
+	})
+}
+
+// TestAllocAny receives what may be as long as it is.
+func TestAllocAny(t *testing.T) {
+	runtimetest.SPMD(t, 2, func(ctx context.Context, c *runtime.Comm) error {
+		for _, count := range []int{0, 3, 40_000} {
+			if c.Rank() == 0 {
+				if err := runtime.Send(ctx, c, 1, 0, make([]complex128, count)); err != nil {
+					return err
+				}
+			} else if got, _, err := runtime.RecvAlloc[complex128](ctx, c, 0, 0, math.MaxInt); err != nil || len(got) != count {
+				return fmt.Errorf("%d elements of %d: %v", len(got), count, err)
+			}
+		}
+		return nil
 	})
 }
 

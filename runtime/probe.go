@@ -35,7 +35,8 @@ func Probe(ctx context.Context, c *Comm, src int, tag Tag) (Status, error) {
 }
 
 // TryProbe is a Probe that does not wait: it reports whether such a message is
-// there. The error matches ErrLeft when it is not and can not come any more.
+// there. The error matches ErrLeft when it is not and its source, a rank that was
+// named, has left.
 func TryProbe(c *Comm, src int, tag Tag) (Status, bool, error) {
 	if src == NoRank {
 		return noMessage, true, nil
@@ -114,7 +115,8 @@ func Match(ctx context.Context, c *Comm, src int, tag Tag) (*Matched, error) {
 }
 
 // TryMatch is a Match that does not wait: it returns nil when there is no such
-// message, and an error that matches ErrLeft when none can come any more.
+// message, and an error that matches ErrLeft when its source, a rank that was
+// named, has left.
 func TryMatch(c *Comm, src int, tag Tag) (*Matched, error) {
 	if src == NoRank {
 		return &Matched{Status: noMessage}, nil

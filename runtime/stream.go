@@ -24,6 +24,7 @@ import (
 type stream struct {
 	pending []byte  // operations that have not left
 	region  *region // of the window that they are for
+	last    *region // of the window that the last frame was for
 	listed  bool    // in engine.lazy
 
 	sent    uint64     // frames
@@ -71,14 +72,20 @@ func (e *engine) push(peer int, g *region, op *wire.Op, data ...[]byte) {
 // one on g, an answer is asked for that ends it.
 func (e *engine) dispatch(peer int, g *region, r *Request) {
 	s := &e.peers[peer].stream
-	switch {
-	case len(s.pending) > 0:
-		g = s.region
-	case r == nil:
-		return
+	if len(s.pending) > 0 {
+		with := r
+		if s.region != g { // an answer says of one window whether it has been closed
+			with = nil
+		}
+		e.sendAccess(peer, s.region, s.pending, with)
+		s.pending = s.pending[:0]
+		if with == r {
+			return
+		}
 	}
-	e.sendAccess(peer, g, s.pending, r)
-	s.pending = s.pending[:0]
+	if r != nil {
+		e.sendAccess(peer, g, nil, r)
+	}
 }
 
 // sendAccess sends operations on g.
@@ -88,7 +95,7 @@ func (e *engine) sendAccess(peer int, g *region, ops []byte, r *Request) {
 	if r != nil && r.results <= accessLimit {
 		n += r.results
 	}
-	e.count(peer, n, r)
+	e.count(peer, g, n, r)
 	e.vec = append(e.vec[:0], ops)
 	e.transmit(peer, e.vec, nil)
 	clear(e.vec)
@@ -99,7 +106,7 @@ func (e *engine) sendPut(peer int, g *region, off int, src []byte, r *Request) {
 	e.dispatch(peer, g, nil)
 	e.out = wire.Header{Kind: wire.Put, Context: g.id, ID: uint64(off), Length: uint64(len(src))}
 	e.vec = append(e.vec[:0], src)
-	e.sendStraight(peer, r)
+	e.sendStraight(peer, g, r)
 }
 
 // sendOp sends an operation without a copy of its data, whose length is a
@@ -108,12 +115,12 @@ func (e *engine) sendOp(peer int, g *region, op *wire.Op, data []byte, r *Reques
 	e.dispatch(peer, g, nil)
 	e.out = wire.Header{Kind: wire.Access, Context: g.id, Length: uint64(op.Size())}
 	e.vec = append(e.vec[:0], wire.AppendOp(r.small[:0], op), data)
-	e.sendStraight(peer, r)
+	e.sendStraight(peer, g, r)
 }
 
 // sendStraight sends e.out with e.vec.
-func (e *engine) sendStraight(peer int, r *Request) {
-	e.count(peer, e.out.Payload(), nil)
+func (e *engine) sendStraight(peer int, g *region, r *Request) {
+	e.count(peer, g, e.out.Payload(), nil)
 	r.phase = leaving
 	r.flight.r = r
 	left := e.transmit(peer, e.vec, &r.flight)
@@ -125,8 +132,9 @@ func (e *engine) sendStraight(peer int, r *Request) {
 
 // count counts the frame in e.out and makes it ask for an answer when r waits
 // for one, or when there has been none for long.
-func (e *engine) count(peer, n int, r *Request) {
+func (e *engine) count(peer int, g *region, n int, r *Request) {
 	s := &e.peers[peer].stream
+	s.last = g
 	s.sent++
 	s.work = s.sent
 	s.busy.Store(true)

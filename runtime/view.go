@@ -376,7 +376,7 @@ func (w *view) startFlush(peer int) *Request {
 		return nil
 	}
 	r := w.request(flushVerb, peer)
-	if n := len(s.asks); len(s.pending) == 0 && n > 0 && s.asks[n-1].frame == s.sent {
+	if n := len(s.asks); len(s.pending) == 0 && n > 0 && s.asks[n-1].frame == s.sent && s.last == w.region {
 		e.awaitAnswer(r, s.sent)
 	} else {
 		e.dispatch(peer, w.region, r)

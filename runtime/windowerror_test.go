@@ -34,6 +34,11 @@ func TestWindowErrors(t *testing.T) {
 			"batch":      func(rank, off int) error { return w.Batch(rank).Put(ctx, off, buf) },
 			"batch get":  func(rank, off int) error { return w.Batch(rank).Get(ctx, off, buf) },
 		}
+		for _, rank := range []int{-1, c.Size()} {
+			if err := w.Batch(rank).Flush(ctx); err == nil {
+				return fmt.Errorf("an empty batch for rank %d of %d is good", rank, c.Size())
+			}
+		}
 		for name, call := range calls {
 			for _, off := range []int{-1, c.Size(), c.Size() - 2, 1 << 62} {
 				err := call(last, off)
@@ -313,6 +318,67 @@ func TestWindowLeft(t *testing.T) {
 			}
 			return nil
 		})
+	})
+}
+
+// TestFlushOther: what has become of one window is no error of another, and no
+// excuse, whatever is under way when one of them is flushed.
+func TestFlushOther(t *testing.T) {
+	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
+		for _, order := range []string{"ab", "ba", "aba", "bab", "abb", "baa"} {
+			for _, long := range []bool{false, true} {
+				run(t, 2, func(ctx context.Context, c *runtime.Comm) error {
+					d, err := c.Dup(ctx)
+					if err != nil {
+						return err
+					}
+					src := make([]complex128, 1) // windows of these are not shared
+					if long {
+						src = make([]complex128, 10_000)
+					}
+					closed, err := runtime.NewWindow[complex128](ctx, d, len(src))
+					if err != nil {
+						return err
+					}
+					open, err := runtime.NewWindow[complex128](ctx, c, len(src))
+					if err != nil {
+						return err
+					}
+					if c.Rank() == 1 {
+						if err := d.Close(); err != nil {
+							return err
+						}
+						if err := runtime.Send(ctx, c, 0, 0, nil8(1)); err != nil {
+							return err
+						}
+						_, err := runtime.Recv(ctx, c, 0, 0, nil8(1))
+						return err
+					}
+					if _, err := runtime.Recv(ctx, c, 1, 0, nil8(1)); err != nil {
+						return err
+					}
+					for _, flush := range "ab" {
+						for _, w := range order {
+							to := closed
+							if w == 'b' {
+								to = open
+							}
+							if err := to.Put(ctx, 1, 0, src); err != nil {
+								return fmt.Errorf("%s: put: %w", order, err)
+							}
+						}
+						if flush == 'a' {
+							if err := closed.Flush(ctx, 1); !stderrors.Is(err, runtime.ErrClosed) {
+								return fmt.Errorf("%s: flush of the closed one: %v", order, err)
+							}
+						} else if err := open.Flush(ctx, 1); err != nil {
+							return fmt.Errorf("%s: flush of the open one: %w", order, err)
+						}
+					}
+					return runtime.Send(ctx, c, 1, 0, nil8(1))
+				})
+			}
+		}
 	})
 }
 
