@@ -25,7 +25,7 @@ var ErrMismatch = stderrors.New("ranks disagree")
 // another rank has given up.
 var ErrAbandoned = stderrors.New("a rank gave up")
 
-// accordVerb is what ranks do together.
+// accordVerb is what ranks make together.
 type accordVerb int64
 
 const (
@@ -33,12 +33,10 @@ const (
 	verbSplit
 	verbSplitHost
 	verbWindow
-	verbFence
-	verbClose
 )
 
 func (v accordVerb) String() string {
-	names := [...]string{verbDup: "dup", verbSplit: "split", verbSplitHost: "split by host", verbWindow: "new window", verbFence: "fence", verbClose: "close of a window"}
+	names := [...]string{verbDup: "dup", verbSplit: "split", verbSplitHost: "split by host", verbWindow: "new window"}
 	if v > 0 && int(v) < len(names) {
 		return names[v]
 	}
@@ -53,14 +51,14 @@ const accordHead = 2
 type accord struct {
 	c      *Comm // for messages of the runtime's own
 	number int64
-	verb   accordVerb
-	quit   int64 // as in a message
+	verb   accordVerb // of exchanges
+	quit   int64      // as in a message
 }
 
 // newAccord begins a call. All are named for who asks what ranks wait for.
-func newAccord(c *Comm, verb accordVerb, number int64, name func() string) *accord {
+func newAccord(c *Comm, number int64, name func() string) *accord {
 	own := &Comm{e: c.e, group: c.group, space: ownSpace, op: name}
-	return &accord{c: own, number: number, verb: verb}
+	return &accord{c: own, number: number}
 }
 
 // meet begins a call that makes something of a communicator.
@@ -69,7 +67,9 @@ func (c *Comm) meet(verb accordVerb) *accord {
 	c.group.accords++
 	number := c.group.accords
 	c.e.mu.Unlock()
-	return newAccord(c, verb, number, func() string { return fmt.Sprintf("call %d, %v", number, verb) })
+	a := newAccord(c, number, func() string { return fmt.Sprintf("call %d, %v", number, verb) })
+	a.verb = verb
+	return a
 }
 
 const (

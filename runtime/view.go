@@ -105,9 +105,9 @@ func openView(ctx context.Context, a *accord, c *Comm, elem uint8, n int, alloc 
 // first at this rank.
 func (w *view) barrier(ctx context.Context, closing bool, before func(context.Context) error) error {
 	tag := Tag(2*stages + w.region.id<<6) // the ones before are those of exchanges
-	verb, number := verbFence, int64(1)
+	number := int64(1)
 	if closing {
-		verb, tag = verbClose, tag+1<<5
+		tag += 1 << 5
 	} else {
 		e := w.c.e
 		e.mu.Lock()
@@ -115,7 +115,12 @@ func (w *view) barrier(ctx context.Context, closing bool, before func(context.Co
 		number = w.region.fences
 		e.mu.Unlock()
 	}
-	a := newAccord(w.c, verb, number, func() string { return fmt.Sprintf("%v %d of window %d", verb, number, w.region.id) })
+	a := newAccord(w.c, number, func() string {
+		if closing {
+			return fmt.Sprintf("close of window %d", w.region.id)
+		}
+		return fmt.Sprintf("fence %d of window %d", number, w.region.id)
+	})
 	if err := before(ctx); err != nil {
 		a.leaveBarrier(1, tag)
 		return err
