@@ -168,7 +168,7 @@ func (s *state) prepare(t *task, a *args) {
 	if a.uneven {
 		t.f.counts = ownCounts
 	}
-	t.elem, t.dst, t.src, t.k, t.bad = a.size*a.unit, a.dst, a.src, a.k, a.bad
+	t.elem, t.counted, t.dst, t.src, t.k, t.bad = a.size*a.unit, a.uneven, a.dst, a.src, a.k, a.bad
 	if t.bad != "" {
 		return
 	}

@@ -18,7 +18,7 @@ const inline = 64<<10 - headSize
 
 // The tags of a lane; those of lane l have 4·l added.
 const (
-	tagHead runtime.Tag = iota // the first message of a call to a rank: the fingerprint, with the beginning of the data
+	tagHead runtime.Tag = iota // the first message of a call to a rank: the fingerprint, with the beginning of the data; every one of a counted call
 	tagData                    // the rest of the data, and all later messages of the call
 	tagPoke                    // from this rank to itself: look at the state
 	tagControl
@@ -52,6 +52,7 @@ type lane struct {
 	run     uint64 // calls so far
 	f       *fingerprint
 	elem    int
+	counted bool // see task
 	mem     [3][]byte
 	met     []contact // by rank
 	flights []*flight // under way, oldest first
@@ -80,7 +81,8 @@ func (l *lane) at(r schedule.Range) []byte {
 type task struct {
 	f        fingerprint
 	p        *schedule.Schedule
-	elem     int // bytes of an element of the schedule
+	elem     int  // bytes of an element of the schedule
+	counted  bool // each rank has counts of its own, so that every message has a head: the ends of one that differ by length would miss each other
 	dst, src []byte
 	k        combiner
 	bad      string // what is wrong with the arguments
@@ -104,7 +106,7 @@ func (l *lane) perform(ctx context.Context, t *task) error {
 // execute runs this rank's part of a call. After it no message is under way.
 func (l *lane) execute(ctx context.Context, t *task) error {
 	l.run++
-	l.f, l.elem = &t.f, t.elem
+	l.f, l.elem, l.counted = &t.f, t.elem, t.counted
 	l.now.Store(t.f.seq)
 	words := (t.p.Scratch*t.elem + 7) / 8
 	if len(l.scratch) < words {
@@ -166,7 +168,7 @@ func (l *lane) tag(t runtime.Tag) runtime.Tag { return runtime.Tag(4*l.id) + t }
 func (l *lane) receive(step *schedule.Step, round int) {
 	into := l.at(step.Dst)
 	c := l.c
-	if met := &l.met[step.Peer]; met.received != l.run {
+	if met := &l.met[step.Peer]; met.received != l.run || l.counted {
 		met.received = l.run
 		f := l.flight(headComing, step, round)
 		if len(into) <= inline {
@@ -189,7 +191,7 @@ func (l *lane) receive(step *schedule.Step, round int) {
 func (l *lane) send(step *schedule.Step, round int) {
 	from := l.at(step.Src)
 	c := l.c
-	if met := &l.met[step.Peer]; met.sent != l.run {
+	if met := &l.met[step.Peer]; met.sent != l.run || l.counted {
 		met.sent = l.run
 		f := l.flight(sending, step, round)
 		n := len(from)
