@@ -97,6 +97,15 @@ func (a *args) check(what string, counts []int, n int, of string) int {
 	return total
 }
 
+// toItself says what is wrong with a block that a rank has for itself: nobody
+// else compares its lengths.
+func (a *args) toItself(block, sends, expects int) string {
+	if sends == expects {
+		return ""
+	}
+	return fmt.Sprintf("it sends itself %d bytes where it expects %d in block %d", sends*a.size, expects*a.size, block)
+}
+
 // alltoallArgs are those of Alltoall.
 func alltoallArgs[T runtime.Elem](c *runtime.Comm, dst, src []T, opts []Option) (a args) {
 	fill(&a, schedule.Alltoall, noRoot, dst, src, opts)
@@ -173,8 +182,13 @@ func (s *state) prepare(t *task, a *args) {
 		return
 	}
 	if a.topology != nil {
-		t.p = a.topology.part(a, s.c.Rank())
+		t.p, t.bad = a.topology.part(a, s.c.Rank())
 		return
+	}
+	if r := s.c.Rank(); a.verb == schedule.Alltoall {
+		if t.bad = a.toItself(r, a.transfer.Send[r], a.transfer.Recv[r]); t.bad != "" {
+			return
+		}
 	}
 	p, err := s.plan(a)
 	if err != nil {

@@ -80,3 +80,90 @@ func TestEdgeCounts(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnCounts: what a rank has for itself is as long as what it expects of
+// itself, or all get ErrMismatch, and the error says both lengths.
+func TestOwnCounts(t *testing.T) {
+	// Two edges to itself, and one to the next rank.
+	graph := func(ctx context.Context, c *runtime.Comm) (*collectives.Graph, error) {
+		me, n := c.Rank(), c.Size()
+		return collectives.NewGraph(ctx, c, []int{me, me, (me + n - 1) % n}, []int{me, me, (me + 1) % n})
+	}
+	alltoall := func(c *runtime.Comm, own int) (out, in []int) {
+		for range c.Size() {
+			out, in = append(out, 3), append(in, 3)
+		}
+		in[c.Rank()] = own
+		return out, in
+	}
+	for name, x := range map[string]struct {
+		call callOf
+		want string
+	}{
+		"alltoall, less": {func(ctx context.Context, c *runtime.Comm) error {
+			out, in := alltoall(c, 2)
+			return collectives.Alltoall(ctx, c, make([]int64, sum(in)), make([]int64, sum(out)), collectives.Counts(out), collectives.RecvCounts(in))
+		}, "24 bytes where it expects 16"},
+		"alltoall, more": {func(ctx context.Context, c *runtime.Comm) error {
+			out, in := alltoall(c, 9000)
+			return collectives.StartAlltoall(c, make([]int64, sum(in)), make([]int64, sum(out)), collectives.Counts(out), collectives.RecvCounts(in)).Wait(ctx)
+		}, "24 bytes where it expects 72000"},
+		"first edge": {func(ctx context.Context, c *runtime.Comm) error {
+			g, err := graph(ctx, c)
+			if err != nil {
+				return err
+			}
+			return collectives.NeighborAlltoall(ctx, g, make([]int64, 6), make([]int64, 6), collectives.Counts([]int{3, 2, 1}), collectives.RecvCounts([]int{2, 3, 1}))
+		}, "24 bytes where it expects 16 in block 0"},
+		"second edge": {func(ctx context.Context, c *runtime.Comm) error {
+			g, err := graph(ctx, c)
+			if err != nil {
+				return err
+			}
+			return collectives.NeighborAlltoall(ctx, g, make([]int64, 6), make([]int64, 5), collectives.Counts([]int{2, 2, 1}), collectives.RecvCounts([]int{2, 3, 1}))
+		}, "16 bytes where it expects 24 in block 1"},
+		"gather": {func(ctx context.Context, c *runtime.Comm) error {
+			g, err := graph(ctx, c)
+			if err != nil {
+				return err
+			}
+			return collectives.NeighborAllgather(ctx, g, make([]int64, 8), make([]int64, 3), collectives.Counts([]int{3, 2, 3}))
+		}, "24 bytes where it expects 16 in block 1"},
+	} {
+		for _, size := range []int{1, 2, 3, 5} {
+			t.Run(fmt.Sprintf("%s/ranks=%d", name, size), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					runtimetest.SPMD(t, size, func(ctx context.Context, c *runtime.Comm) error {
+						err := x.call(ctx, c)
+						if !stderrors.Is(err, collectives.ErrMismatch) || !strings.Contains(err.Error(), x.want) {
+							return errors.Errorf("rank %d got %v, want %s", c.Rank(), err, x.want)
+						}
+						return nil
+					})
+				})
+			})
+		}
+	}
+}
+
+// TestOwnCountsOfOne: it is the same where one rank only has it wrong.
+func TestOwnCountsOfOne(t *testing.T) {
+	for _, net := range runtimetest.Networks() {
+		for _, size := range []int{2, 3, 5} {
+			t.Run(fmt.Sprintf("net=%s/ranks=%d", net.Name, size), func(t *testing.T) {
+				net.Run(t, size, func(ctx context.Context, c *runtime.Comm) error {
+					out, in := make([]int, size), make([]int, size)
+					out[c.Rank()], in[c.Rank()] = 4, 4
+					if c.Rank() == size-1 {
+						in[c.Rank()] = 5
+					}
+					err := collectives.Alltoall(ctx, c, make([]int64, sum(in)), make([]int64, 4), collectives.Counts(out), collectives.RecvCounts(in))
+					if want := fmt.Sprintf("rank %d in call 1, alltoall", size-1); !stderrors.Is(err, collectives.ErrMismatch) || !strings.Contains(err.Error(), want) {
+						return errors.Errorf("rank %d got %v, want %s", c.Rank(), err, want)
+					}
+					return nil
+				})
+			})
+		}
+	}
+}

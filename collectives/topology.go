@@ -39,8 +39,9 @@ func newTopology(in, out []int) *topology {
 	return t
 }
 
-// part is this rank's part of an exchange.
-func (t *topology) part(a *args, rank int) *schedule.Schedule {
+// part is this rank's part of an exchange, and what is wrong with what it has for
+// itself.
+func (t *topology) part(a *args, rank int) (*schedule.Schedule, string) {
 	s := &schedule.Schedule{Name: "direct"}
 	from, to := offsetsOf(a.transfer.Send), offsetsOf(a.transfer.Recv)
 	outgoing := func(i int) schedule.Range {
@@ -77,10 +78,12 @@ func (t *topology) part(a *args, rank int) *schedule.Schedule {
 		switch peer := t.in[i]; peer {
 		case NoRank:
 		case rank:
-			if len(toSelf) > 0 && toSelf[0].Len == dst.Len {
-				local = append(local, schedule.Step{Kind: schedule.Copy, Dst: dst, Src: toSelf[0]})
-				toSelf = toSelf[1:]
+			// As many come as go: so it is with grids, and graphs are checked.
+			if bad := a.toItself(i, toSelf[0].Len, dst.Len); bad != "" {
+				return nil, bad
 			}
+			local = append(local, schedule.Step{Kind: schedule.Copy, Dst: dst, Src: toSelf[0]})
+			toSelf = toSelf[1:]
 		default:
 			r := round(times[peer])
 			times[peer]++
@@ -92,7 +95,7 @@ func (t *topology) part(a *args, rank int) *schedule.Schedule {
 	}
 	last := &s.Rounds[len(s.Rounds)-1]
 	last.Lag, last.Local = 0, local
-	return s
+	return s, ""
 }
 
 func offsetsOf(counts []int) []int {
