@@ -4,6 +4,7 @@ import (
 	"context"
 	stderrors "errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -165,5 +166,80 @@ func TestOwnCountsOfOne(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestOneWay: the counts of a rank without neighbours on a side are none, in a
+// list that may be nil, and it is in the same call as the others.
+func TestOneWay(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 5} {
+		for _, net := range runtimetest.Networks() {
+			t.Run(fmt.Sprintf("net=%s/ranks=%d", net.Name, size), func(t *testing.T) {
+				net.Run(t, size, func(ctx context.Context, c *runtime.Comm) error {
+					// Along a line, from rank 0 on.
+					var in, out, send, recv []int
+					var src, want []int64
+					for r := c.Rank() + 1; r < size; r++ {
+						out, send = append(out, r), append(send, r)
+						for range r {
+							src = append(src, int64(c.Rank()))
+						}
+					}
+					for r := range c.Rank() {
+						in, recv = append(in, r), append(recv, c.Rank())
+						for range c.Rank() {
+							want = append(want, int64(r))
+						}
+					}
+					g, err := collectives.NewGraph(ctx, c, in, out)
+					if err != nil {
+						return err
+					}
+					dst := make([]int64, len(want))
+					if err := collectives.NeighborAlltoall(ctx, g, dst, src, collectives.Counts(send), collectives.RecvCounts(recv)); err != nil || !slices.Equal(dst, want) {
+						return errors.Errorf("rank %d got %v, want %v: %v", c.Rank(), dst, want, err)
+					}
+					// Rank r has r+1 elements for all after it.
+					mine := make([]int64, c.Rank()+1)
+					for i := range mine {
+						mine[i] = int64(c.Rank())
+					}
+					want = nil
+					for i, r := range in {
+						recv[i] = r + 1
+						for range r + 1 {
+							want = append(want, int64(r))
+						}
+					}
+					dst = make([]int64, len(want))
+					if err := collectives.NeighborAllgather(ctx, g, dst, mine, collectives.Counts(recv)); err != nil || !slices.Equal(dst, want) {
+						return errors.Errorf("rank %d gathers %v, want %v: %v", c.Rank(), dst, want, err)
+					}
+					// Without counts all blocks have two elements.
+					dst, src = make([]int64, 2*len(in)), make([]int64, 2*len(out))
+					if err := collectives.NeighborAlltoall(ctx, g, dst, src); err != nil {
+						return err
+					}
+					return collectives.Barrier(ctx, g.Comm())
+				})
+			})
+		}
+	}
+}
+
+// TestNilCounts: counts that are nil are none, not absent.
+func TestNilCounts(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 5} {
+		runtimetest.SPMD(t, size, func(ctx context.Context, c *runtime.Comm) error {
+			x := make([]int64, size)
+			_, gather := collectives.PrepareGather(c, x, x[:1], 0, collectives.Counts(nil))
+			_, alltoall := collectives.PrepareAlltoall(c, make([]int64, size), x, collectives.Counts(nil), collectives.RecvCounts(nil))
+			for _, err := range []error{gather, alltoall} {
+				if want := fmt.Sprintf("counts for %d ranks", size); err == nil || !strings.Contains(err.Error(), want) {
+					return errors.Errorf("got %v, want %s", err, want)
+				}
+			}
+			return nil
+		})
 	}
 }

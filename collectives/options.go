@@ -5,8 +5,8 @@ type Option func(*options)
 
 type options struct {
 	inOrder   bool
-	counts    []int
-	recv      []int
+	counts    []int // nil: not passed
+	recv      []int // the same
 	algorithm string
 }
 
@@ -21,15 +21,24 @@ func InOrder(o *options) { o.inOrder = true }
 // Scatter and ReduceScatter; without it all blocks are equally long. All ranks
 // pass equal counts, one for each rank, none negative. In Alltoall and
 // NeighborAlltoall they are the lengths of the blocks that this rank sends, in
-// NeighborAllgather of those that it receives.
+// NeighborAllgather of those that it receives: all ranks pass counts, or none
+// does. A rank without such neighbours passes a list of none, which may be nil.
 func Counts(counts []int) Option {
-	return func(o *options) { o.counts = counts }
+	return func(o *options) { o.counts = present(counts) }
 }
 
 // RecvCounts are the lengths of the blocks that this rank receives, in Alltoall
 // and NeighborAlltoall; without it, those that it sends.
 func RecvCounts(counts []int) Option {
-	return func(o *options) { o.recv = counts }
+	return func(o *options) { o.recv = present(counts) }
+}
+
+// present tells a list of none from one that is not passed.
+func present(counts []int) []int {
+	if counts == nil {
+		return []int{}
+	}
+	return counts
 }
 
 // WithAlgorithm has a call use the algorithm of that name, one of [Algorithms],
