@@ -27,7 +27,9 @@ func DefaultModel() Model {
 }
 
 // Algorithms are the names that WithAlgorithm and rules know, by the name of the
-// operation: "allreduce".
+// operation: "allreduce". Not all fit every call: to prepare one with
+// [WithAlgorithm] is an error, without a message to other ranks, where it does
+// not.
 func Algorithms() map[string][]string {
 	all := map[string][]string{}
 	for v := schedule.Barrier; v <= schedule.Exscan; v++ {

@@ -131,11 +131,14 @@ func (m *Machine) Choose(c *Call) int {
 }
 
 // Find returns the algorithm of that name, for [Build], or an error that says
-// which there are.
+// which there are, or which fit the call where that one does not.
 func Find(c *Call, name string) (int, error) {
 	list := candidates(c.Verb)
 	i := find(list, name)
-	if i >= 0 && list[i].allowed(c) {
+	switch {
+	case i < 0:
+		return -1, fmt.Errorf("no algorithm %q; there are %v", name, Names(c.Verb))
+	case list[i].allowed(c):
 		return i, nil
 	}
 	var names []string
@@ -144,10 +147,7 @@ func Find(c *Call, name string) (int, error) {
 			names = append(names, list[i].name)
 		}
 	}
-	if i >= 0 {
-		return -1, fmt.Errorf("algorithm %s does not fit; those that do: %v", name, names)
-	}
-	return -1, fmt.Errorf("no algorithm %q; there are %v", name, names)
+	return -1, fmt.Errorf("algorithm %s does not fit; those that do: %v", name, names)
 }
 
 // Name is the name of algorithm i of a verb.
