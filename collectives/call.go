@@ -163,7 +163,7 @@ const maxPlans = 128
 
 // prepare makes a task of arguments. mu is not held.
 func (s *state) prepare(t *task, a *args) {
-	if a.bad == "" && a.root != noRoot && (a.root < 0 || a.root >= s.c.Size()) {
+	if a.bad == "" && rooted(a.verb) && (a.root < 0 || a.root >= s.c.Size()) {
 		a.bad = fmt.Sprintf("root %d of %d ranks", a.root, s.c.Size())
 	}
 	if a.bad == "" && a.unit > 1 && (a.total%a.unit != 0 || a.count%a.unit != 0) {
@@ -178,22 +178,25 @@ func (s *state) prepare(t *task, a *args) {
 		t.f.counts = ownCounts
 	}
 	t.elem, t.counted, t.dst, t.src, t.k, t.bad = a.size*a.unit, a.uneven, a.dst, a.src, a.k, a.bad
-	if t.bad != "" {
+	if t.kind = ErrArgument; t.bad != "" {
 		return
 	}
 	if a.topology != nil {
-		t.p, t.bad = a.topology.part(a, s.c.Rank())
-		return
-	}
-	if r := s.c.Rank(); a.verb == schedule.Alltoall {
-		if t.bad = a.toItself(r, a.transfer.Send[r], a.transfer.Recv[r]); t.bad != "" {
-			return
+		if t.p, t.bad = a.topology.part(a, s.c.Rank()); t.bad != "" {
+			t.kind = ErrMismatch
 		}
+		return
 	}
 	p, err := s.plan(a)
 	if err != nil {
 		t.bad = err.Error()
 		return
+	}
+	if r := s.c.Rank(); a.verb == schedule.Alltoall {
+		if t.bad = a.toItself(r, a.transfer.Send[r], a.transfer.Recv[r]); t.bad != "" {
+			t.kind = ErrMismatch
+			return
+		}
 	}
 	t.p, t.f.algorithm = &p.part, p.algorithm
 }

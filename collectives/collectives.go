@@ -30,8 +30,8 @@ func begin(c *runtime.Comm, a args) *Request {
 func ready(c *runtime.Comm, a args) (*Plan, error) {
 	p := &Plan{Request{s: stateOf(c)}}
 	p.r.s.prepare(&p.r.task, &a)
-	if bad := p.r.task.bad; bad != "" {
-		return nil, &callError{ErrMismatch, bad + " in a prepared " + a.verb.String()}
+	if t := &p.r.task; t.bad != "" {
+		return nil, &callError{t.kind, t.bad + " in a prepared " + a.verb.String()}
 	}
 	return p, nil
 }

@@ -156,7 +156,7 @@ func TestOps(t *testing.T) {
 			if !slices.Equal(low, []float32{0, 0, 7, 1}) || !slices.Equal(high, []float32{float32(top), float32(top), 7, 1}) {
 				return errors.Errorf("least %v, greatest %v", low, high)
 			}
-			if err := collectives.Allreduce(ctx, c, at[:3], at[:3], collectives.MinLoc); !stderrors.Is(err, collectives.ErrMismatch) {
+			if err := collectives.Allreduce(ctx, c, at[:3], at[:3], collectives.MinLoc); !stderrors.Is(err, collectives.ErrArgument) {
 				return errors.Errorf("one pair and a half: %v", err)
 			}
 			return nil

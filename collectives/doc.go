@@ -30,10 +30,15 @@
 // blocking ones, the second Barrier after at the latest. A rank whose body has
 // returned while others wait for it in a call disagrees too.
 //
-// A call that was given up, because its context ended, leaves the others
-// without an answer: they get [ErrAbandoned]. After a call has failed for any
-// of these reasons, or because a rank was lost, later calls on the same
-// communicator fail alike; Split and Dup make new ones.
+// A call whose arguments are wrong on one rank, whatever the others pass, ends on
+// all as well: they get [ErrArgument], which names that rank. A call that was given
+// up, because its context ended, leaves the others without an answer: they get
+// [ErrAbandoned]. Others may be in such a call already, or in those after it. So
+// when a call has failed for any of these reasons, or because a rank was lost,
+// later calls on the same communicator fail alike; Split and Dup make new ones. On
+// a communicator of one rank nobody else is in a call: what is wrong with its
+// arguments is its own error, and later ones go on. Prepare… is local, and its
+// errors end nothing.
 //
 // # Algorithms
 //

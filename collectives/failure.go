@@ -31,9 +31,11 @@ func (s *state) fail(at uint64, kind error, text string) error {
 func (s *state) failing(at uint64, kind error, text string) error {
 	s.end(at, &callError{kind, text})
 	msg := make([]byte, 9, controlSize)
-	msg[0] = ctlMismatch
-	if kind == ErrAbandoned {
+	switch msg[0] = ctlMismatch; kind {
+	case ErrAbandoned:
 		msg[0] = ctlAbandon
+	case ErrArgument:
+		msg[0] = ctlArgument
 	}
 	binary.LittleEndian.PutUint64(msg[1:], at)
 	msg = append(msg, text[:min(len(text), cap(msg)-len(msg))]...)

@@ -2,6 +2,7 @@ package collectives
 
 import (
 	"encoding/binary"
+	stderrors "errors"
 	"fmt"
 	"hash/fnv"
 	"reflect"
@@ -10,9 +11,18 @@ import (
 	"github.com/sspurn/sspurn/runtime"
 )
 
-// ErrMismatch matches the errors of calls that differ between ranks. It matches
-// runtime.ErrMismatch, too.
+// ErrMismatch matches the errors of calls that differ between ranks. Other ranks
+// may be in the call already, so that it ends collectives on the communicator, at
+// all ranks, as [ErrArgument] does; at a communicator of one rank only the call
+// fails. It matches runtime.ErrMismatch, too.
 var ErrMismatch = fmt.Errorf("collectives: %w", runtime.ErrMismatch)
+
+// ErrArgument matches the errors of calls with arguments that are wrong by
+// themselves, whatever other ranks pass: a root that is no rank, slices or counts
+// of the wrong length, an algorithm that does not fit. All ranks get it, and it
+// names the one that passed them. It ends collectives on the communicator like
+// [ErrMismatch], unless the call was to be prepared, which is local.
+var ErrArgument = stderrors.New("collectives: wrong argument")
 
 // ErrAbandoned matches the errors of calls that another rank has given up. It
 // matches runtime.ErrAbandoned, too.
@@ -20,7 +30,7 @@ var ErrAbandoned = fmt.Errorf("collectives: %w", runtime.ErrAbandoned)
 
 // callError is the end of collectives on a communicator.
 type callError struct {
-	kind error // ErrMismatch or ErrAbandoned
+	kind error // ErrMismatch, ErrArgument or ErrAbandoned
 	text string
 }
 

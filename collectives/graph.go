@@ -21,9 +21,10 @@ type Graph struct {
 // NewGraph makes a communicator of the ranks of c in which this rank receives
 // from those of in and sends to those of out, which may name a rank several
 // times, and this rank. It is collective. When what one rank says to send is not
-// what another says to receive, both get an error that matches [ErrMismatch].
+// what another says to receive, all get an error that matches [ErrMismatch], and
+// when a neighbour is no rank of c one that matches [ErrArgument]; c goes on.
 func NewGraph(ctx context.Context, c *runtime.Comm, in, out []int) (g *Graph, err error) {
-	bad := ""
+	bad, kind := "", ErrArgument
 	sends, receives := make([]int32, c.Size()), make([]int32, c.Size())
 	for _, side := range []struct {
 		list  []int
@@ -52,22 +53,31 @@ func NewGraph(ctx context.Context, c *runtime.Comm, in, out []int) (g *Graph, er
 	}
 	for r, n := range theirs {
 		if bad == "" && n != receives[r] {
+			kind = ErrMismatch
 			bad = fmt.Sprintf("rank %d sends to rank %d %d times, which receives %d times", r, c.Rank(), n, receives[r])
 		}
 	}
-	// All learn of it, also those for whom all is well.
-	wrong := []int32{0}
-	if bad != "" {
+	// All learn of it, also those for whom all is well: of wrong arguments first,
+	// which others then do not fit.
+	wrong := []int32{0, 0}
+	switch {
+	case bad == "":
+	case kind == ErrArgument:
 		wrong[0] = int32(c.Rank()) + 1
+	default:
+		wrong[1] = int32(c.Rank()) + 1
 	}
 	if err := Allreduce(ctx, d, wrong, wrong, Max); err != nil {
 		return nil, err
 	}
-	if wrong[0] > 0 {
-		if bad == "" {
-			bad = fmt.Sprintf("rank %d has neighbors that do not fit", wrong[0]-1)
-		}
-		return nil, &callError{ErrMismatch, "graph on " + c.Name() + ": " + bad}
+	switch {
+	case wrong[0] > 0 && (bad == "" || kind != ErrArgument):
+		kind, bad = ErrArgument, fmt.Sprintf("rank %d has neighbors that are no ranks", wrong[0]-1)
+	case wrong[1] > 0 && bad == "":
+		kind, bad = ErrMismatch, fmt.Sprintf("rank %d has neighbors that do not fit", wrong[1]-1)
+	}
+	if bad != "" {
+		return nil, &callError{kind, "graph on " + c.Name() + ": " + bad}
 	}
 	return &Graph{d, newTopology(slices.Clone(in), slices.Clone(out))}, nil
 }

@@ -86,6 +86,7 @@ type task struct {
 	dst, src []byte
 	k        combiner
 	bad      string // what is wrong with the arguments
+	kind     error  // of bad: ErrArgument or ErrMismatch
 }
 
 // perform is execute with a span in the trace.

@@ -90,7 +90,6 @@ func TestMismatch(t *testing.T) {
 		"named op":         {allreduceOf[int32](4, noop), allreduceOf[int32](4, collectives.Max), []string{"noop", "max"}},
 		"order":            {allreduceOf[int32](4, collectives.Sum), allreduceOf[int32](4, collectives.Sum, collectives.InOrder), []string{"in order"}},
 		"root":             {bcastOf[int32](3, 0), bcastOf[int32](3, 1), []string{"root 0", "root 1"}},
-		"root -1":          {bcastOf[int32](3, 0), bcastOf[int32](3, -1), []string{"root 0", "root -1"}},
 		"counted alltoall": {alltoallOf(2, 2), collectives.Barrier, []string{"barrier", "alltoall of int32 in counted blocks"}},
 		"bcast count":      {bcastOf[int32](3, 0), bcastOf[int32](4, 0), []string{"of 3 int32", "of 4 int32"}},
 		"long bcast count": {bcastOf[int32](90_000, 0), bcastOf[int32](4, 0), []string{"of 90000 int32", "of 4 int32"}},
@@ -104,12 +103,9 @@ func TestMismatch(t *testing.T) {
 		"offered by none":  {alltoallOf(2, 2), alltoallOf(2, 60_000), []string{"alltoall", "bytes", "expects"}},
 		"pulled lengths":   {alltoallOf(50_000, 50_000), alltoallOf(50_000, 60_000), []string{"alltoall", "bytes", "expects"}},
 		"algorithm":        {allreduceOf[int32](40, collectives.Sum), allreduceOf[int32](40, collectives.Sum, collectives.WithAlgorithm("ring")), []string{"algorithm ring"}},
-		"no algorithm":     {allreduceOf[int32](4, collectives.Sum), allreduceOf[int32](4, collectives.Sum, collectives.WithAlgorithm("best")), []string{`no algorithm "best"`, "rabenseifner"}},
 		"started":          {collectives.Barrier, startedBarrier, []string{"started barrier", "barrier"}},
 		"started verb":     {startedBarrier, startedBcast, []string{"started barrier", "started bcast"}},
 		"started count":    {startedSum(3), startedSum(40_000), []string{"of 3 int64", "of 40000 int64"}},
-		"invalid root":     {bcastOf[int32](3, 0), bcastOf[int32](3, -2), []string{"root -2"}},
-		"invalid counts":   {gatherOf(3, 0), gatherOf(3, 0, collectives.Counts([]int{3})), []string{"1 counts for"}},
 	} {
 		for _, size := range []int{2, 3, 5, 8} {
 			for _, odd := range []int{0, 1, size - 1} {

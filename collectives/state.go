@@ -30,6 +30,7 @@ const (
 	ctlWaiting  = iota + 1 // fingerprint of the call in which the sender waits for the receiver
 	ctlMismatch            // number of the first call that fails, text
 	ctlAbandon             // the same
+	ctlArgument            // the same
 )
 
 // state is what a rank keeps for collectives on a communicator.
@@ -129,10 +130,14 @@ func (s *state) enter(t *task) error {
 	}
 	s.seq++
 	s.past[f.seq%remembered] = *f
-	if t.bad != "" {
-		return s.failing(f.seq, ErrMismatch, fmt.Sprintf("on %s, rank %d in %v: %s", s.c.Name(), s.c.Rank(), f, t.bad))
-	}
-	if s.c.Size() == 1 {
+	switch alone := s.c.Size() == 1; {
+	case t.bad != "":
+		text := fmt.Sprintf("on %s, rank %d in %v: %s", s.c.Name(), s.c.Rank(), f, t.bad)
+		if alone {
+			return &callError{t.kind, text} // nobody else is in the call
+		}
+		return s.failing(f.seq, t.kind, text)
+	case alone:
 		return nil
 	}
 	if s.control == nil {
@@ -259,15 +264,11 @@ func (s *state) hear(from int, msg []byte) {
 	if len(msg) > 0 {
 		kind = msg[0]
 	}
-	switch {
-	case (kind == ctlMismatch || kind == ctlAbandon) && len(msg) >= 9:
+	switch why := reason(kind); {
+	case why != nil && len(msg) >= 9:
 		// Calls before the one that failed end well: who failed there has done
 		// its part in them.
-		err := &callError{ErrMismatch, string(msg[9:])}
-		if kind == ctlAbandon {
-			err.kind = ErrAbandoned
-		}
-		s.end(binary.LittleEndian.Uint64(msg[1:]), err)
+		s.end(binary.LittleEndian.Uint64(msg[1:]), &callError{why, string(msg[9:])})
 		return
 	case kind != ctlWaiting || len(msg) != 1+printSize:
 		_ = s.failing(max(s.seq, 1)-1, ErrMismatch, fmt.Sprintf("rank %d sent a control message of kind %d and %d bytes", from, kind, len(msg)))
@@ -281,6 +282,20 @@ func (s *state) hear(from int, msg []byte) {
 	case s.seq-f.seq <= remembered && s.past[f.seq%remembered] != f:
 		_ = s.differs(from, f)
 	}
+}
+
+// reason is the error that a control message of a kind tells of, nil when it
+// tells of none.
+func reason(kind byte) error {
+	switch kind {
+	case ctlMismatch:
+		return ErrMismatch
+	case ctlAbandon:
+		return ErrAbandoned
+	case ctlArgument:
+		return ErrArgument
+	}
+	return nil
 }
 
 // disagree is the end of collectives here: a rank is in another call.

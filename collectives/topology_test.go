@@ -278,10 +278,18 @@ func TestGraph(t *testing.T) {
 		if _, err := collectives.NewGraph(ctx, c, in, out); !stderrors.Is(err, collectives.ErrMismatch) || !strings.Contains(err.Error(), "rank 1") {
 			return errors.Errorf("rank %d: %v", c.Rank(), err)
 		}
-		if _, err := collectives.NewGraph(ctx, c, []int{7}, nil); err == nil {
-			return errors.New("a neighbor 7 of 3")
+		if _, err := collectives.NewGraph(ctx, c, []int{7}, nil); !stderrors.Is(err, collectives.ErrArgument) {
+			return errors.Errorf("a neighbor 7 of 3: %v", err)
 		}
-		return nil
+		// Rank 1 says a neighbour that is none instead of rank 0, which sends to it.
+		in = nil
+		if c.Rank() == 1 {
+			in = []int{3}
+		}
+		if _, err := collectives.NewGraph(ctx, c, in, out); !stderrors.Is(err, collectives.ErrArgument) || !strings.Contains(err.Error(), "rank") {
+			return errors.Errorf("a neighbor 3 of 3 at rank 1, rank %d: %v", c.Rank(), err)
+		}
+		return collectives.Barrier(ctx, c)
 	})
 }
 
