@@ -59,6 +59,9 @@ type lane struct {
 	spare   []*flight
 	reqs    []*runtime.Request // scratch of wait
 	scratch []uint64
+
+	combining bool     // the operation is at work; it may be the program's
+	turn      *Request // the started call, or the one before
 }
 
 // contact is in which run of a lane the last message of a call went to and came
@@ -123,6 +126,12 @@ func (l *lane) execute(ctx context.Context, t *task) error {
 		}
 	}
 	err := l.rounds(ctx, t)
+	l.finish(err)
+	return err
+}
+
+// finish lets go of what a call has used.
+func (l *lane) finish(err error) {
 	if err != nil {
 		l.cancel(err)
 	}
@@ -130,7 +139,6 @@ func (l *lane) execute(ctx context.Context, t *task) error {
 	if len(l.scratch) > keepWords {
 		l.scratch = nil
 	}
-	return err
 }
 
 func (l *lane) rounds(ctx context.Context, t *task) error {
@@ -155,7 +163,9 @@ func (l *lane) rounds(ctx context.Context, t *task) error {
 			switch {
 			case step.Dst.Len == 0:
 			case step.Kind == schedule.Reduce:
+				l.combining = true
 				t.k.combine(l.at(step.Dst), l.at(step.Left), l.at(step.Src))
+				l.combining = false
 			default:
 				copy(l.at(step.Dst), l.at(step.Src))
 			}

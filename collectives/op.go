@@ -65,6 +65,7 @@ func MinLoc[T Ordered]() Kernel[T] { return Kernel[T]{name: "minloc", unit: 2, b
 // slices of equal length that do not overlap, and must be associative; one that
 // does not commute needs [InOrder]. combine is called for parts of the vectors
 // and leaves src as it is. Ranks compare names, of which the first 20 bytes count.
+// A panic of combine ends the job like one of the body, in a started call too.
 func Func[T runtime.Elem](name string, combine func(dst, src []T)) Op[T] {
 	return FuncOf(name, 1, combine)
 }

@@ -121,7 +121,14 @@ func (s *state) start(r *Request) {
 
 // work runs the calls of a lane until there are none.
 func (l *lane) work() {
-	for r := l.next(nil); r != nil; r = l.next(r) {
+	over := false
+	defer func() {
+		// A panic that is not the program's goes on.
+		if !over && l.combining {
+			l.survive(recover())
+		}
+	}()
+	for r := l.next(); r != nil; r = l.next() {
 		err := l.s.ended(r.task.f.seq)
 		if err == nil {
 			err = l.perform(context.Background(), &r.task)
@@ -129,23 +136,43 @@ func (l *lane) work() {
 		l.s.running.Add(-1)
 		r.done <- err
 	}
+	over = true
+}
+
+// survive is the end of work in the middle of a call, whose operation has panicked
+// with a value, or has ended the goroutine: the job ends as it does in a blocking
+// call. The calls that wait for the lane hear of it from another goroutine, since
+// this one may be at its end.
+func (l *lane) survive(value any) {
+	l.combining = false
+	s, seq := l.s, l.f.seq
+	err := s.c.Panicked(l.f.String()+" on "+s.c.Name(), value)
+	l.finish(err)
+	s.mu.Lock()
+	s.end(seq, err)
+	s.mu.Unlock()
+	s.running.Add(-1)
+	l.turn.done <- err
+	go l.loop() // frees the lane first
 }
 
 // next is the call that waits for the lane, which stays in the queue while it
 // runs; the one before is taken out.
-func (l *lane) next(before *Request) *Request {
+func (l *lane) next() *Request {
 	s := l.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if before != nil {
+	if l.turn != nil {
 		s.unqueue(l.id, 0)
 		l.gaveUp.Store(nil)
+		l.turn = nil
 	}
 	if len(s.queues[l.id]) == 0 {
 		s.working[l.id] = false
 		return nil
 	}
-	return s.queues[l.id][0]
+	l.turn = s.queues[l.id][0]
+	return l.turn
 }
 
 func (s *state) unqueue(id, i int) {

@@ -208,6 +208,18 @@ func TestBodyFails(t *testing.T) {
 			<-ctx.Done()
 			return context.Cause(ctx)
 		}, "handler of port p: panic"},
+		{"library panics", func(ctx context.Context, c *runtime.Comm) error {
+			ended := make(chan error)
+			go func() {
+				defer func() { ended <- c.Panicked("call 7", recover()) }()
+				panic(cause)
+			}()
+			if err := <-ended; !stderrors.Is(err, cause) {
+				return fmt.Errorf("the library is told %v", err)
+			}
+			<-ctx.Done()
+			return nil
+		}, "call 7: panic"},
 		{"exit", func(context.Context, *runtime.Comm) error { goruntime.Goexit(); return nil }, exited},
 		{"handler exits", func(ctx context.Context, c *runtime.Comm) error {
 			p, err := c.OpenPort(ctx, "p", func(*runtime.Message) { goruntime.Goexit() })

@@ -3,7 +3,10 @@ package runtime
 import (
 	"context"
 	stderrors "errors"
+	"runtime/debug"
 	"time"
+
+	"github.com/pkg/errors"
 
 	"github.com/sspurn/sspurn/runtime/internal/transport"
 	"github.com/sspurn/sspurn/runtime/internal/wire"
@@ -169,4 +172,23 @@ func (e *engine) collapse(err error) {
 		e.fault = err
 	}
 	e.over(err)
+}
+
+// Panicked ends the job because of a panic of the program that a library has
+// recovered from on a goroutine of its own, as a panic of the body ends it. op
+// says in what it was, value is what recover has returned, nil when the goroutine
+// was ended instead. The deferred function that has recovered calls it; it returns
+// the error, now that of this rank.
+func (c *Comm) Panicked(op string, value any) error {
+	err := errExited
+	if value != nil {
+		err = &panicError{value, debug.Stack()}
+	}
+	err = errors.WithMessage(err, op)
+	e := c.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.collapse(err)
+	e.flush()
+	return err
 }
