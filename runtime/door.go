@@ -8,10 +8,11 @@ type door struct {
 	key     uint64
 	name    string
 	port    *Port
-	closed  bool      // Close was called
-	swept   bool      // and the handler has ended
-	sources []backlog // by place in the job
-	first   *backlog  // sources whose oldest message is whole, in turn
+	onLeave func(rank int) // of the port; nil: it does not ask
+	closed  bool           // Close was called
+	swept   bool           // and the handler has ended
+	sources []backlog      // by place in the job
+	first   *backlog       // sources whose oldest message is whole, in turn
 	last    *backlog
 	wake    chan struct{} // holds one: the handler's goroutine waits on it
 }
@@ -48,14 +49,19 @@ func (e *engine) portMessage(peer int, h *wire.Header) *message {
 	m.call = h.Kind == wire.Call || h.Kind == wire.Request && h.Flags&wire.WantReply != 0
 	m.large = h.Kind == wire.Request
 	m.door = e.doorOf(uint64(h.Context)<<32 | uint64(h.Tag))
-	b := &m.door.sources[peer]
+	m.door.push(m)
+	return m
+}
+
+// push puts a message in its sender's line.
+func (d *door) push(m *message) {
+	b := &d.sources[m.source]
 	if b.first == nil {
 		b.first = m
 	} else {
 		b.last.next = m
 	}
 	b.last = m
-	return m
 }
 
 // ready is called when a message is whole, or when a large one has been
@@ -151,8 +157,31 @@ func (e *engine) refuse(m *message) {
 	e.transmit(peer, nil, nil)
 }
 
+// tellPorts tells the ports that ask for it that the body of a rank has returned.
+func (e *engine) tellPorts(rank int) {
+	for _, d := range e.doors {
+		e.tellPort(d, rank)
+	}
+}
+
+// tellPort puts that into the rank's line, behind what it has sent.
+func (e *engine) tellPort(d *door, rank int) {
+	if d.onLeave == nil || d.swept || d.port.c.group.place(rank) < 0 {
+		return
+	}
+	m := e.newMessage()
+	m.source, m.door, m.left, m.whole = rank, d, true, true
+	d.push(m)
+	d.list(&d.sources[rank])
+	e.woke = true
+}
+
 // handled gives back what a message took.
 func (e *engine) handled(m *message) {
+	if m.left {
+		e.freeMessage(m)
+		return
+	}
 	peer, size, large, got := m.source, m.size, m.large, m.buf != nil
 	e.freeMessage(m)
 	if !large {

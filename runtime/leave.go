@@ -51,6 +51,7 @@ func (e *engine) assemble(ctx context.Context, kind wire.Kind) error {
 	if !e.leaving {
 		e.leaving = true
 		e.closeUnopened()
+		e.tellPorts(e.rank)
 	}
 	e.parting = kind == wire.Goodbye
 	e.sendLazy()

@@ -116,3 +116,66 @@ func TestPortNeverOpened(t *testing.T) {
 		}
 	})
 }
+
+// TestOnLeave: a port hears that a rank's body has returned behind all messages of
+// the rank, once, also when it opens later; and of the own rank.
+func TestOnLeave(t *testing.T) {
+	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
+		for _, n := range []int{1, 2, 3, 5} {
+			for _, late := range []bool{false, true} {
+				const posts = 20
+				heard := make([][]int, n) // at each rank, by rank: messages before it left; written by the handler
+				run(t, n, func(ctx context.Context, c *runtime.Comm) error {
+					got, self := make([]int, n), c.Rank()
+					heard[self] = make([]int, n)
+					all := make(chan struct{})
+					left := 0
+					if late && self == 0 {
+						for peer := 1; peer < n; peer++ { // which ends when it has left
+							if _, err := runtime.Recv(ctx, c, peer, 0, nil8(1)); !stderrors.Is(err, runtime.ErrLeft) {
+								return fmt.Errorf("recv from rank %d: %v", peer, err)
+							}
+						}
+					}
+					p, err := c.OpenPort(ctx, "p", func(m *runtime.Message) { got[m.Source]++ })
+					if err != nil {
+						return err
+					}
+					p.OnLeave(func(rank int) {
+						heard[self][rank] += 1 + got[rank]
+						if left++; left == n-1 && self == 0 {
+							close(all)
+						}
+					})
+					if self > 0 {
+						large := 100_000
+						if late { // it would wait for the port
+							large = 100
+						}
+						for k := range posts {
+							if err := p.Post(ctx, 0, make([]byte, k%2*large)); err != nil {
+								return err
+							}
+						}
+						return nil
+					}
+					if n > 1 {
+						<-all
+					}
+					return nil
+				})
+				for self := range heard {
+					for rank, k := range heard[self] {
+						want := 1
+						if self == 0 && rank > 0 {
+							want += posts
+						}
+						if k != want {
+							t.Errorf("%d ranks, late=%t: rank %d heard that rank %d leaves behind %d messages, want %d", n, late, self, rank, k-1, want-1)
+						}
+					}
+				}
+			}
+		}
+	})
+}

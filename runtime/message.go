@@ -23,6 +23,7 @@ type message struct {
 	// To ports.
 	door *door
 	call bool
+	left bool // none: the body of its source has returned
 	next *message
 }
 

@@ -77,6 +77,7 @@ func (e *engine) hearLeft(from int, h *wire.Header) {
 		p.left, p.gone = true, p.gone || parts
 		if !parts {
 			e.desert(rank)
+			e.tellPorts(rank)
 		}
 	}
 	e.checkLeave()

@@ -117,6 +117,22 @@ func (c *Comm) OpenPort(ctx context.Context, name string, h Handler) (*Port, err
 	return p, nil
 }
 
+// OnLeave has f called once for every rank of the communicator, this one too, when
+// its body has returned: on the goroutine of the handler, after all messages that
+// the rank has sent before. It is for libraries whose ranks wait for what others
+// do, and called once, right after OpenPort.
+func (p *Port) OnLeave(f func(rank int)) {
+	e := p.c.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p.door.onLeave = f
+	for rank := range e.peers {
+		if e.peers[rank].left || rank == e.rank && e.leaving {
+			e.tellPort(p.door, rank)
+		}
+	}
+}
+
 // Naming returns the same port for a library whose calls use it: where it is
 // reported what ranks wait for, they are named by op, as Comm.Naming says.
 func (p *Port) Naming(op func() string) *Port {
@@ -317,7 +333,11 @@ func (p *Port) serve(h Handler) {
 			msg = &Message{e: e, peer: m.source, id: m.id}
 		}
 		msg.Source, msg.Payload = p.c.group.place(m.source), m.buf
-		err := p.handle(h, msg)
+		run := h
+		if m.left {
+			run = func(m *Message) { d.onLeave(m.Source) }
+		}
+		err := p.handle(run, msg)
 		e.mu.Lock()
 		e.handled(m)
 		if err != nil {

@@ -290,6 +290,7 @@ func (e *engine) End(peer int, h *wire.Header) {
 	case wire.Leave:
 		p.left = true
 		e.desert(peer)
+		e.tellPorts(peer)
 		e.checkLeave()
 	case wire.Left:
 		e.hearLeft(peer, h)
