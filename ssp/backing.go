@@ -235,8 +235,8 @@ func (b *backing) send(ctx context.Context) error {
 
 // rest returns when all sets of the epoch are decided, and on their way before
 // anything that this rank sends from now on: all ranks have sent their batches.
-func (b *backing) rest(ctx context.Context) error {
-	if _, err := b.s.meet(ctx, meeting{mark: markRest, call: "the end of an epoch"}); err != nil {
+func (b *backing) rest(ctx context.Context, call string, args []string) error {
+	if _, err := b.s.meet(ctx, meeting{call: call, args: args}); err != nil {
 		return err
 	}
 	return b.send(ctx)

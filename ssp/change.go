@@ -2,8 +2,6 @@ package ssp
 
 import (
 	"context"
-	"fmt"
-	"hash/fnv"
 
 	"github.com/pkg/errors"
 
@@ -18,18 +16,14 @@ import (
 // The policies of whole stores (FSSP, Backup, DBW), bounds on values, and tables
 // with a filter can not be changed.
 func (t *Table[T]) SetPolicy(ctx context.Context, p Policy) error {
+	call, args := "SetPolicy of table "+t.spec.Name, []string{"policy " + p.String()}
 	if err := t.changes(p); err != nil {
 		return errors.WithMessagef(err, "table %s", t.spec.Name)
 	}
-	if err := t.s.Sync(ctx); err != nil {
-		return errors.WithMessagef(err, "table %s", t.spec.Name)
-	}
-	mark := fnv.New64a()
-	fmt.Fprint(mark, "policy", t.id, p)
-	if _, err := t.s.meet(ctx, meeting{mark: mark.Sum64()}); err != nil {
+	s := t.s
+	if err := s.sync(ctx, call, args...); err != nil {
 		return errors.WithMessagef(err, "table %s: policy %v", t.spec.Name, p)
 	}
-	s := t.s
 	s.mu.Lock()
 	t.own.SetModes(p.ordered(), p.eager(), p.pushes())
 	s.shard.Refit()
@@ -55,7 +49,7 @@ func (t *Table[T]) SetPolicy(ctx context.Context, p Policy) error {
 	}
 	s.wmu.Unlock()
 	// Nobody asks an owner that does not know yet.
-	_, err := s.meet(ctx, meeting{mark: mark.Sum64()})
+	_, err := s.meet(ctx, meeting{call: call, args: args})
 	return errors.WithMessagef(err, "table %s: policy %v", t.spec.Name, p)
 }
 

@@ -3,6 +3,7 @@ package ssp
 import (
 	"context"
 	"iter"
+	"strconv"
 
 	"github.com/pkg/errors"
 
@@ -89,7 +90,7 @@ func (t *Table[T]) Collect(ctx context.Context, root int, row func(row int64, x 
 	if s.rank == root {
 		err = t.collect(ctx, row)
 	}
-	if _, e := s.meet(ctx, meeting{mark: markCollect + uint64(t.id)<<8 + uint64(root)<<24, call: "Collect of table " + t.spec.Name}); err == nil {
+	if _, e := s.meet(ctx, meeting{call: "Collect of table " + t.spec.Name, args: []string{"root " + strconv.Itoa(root)}}); err == nil {
 		err = e
 	}
 	return errors.WithMessagef(err, "table %s: collect", t.spec.Name)

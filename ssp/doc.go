@@ -25,6 +25,14 @@
 // workers send are gradients then, with which the owner of a row takes a step.
 //
 // A Store may be used by several goroutines as far as a method says; a Worker
-// and its Views belong to one goroutine. When a rank is lost, everything that
-// waits fails with an error that matches runtime.ErrRankLost.
+// and its Views belong to one goroutine.
+//
+// # Errors
+//
+// When a rank is lost, everything that waits fails with an error that matches
+// runtime.ErrRankLost.
+//
+// Ranks that are in different collective calls, or bring different things to one,
+// all get an error that matches ErrMismatch and names two of them with what they
+// have.
 package ssp

@@ -56,7 +56,11 @@ func (s *Store) serve(m *runtime.Message) error {
 	}
 	switch h := d.Header(); {
 	case h.Kind == codec.Ack:
-		return s.arrive(m.Source, meeting{at: Clock(h.Clock), mark: h.ID, reset: h.Flags&codec.Ticks != 0}, func(b []byte) error { return m.Reply(b) })
+		part, err := decodeMeeting(msg)
+		if err != nil {
+			return err
+		}
+		return s.arrive(m.Source, part, func(b []byte) error { return m.Reply(b) })
 	case h.Kind == codec.Request && h.Flags&codec.More != 0:
 		return s.answerScan(m, &d)
 	}

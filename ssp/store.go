@@ -2,9 +2,8 @@ package ssp
 
 import (
 	"context"
-	"fmt"
-	"hash/fnv"
 	"math"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,7 +87,6 @@ type table interface {
 	told(owner int, h codec.Header)
 	reset(epoch uint32, at Clock)
 	scan(e *codec.Encoder, from int64, bytes int) int64
-	fingerprint() uint64
 	evicted() int64
 	filter() Filter
 }
@@ -172,9 +170,8 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 			s: s, index: i, totals: newStats(), gates: make([]time.Duration, n), loss: math.NaN(), line: timeline{rec: c.Recorder(), lane: i},
 		})
 	}
-	setup := fnv.New64a()
-	fmt.Fprint(setup, cfg.Workers, cfg.Policy, cfg.Filter)
-	if _, err := s.meet(ctx, meeting{mark: setup.Sum64()}); err != nil {
+	setup := []string{counted(cfg.Workers, "worker"), "policy " + cfg.Policy.String(), "filter " + cfg.Filter.String()}
+	if _, err := s.meet(ctx, meeting{call: "Open of a store", args: setup}); err != nil {
 		stop()
 		s.crew.disband()
 		return nil, errors.WithMessage(err, "open store")
@@ -187,6 +184,14 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 	}
 	s.traced("open", s.start)
 	return s, nil
+}
+
+// counted is a number of things.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return strconv.Itoa(n) + " " + thing
 }
 
 // fail makes everything that waits in the store end with err.
@@ -222,11 +227,12 @@ func (s *Store) Close(ctx context.Context) error {
 	s.closed = true
 	s.wmu.Unlock()
 	defer s.traced("close", time.Now())
-	err := s.settle(ctx)
+	const call = "Close of the store"
+	err := s.settle(ctx, call)
 	s.stop()
 	s.crew.disband()
 	if err == nil {
-		_, err = s.meet(ctx, meeting{mark: markClose, call: "Close of the store"})
+		_, err = s.meet(ctx, meeting{call: call})
 	}
 	for _, p := range []*runtime.Port{s.data, s.news} {
 		if e := p.Close(ctx); err == nil {

@@ -2,7 +2,7 @@ package ssp
 
 import (
 	"context"
-	"hash/fnv"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -31,6 +31,8 @@ const (
 	// Range gives every rank a run of rows, all of about the same length.
 	Range
 )
+
+var placements = [...]string{Cyclic: "cyclic", Range: "in ranges"}
 
 // TableSpec describes a table. It is the same on every rank.
 type TableSpec[T Elem] struct {
@@ -179,7 +181,7 @@ func CreateTable[T Elem](ctx context.Context, s *Store, spec TableSpec[T]) (*Tab
 		s.packers = make([]codec.KeyWriter, s.size)
 	}
 	<-s.sending
-	if _, err := s.meet(ctx, meeting{mark: t.fingerprint(), call: "CreateTable of " + spec.Name}); err != nil {
+	if _, err := s.meet(ctx, meeting{call: "CreateTable of " + spec.Name, args: t.described()}); err != nil {
 		return nil, errors.WithMessagef(err, "table %s", spec.Name)
 	}
 	return t, nil
@@ -211,20 +213,17 @@ func (t *Table[T]) policy() Policy { return *t.current.Load() }
 
 func (t *Table[T]) rows() shard.Table { return t.own }
 
-// fingerprint is the same on ranks that describe the same table.
-func (t *Table[T]) fingerprint() uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(t.spec.Name))
-	h.Write([]byte(t.spec.Policy.String()))
-	h.Write([]byte(t.spec.Update.String()))
-	h.Write([]byte(t.spec.Filter.String()))
-	flag := byte(0)
+// described is what must be the same on all ranks.
+func (t *Table[T]) described() []string {
+	kind := "dense"
 	if t.spec.Sparse {
-		flag = 1
+		kind = "sparse"
 	}
-	h.Write([]byte{byte(codec.TypeOf[T]()), byte(t.spec.Place), flag, byte(t.id)})
-	x := uint64(t.spec.Rows)*0x9e3779b97f4a7c15 + uint64(t.spec.Width)
-	return h.Sum64() ^ x
+	return []string{
+		codec.TypeOf[T]().String(), kind, counted(int(t.spec.Rows), "row"), "width " + strconv.Itoa(t.spec.Width),
+		placements[t.spec.Place], "policy " + t.spec.Policy.String(), "update " + t.spec.Update.String(),
+		"filter " + t.spec.Filter.String(), "number " + strconv.Itoa(t.id),
+	}
 }
 
 // home is the rank that a row belongs to, whoever owns it now.

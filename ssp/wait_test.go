@@ -3,7 +3,9 @@ package ssp_test
 import (
 	"context"
 	stderrors "errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -218,18 +220,67 @@ func TestSyncHandsOver(t *testing.T) {
 	}
 }
 
-// TestMismatch: ranks that make different tables are told so.
+// TestMismatch: ranks that bring different things are told what.
 func TestMismatch(t *testing.T) {
-	runtimetest.SPMD(t, 3, func(ctx context.Context, c *runtime.Comm) error {
-		s, err := ssp.Open(ctx, c, ssp.Config{})
-		if err != nil {
+	spec := func(width int, more func(*ssp.TableSpec[float32])) func(context.Context, *ssp.Store) error {
+		return func(ctx context.Context, s *ssp.Store) error {
+			x := ssp.TableSpec[float32]{Name: "x", Rows: 4, Width: width, Policy: ssp.SSP(2)}
+			if more != nil {
+				more(&x)
+			}
+			_, err := ssp.CreateTable(ctx, s, x)
 			return err
 		}
-		if _, err := ssp.CreateTable(ctx, s, ssp.TableSpec[int32]{Name: "x", Rows: 4, Width: 1 + c.Rank()/2}); !stderrors.Is(err, ssp.ErrMismatch) {
-			return errors.Errorf("want a mismatch: %v", err)
+	}
+	double := func(ctx context.Context, s *ssp.Store) error {
+		_, err := ssp.CreateTable(ctx, s, ssp.TableSpec[float64]{Name: "x", Rows: 4, Width: 5, Policy: ssp.SSP(2)})
+		return err
+	}
+	sync := func(ctx context.Context, s *ssp.Store) error { return s.Sync(ctx) }
+	end := func(ctx context.Context, s *ssp.Store) error { return s.Close(ctx) }
+	tests := []struct {
+		name      string
+		cfg, last ssp.Config
+		call, odd func(ctx context.Context, s *ssp.Store) error // of the ranks, and of the last
+		want      string                                        // with the number of the last rank
+	}{
+		{"policy", ssp.Config{Policy: ssp.SSP(0)}, ssp.Config{Policy: ssp.SSP(1)}, nil, nil, "open store: the ranks disagree: rank 0 has policy ssp:0; rank %d has policy ssp:1"},
+		{"workers", ssp.Config{}, ssp.Config{Workers: 2}, nil, nil, "open store: the ranks disagree: rank 0 has 1 worker; rank %d has 2 workers"},
+		{"filter", ssp.Config{}, ssp.Config{Workers: 2, Filter: mustFilter(t, "half")}, nil, nil,
+			"open store: the ranks disagree: rank 0 has 1 worker, filter none; rank %d has 2 workers, filter half"},
+		{"width", ssp.Config{}, ssp.Config{}, spec(4, nil), spec(5, nil), "table x: the ranks disagree: rank 0 has width 4; rank %d has width 5"},
+		{"type", ssp.Config{}, ssp.Config{}, spec(4, nil), double, "table x: the ranks disagree: rank 0 has float32, width 4; rank %d has float64, width 5"},
+		{"rows", ssp.Config{}, ssp.Config{}, spec(4, nil), spec(4, func(x *ssp.TableSpec[float32]) { x.Rows, x.Sparse, x.Place = 1, true, ssp.Range }),
+			"table x: the ranks disagree: rank 0 has dense, 4 rows, cyclic; rank %d has sparse, 1 row, in ranges"},
+		{"update", ssp.Config{}, ssp.Config{}, spec(4, nil), spec(4, func(x *ssp.TableSpec[float32]) { x.Update = ssp.SGD(1) }),
+			"table x: the ranks disagree: rank 0 has update add; rank %d has update sgd:1"},
+		{"name", ssp.Config{}, ssp.Config{}, spec(4, nil), spec(4, func(x *ssp.TableSpec[float32]) { x.Name = "y" }),
+			": the ranks disagree: rank 0 is in CreateTable of x, rank %d in CreateTable of y"},
+		{"call", ssp.Config{}, ssp.Config{}, sync, spec(4, nil), ": the ranks disagree: rank 0 is in Sync of the store, rank %d in CreateTable of x"},
+		{"close", ssp.Config{}, ssp.Config{}, sync, end, ": the ranks disagree: rank 0 is in Sync of the store, rank %d in Close of the store"},
+		{"backup", ssp.Config{Policy: ssp.Backup(1)}, ssp.Config{Policy: ssp.Backup(1)}, sync, end, ": the ranks disagree: rank 0 is in Sync of the store, rank %d in Close of the store"},
+	}
+	for _, test := range tests {
+		for _, n := range []int{2, 3, 5} {
+			t.Run(fmt.Sprintf("%s/ranks=%d", test.name, n), func(t *testing.T) {
+				runtimetest.SPMD(t, n, func(ctx context.Context, c *runtime.Comm) error {
+					cfg, call := test.cfg, test.call
+					if c.Rank() == n-1 {
+						cfg, call = test.last, test.odd
+					}
+					s, err := ssp.Open(ctx, c, cfg)
+					if call != nil && err == nil {
+						err = call(ctx, s)
+					}
+					want := fmt.Sprintf(test.want, n-1)
+					if !stderrors.Is(err, ssp.ErrMismatch) || !strings.HasSuffix(err.Error(), want) {
+						return errors.Errorf("rank %d: got %v, want %s", c.Rank(), err, want)
+					}
+					return nil
+				})
+			})
 		}
-		return nil
-	})
+	}
 }
 
 // TestAccess: the hook sees each access once, with an age the rule allows.
