@@ -19,8 +19,11 @@ type backing struct {
 	coord *backup.Coordinator // on rank 0, else nil; guarded by Store.mu
 	dbw   *dynamic            // on rank 0 under DBW, else nil; guarded by Store.mu
 	out   []letter            // what has not left; guarded by Store.mu
-	wake  chan struct{}       // there are some
-	turn  chan struct{}       // holds one: who takes it may send decisions
+	// By rank: no more of its batches come in this epoch; guarded by Store.mu.
+	closed []bool
+	lost   []int         // ranks that have left with open workers; guarded by Store.mu
+	wake   chan struct{} // there are some
+	turn   chan struct{} // holds one: who takes it may send decisions
 
 	reached          atomic.Int64 // clocks that are complete at the own shard
 	applied, dropped atomic.Int64 // batches of this rank
@@ -35,7 +38,7 @@ type letter struct {
 }
 
 func newBacking(s *Store) *backing {
-	b := &backing{s: s, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+	b := &backing{s: s, closed: make([]bool, s.size), wake: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 	if s.rank != 0 {
 		return b
 	}
@@ -66,12 +69,16 @@ func (b *backing) upto(at, end, low int64) int64 {
 // arrived looks at a batch that the shard has taken and reports whether that
 // completes clocks; with Store.mu.
 func (b *backing) arrived(rank int, msg []byte) (rose bool, err error) {
+	var d codec.Decoder
+	if err := d.Reset(msg); err != nil {
+		return false, err
+	}
+	h := d.Header()
+	if h.Clock == clock.Forever {
+		b.closed[rank] = true
+	}
 	if b.coord != nil {
-		var d codec.Decoder
-		if err := d.Reset(msg); err != nil {
-			return false, err
-		}
-		if h := d.Header(); h.Clock == clock.Forever {
+		if h.Clock == clock.Forever {
 			b.coord.Close(rank)
 		} else {
 			b.coord.Arrive(rank, h.Clock-1)
@@ -244,6 +251,7 @@ func (b *backing) rest(ctx context.Context, call string, args []string) error {
 
 // sync begins an epoch, with Store.mu.
 func (b *backing) sync(at int64) {
+	clear(b.closed)
 	if b.coord != nil {
 		b.coord.Sync(at)
 	}
@@ -251,6 +259,42 @@ func (b *backing) sync(at int64) {
 		b.dbw.sync(at)
 	}
 	b.reached.Store(at)
+	b.lost = b.lost[:0]
+	for _, r := range b.s.gone.Load().ranks {
+		b.closed[r] = true
+		b.lost = append(b.lost, r)
+		if b.coord != nil {
+			b.coord.Close(r)
+		}
+	}
+}
+
+// desert takes note that a rank has left, with Store.mu. If its workers were open
+// it is one of those that an iteration may do without; when there are more of them
+// than that, iterations do not end any more. Under DBW they may wait for all.
+func (b *backing) desert(rank int) ([]answer, error) {
+	if b.closed[rank] {
+		return nil, nil
+	}
+	b.closed[rank] = true
+	b.lost = append(b.lost, rank)
+	if b.coord == nil {
+		return nil, nil
+	}
+	b.coord.Close(rank)
+	rose, err := b.decide()
+	if err != nil {
+		return nil, err
+	}
+	return b.s.release(rose)
+}
+
+// missed returns a rank without which an iteration does not end, or -1; with Store.mu.
+func (b *backing) missed() int {
+	if spare, _ := b.s.cfg.Policy.Backups(); len(b.lost) > spare {
+		return b.lost[spare]
+	}
+	return -1
 }
 
 // Outdated reports whether the iteration that the worker is at is over without

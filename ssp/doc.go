@@ -30,7 +30,12 @@
 // # Errors
 //
 // When a rank is lost, everything that waits fails with an error that matches
-// runtime.ErrRankLost.
+// runtime.ErrRankLost. A rank whose body returns before it has closed the store
+// takes no further part: collective calls fail at all others, those that wait and
+// all later ones, Close too, and so do reads that wait for a clock that its workers
+// have not ended. The error names the rank and matches runtime.ErrLeft. Its rows can
+// still be read, and workers of it that are closed hold nobody back. Under Backup(b),
+// iterations do without b such ranks. Who has closed the store may leave at any time.
 //
 // Ranks that are in different collective calls, or bring different things to one,
 // all get an error that matches ErrMismatch and names two of them with what they

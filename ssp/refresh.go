@@ -146,7 +146,7 @@ func (v *View[T]) refreshOwn(ctx context.Context, wanted int64) error {
 			s.shard.Park(wanted, a)
 			s.mu.Unlock()
 			start := time.Now()
-			err := s.wait(ctx, a.wake)
+			err := s.waitClock(ctx, a.wake, wanted)
 			on := telemetry.NoRank
 			if err == nil {
 				on = a.last
@@ -208,7 +208,11 @@ func (v *View[T]) refreshFar(ctx context.Context, wanted Clock) error {
 				if start.IsZero() {
 					start = time.Now()
 				}
-				err = v.w.s.wait(ctx, news)
+				at := int64(wanted)
+				if pushed && wanted > v.w.s.syncAt { // what is announced may be behind the clock
+					at += int64(v.t.lag)
+				}
+				err = v.w.s.waitClock(ctx, news, at)
 			} else if start.IsZero() {
 				continue
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pkg/errors"
 
+	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/ssp/internal/codec"
 )
 
@@ -22,11 +23,13 @@ func (e *mismatch) Error() string { return ErrMismatch.Error() + ": " + e.text }
 func (e *mismatch) Unwrap() error { return ErrMismatch }
 
 // meeting is what a rank brings to a round: all ranks send one to all shards,
-// which answer when they have heard of all. As messages of a rank stay in
-// order, all batches sent before a round are applied when it is over.
+// which answer when they have heard of all, or when one can not come any more. As
+// messages of a rank stay in order, all batches sent before a round are applied
+// when it is over.
 type meeting struct {
 	at    Clock // the latest of the rank's workers
 	reset bool  // begin an epoch
+	last  bool  // of the store
 	call  string
 	args  []string // what must be the same on all ranks, as many in all calls of a kind
 }
@@ -45,10 +48,13 @@ type round struct {
 
 func newRound(n int) round { return round{parts: make([]part, n)} }
 
-// outcome of a round at a shard, in Header.Branch of its answer.
+// outcome of a round at a shard, in Header.Branch of its answer; Last is the rank
+// that is to blame, plus one.
 const (
 	agreed uint32 = iota
 	differ        // the text says how
+	gone          // a rank has left that has not closed the store
+	closed        // a rank has given up closing it
 )
 
 // outcomeText bounds what a text tells of the call and of each of its arguments.
@@ -84,6 +90,9 @@ func (m meeting) encode(rank int) []byte {
 	if m.reset {
 		h.Flags |= codec.Ticks
 	}
+	if m.last {
+		h.Flags |= codec.More
+	}
 	return withText(h, strings.Join(append([]string{m.call}, m.args...), "\x00"))
 }
 
@@ -93,7 +102,7 @@ func decodeMeeting(msg []byte) (m meeting, err error) {
 	if err != nil {
 		return m, err
 	}
-	m.at, m.reset = Clock(h.Clock), h.Flags&codec.Ticks != 0
+	m.at, m.reset, m.last = Clock(h.Clock), h.Flags&codec.Ticks != 0, h.Flags&codec.More != 0
 	all := strings.Split(text, "\x00")
 	m.call, m.args = all[0], all[1:]
 	return m, nil
@@ -129,6 +138,12 @@ func (s *Store) arrive(rank int, m meeting, answer func([]byte) error) error {
 	}
 	r.parts[rank] = part{m, answer}
 	r.came++
+	if absent := s.absent(); absent >= 0 {
+		return s.endRound(codec.Header{Branch: gone, Last: absent + 1}, "")
+	}
+	if s.gaveUp {
+		return s.endRound(codec.Header{Branch: closed, Last: s.rank + 1}, "")
+	}
 	if r.came < s.size {
 		return nil
 	}
@@ -139,6 +154,7 @@ func (s *Store) arrive(rank int, m meeting, answer func([]byte) error) error {
 	if text := differing(r.parts); text != "" {
 		return s.endRound(codec.Header{Branch: differ}, text)
 	}
+	s.over = m.last
 	if m.reset {
 		if err := s.begin(int64(at)); err != nil {
 			return err
@@ -197,11 +213,19 @@ func (s *Store) judge(m meeting, answer []byte) (Clock, error) {
 	if err != nil {
 		return 0, err
 	}
+	who := h.Last - 1
+	if h.Branch > differ && (who < 0 || who >= s.size) {
+		return 0, errors.Errorf("a round ended by rank %d", who)
+	}
 	switch h.Branch {
 	case agreed:
 		return Clock(h.Clock), nil
 	case differ:
 		return 0, &mismatch{text}
+	case gone:
+		return 0, s.deserted(who)
+	case closed:
+		return 0, errors.WithMessagef(runtime.ErrClosed, "rank %d has called Close, which failed", who)
 	}
 	return 0, errors.Errorf("a round that ended in %d", h.Branch)
 }

@@ -123,6 +123,7 @@ func (s *Store) apply(rank int, msg []byte) error {
 	}
 	if s.freeing != nil {
 		s.freeing.arrived(rank, msg)
+		s.renews()
 	}
 	if s.backing != nil {
 		more, err := s.backing.arrived(rank, msg)

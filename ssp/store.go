@@ -2,6 +2,7 @@ package ssp
 
 import (
 	"context"
+	stderrors "errors"
 	"math"
 	"strconv"
 	"sync"
@@ -42,10 +43,15 @@ type Store struct {
 	recorded  atomic.Int64 // when they were last, since start
 	failure   error        // good once failed is closed
 
-	mu     sync.Mutex // guards shard and round; held for one batch or answer
+	mu     sync.Mutex // guards shard to gaveUp; held for one batch or answer
 	shard  *shard.Shard[*ask]
 	round  round
+	over   bool            // all ranks have closed the store
+	gaveUp bool            // this rank has tried to close it, in vain
 	wakers []chan struct{} // by rank: its pusher has something to look at
+
+	opened atomic.Bool               // all ranks have opened the store
+	gone   atomic.Pointer[deserters] // changed with mu
 
 	bounded atomic.Bool   // values of some table have a bound
 	prompt  atomic.Bool   // rows of some table are pushed without waiting for pushes before
@@ -70,7 +76,7 @@ type Store struct {
 	wmu     sync.Mutex    // guards what follows
 	clocks  *clock.Vector // of the workers
 	workers []*Worker
-	opened  int // workers that have been opened in this epoch
+	begun   int // workers that have been opened in this epoch
 	syncAt  Clock
 	closed  bool
 	tables  []table
@@ -148,6 +154,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 			s.shard.Scale()
 		}
 	}
+	s.gone.Store(&deserters{news: make(chan struct{})})
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.crew = newCrew(life, c.Done())
@@ -155,6 +162,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		stop()
 		return nil, errors.WithMessage(err, "open store")
 	}
+	s.data.OnLeave(s.desert)
 	if s.news, err = s.c.OpenPort(ctx, "news", s.hear); err != nil {
 		stop()
 		return nil, errors.WithMessage(err, "open store")
@@ -176,6 +184,7 @@ func Open(ctx context.Context, c *runtime.Comm, cfg Config) (*Store, error) {
 		s.crew.disband()
 		return nil, errors.WithMessage(err, "open store")
 	}
+	s.opened.Store(true)
 	if s.backing != nil {
 		s.crew.spawn(s.backing.announce)
 	}
@@ -217,7 +226,10 @@ func (s *Store) wait(ctx context.Context, ready <-chan struct{}) error {
 }
 
 // Close ends the store on all ranks; it is collective, and called outside Work.
-// Updates that were not handed over by Clock are, as by Sync.
+// Updates that were not handed over by Clock are, as by Sync. When it fails, this
+// rank takes no further part in the store: what the others call together fails
+// too, with an error that matches runtime.ErrClosed, or runtime.ErrLeft once the
+// rank has left; goroutines of the store that serve them run until the job ends.
 func (s *Store) Close(ctx context.Context) error {
 	s.wmu.Lock()
 	if s.closed {
@@ -229,10 +241,22 @@ func (s *Store) Close(ctx context.Context) error {
 	defer s.traced("close", time.Now())
 	const call = "Close of the store"
 	err := s.settle(ctx, call)
-	s.stop()
-	s.crew.disband()
 	if err == nil {
-		_, err = s.meet(ctx, meeting{call: call})
+		s.stop()
+		s.crew.disband()
+		_, err = s.meet(ctx, meeting{last: true, call: call})
+	}
+	if err != nil {
+		// Others may work on: what serves them does so until the job ends.
+		s.mu.Lock()
+		s.gaveUp = true
+		e := s.endRound(codec.Header{Branch: closed, Last: s.rank + 1}, "")
+		s.mu.Unlock()
+		if e != nil {
+			err = stderrors.Join(err, e)
+		}
+		s.record()
+		return errors.WithMessage(err, "close store")
 	}
 	for _, p := range []*runtime.Port{s.data, s.news} {
 		if e := p.Close(ctx); err == nil {

@@ -2,11 +2,13 @@ package ssp
 
 import (
 	"context"
+	stderrors "errors"
 	"sync"
 	"time"
 
 	"github.com/pkg/errors"
 
+	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/ssp/internal/clock"
 )
 
@@ -42,10 +44,20 @@ func (s *Store) meet(ctx context.Context, m meeting) (Clock, error) {
 	}
 	for r, b := range replies {
 		if errs[r] != nil {
+			if stderrors.Is(errs[r], runtime.ErrClosed) && !s.opened.Load() && s.c.Err() == nil {
+				errs[r] = s.deserted(r) // the only way not to have opened the port
+			}
 			continue
 		}
 		at, err := s.judge(m, b)
 		m.at, errs[r] = max(m.at, at), err
+	}
+	// Shards may see different reasons: that a rank has left says more than what
+	// others do about it.
+	for _, err := range errs {
+		if stderrors.Is(err, runtime.ErrLeft) {
+			return 0, err
+		}
 	}
 	for _, err := range errs {
 		if err != nil {
@@ -109,7 +121,7 @@ func (s *Store) settle(ctx context.Context, call string, args ...string) error {
 	s.syncAt = at
 	s.sent = int64(at)
 	s.clocks.Reset(int64(at))
-	s.opened = 0
+	s.begun = 0
 	tables := s.tables
 	s.wmu.Unlock()
 	for _, t := range tables {

@@ -139,14 +139,14 @@ func (s *Store) NewWorker() (*Worker, error) {
 	if s.closed {
 		return nil, errors.New("new worker: the store is closed")
 	}
-	if s.opened == s.cfg.Workers {
+	if s.begun == s.cfg.Workers {
 		return nil, errors.Errorf("new worker: all %d are open or were closed since the last Sync", s.cfg.Workers)
 	}
-	w := s.workers[s.opened]
+	w := s.workers[s.begun]
 	if w.open {
 		return nil, errors.Errorf("new worker: worker %d is still open", w.index)
 	}
-	s.opened++
+	s.begun++
 	w.open = true
 	w.turn++
 	w.since, w.waited = time.Now(), 0

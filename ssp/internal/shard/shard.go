@@ -96,6 +96,22 @@ func (s *Shard[R]) Last() int { return s.last }
 // Clocks returns the clocks of the ranks and who of them counts.
 func (s *Shard[R]) Clocks() *member.Set { return s.clocks }
 
+// Promised is the clock that a rank has announced, also with batches that are held
+// back.
+func (s *Shard[R]) Promised(rank int) int64 {
+	at := s.clocks.At(rank)
+	for _, w := range s.values.queue {
+		var d codec.Decoder
+		if w.rank != rank || d.Reset(w.msg) != nil {
+			continue
+		}
+		if h := d.Header(); h.Flags&codec.Ticks != 0 {
+			at = max(at, h.Clock)
+		}
+	}
+	return at
+}
+
 // Applied returns the last version of a sender that is applied to ordered or
 // to other tables.
 func (s *Shard[R]) Applied(rank int, ordered bool) uint64 {
