@@ -156,6 +156,9 @@ func (e *panicError) Unwrap() error {
 	return err
 }
 
+// Stack is the stack of the goroutine that panicked.
+func (e *panicError) Stack() []byte { return e.stack }
+
 // errExited is the end of a body or a handler that did not return.
 var errExited = stderrors.New("ended its goroutine (runtime.Goexit, or FailNow of a test)")
 

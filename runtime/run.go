@@ -38,7 +38,8 @@ type Config bootstrap.Config
 // ends the whole job: calls at the other ranks fail with a *RankError, and Run
 // fails at every rank. Requests must have ended when body returns, and no
 // goroutine may use the communicator any more. Warnings, such as of strangers
-// that tried to connect, and the stack of a panic go to standard error.
+// that tried to connect, and the stack of a panic (of an error with a method
+// Stack() []byte) go to standard error.
 //
 // All ranks call Run within a minute: one that has waited so long for the others
 // to call it returns an error, which ends the job.
@@ -61,10 +62,17 @@ func Run(ctx context.Context, body func(context.Context, *Comm) error) error {
 	// The launcher carries a rank's standard error to the user.
 	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	err = Config(cfg).Run(ctx, body)
-	if p, ok := stderrors.AsType[*panicError](err); ok {
-		os.Stderr.Write(p.stack)
+	if p, ok := stderrors.AsType[panicked](err); ok {
+		os.Stderr.Write(p.Stack())
 	}
 	return err
+}
+
+// panicked is an error made of a panic, here or in a library above: its text has
+// one line, which all ranks get to see.
+type panicked interface {
+	error
+	Stack() []byte
 }
 
 // Run is Run for a job that the caller knows how to join.

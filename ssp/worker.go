@@ -3,6 +3,7 @@ package ssp
 import (
 	"context"
 	stderrors "errors"
+	"fmt"
 	"math"
 	"runtime/debug"
 	"sync"
@@ -78,8 +79,9 @@ func (w *Worker) Now() Clock { return w.clock }
 
 // Work runs body on Config.Workers goroutines, each with a worker of its own,
 // and returns when all have: with nil, or the error of the first worker that
-// failed, which ends the context of the others. Workers are closed when their
-// body returns. Every rank calls Work, and between two calls Sync; indices stay.
+// failed, which ends the context of the others. A panic is such an error, of one line;
+// if body of runtime.Run returns it, the stack goes to the rank's standard error.
+// Workers are closed when their body returns. Every rank calls Work, and between two calls Sync; indices stay.
 func (s *Store) Work(ctx context.Context, body func(ctx context.Context, w *Worker) error) error {
 	ws := make([]*Worker, s.cfg.Workers)
 	for i := range ws {
@@ -108,7 +110,10 @@ func (s *Store) Work(ctx context.Context, body func(ctx context.Context, w *Work
 			err := w.run(ctx, body)
 			if err != nil {
 				once.Do(func() {
-					first = errors.WithMessagef(err, "worker %d", w.index)
+					first = err
+					if _, ok := err.(*workerPanic); !ok { // which names it
+						first = errors.WithMessagef(err, "worker %d", w.index)
+					}
 					cancel(first)
 				})
 			}
@@ -121,7 +126,7 @@ func (s *Store) Work(ctx context.Context, body func(ctx context.Context, w *Work
 func (w *Worker) run(ctx context.Context, body func(context.Context, *Worker) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = errors.Errorf("panic: %v\n%s", p, debug.Stack())
+			err = &workerPanic{w.index, p, debug.Stack()}
 		}
 		if e := w.end(ctx, err != nil); err == nil {
 			err = e
@@ -129,6 +134,25 @@ func (w *Worker) run(ctx context.Context, body func(context.Context, *Worker) er
 	}()
 	return body(ctx, w)
 }
+
+// workerPanic is what a panic of a worker becomes: one line for all ranks, with the
+// stack beside it.
+type workerPanic struct {
+	worker int
+	value  any
+	stack  []byte
+}
+
+func (e *workerPanic) Error() string { return fmt.Sprintf("panic in worker %d: %v", e.worker, e.value) }
+
+// Unwrap returns the error that the program panicked with, if it was one.
+func (e *workerPanic) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
+}
+
+// Stack is what runtime.Run prints.
+func (e *workerPanic) Stack() []byte { return e.stack }
 
 // NewWorker opens the next worker of this rank: the long form of Work. All
 // Config.Workers are to be opened and closed; one that is not holds the other
