@@ -17,8 +17,11 @@ var matching = []program{
 	{"contexts keep apart", []int{1, 2, 3}, contexts},
 	{"receives taken back", []int{1, 2}, takenBack},
 	{"probe, then receive", []int{1, 2}, probeThenReceive},
+	{"probe past others", []int{3, 5}, probePastOthers},
 	{"matched messages", []int{1, 2, 3}, matchedMessages},
 	{"matched in its turn", []int{1, 2}, matchedInTurn},
+	{"matched at once", []int{1, 2, 3}, matchedAtOnce},
+	{"looked for and left", []int{2, 3}, lookedForAndLeft},
 	{"matched and dropped", []int{1, 2}, matchedAndDropped},
 	{"matched and closed", []int{1, 2}, matchedAndClosed},
 	{"ranks of a part", []int{3, 5}, ranksOfPart},
@@ -217,6 +220,52 @@ func probeThenReceive(ctx context.Context, c *runtime.Comm) error {
 	return nil
 }
 
+// probePastOthers: a probe of one source that waits is not ended by what comes
+// from others meanwhile. Rank 0 asks, and all others answer in their turn.
+func probePastOthers(ctx context.Context, c *runtime.Comm) error {
+	const rounds, ask, answer = 30, 1, 2
+	last := c.Size() - 1
+	for i := range rounds {
+		if c.Rank() > 0 {
+			if _, err := runtime.Recv(ctx, c, c.Rank()-1, ask, make([]int32, 1)); err != nil {
+				return err
+			}
+			if err := runtime.Send(ctx, c, 0, answer, filled(c.Rank(), c.Rank(), i)); err != nil {
+				return err
+			}
+		}
+		if c.Rank() < last {
+			if err := runtime.Send(ctx, c, c.Rank()+1, ask, filled(1, c.Rank(), i)); err != nil {
+				return err
+			}
+		}
+		if c.Rank() > 0 {
+			continue
+		}
+		for src := last; src > 0; src-- {
+			tag := runtime.Tag(answer)
+			if i%2 == 1 {
+				tag = runtime.AnyTag
+			}
+			st, err := runtime.Probe(ctx, c, src, tag)
+			if err != nil {
+				return err
+			}
+			if err := errors.WithMessagef(expect(st, src, answer, src), "probe of rank %d", src); err != nil {
+				return err
+			}
+			in := make([]int32, src)
+			if _, err := runtime.Recv(ctx, c, src, tag, in); err != nil {
+				return err
+			}
+			if err := same(in, src, i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // matchedMessages: what Match has taken nobody else gets, and it can be received
 // later, in any order, or too short.
 func matchedMessages(ctx context.Context, c *runtime.Comm) error {
@@ -268,6 +317,96 @@ func matchedMessages(ctx context.Context, c *runtime.Comm) error {
 		}
 	}
 	return runtime.WaitAll(ctx, sends...)
+}
+
+// matchedAtOnce: TryMatch takes what is there, and says what it is.
+func matchedAtOnce(ctx context.Context, c *runtime.Comm) error {
+	right, left := neighbours(c)
+	for i, n := range lengths {
+		for k, src := range []int{left, runtime.AnySource} {
+			tag := runtime.Tag(2*i + k) // the neighbour may be ahead
+			s := runtime.Isend(c, right, tag, filled(n, c.Rank(), i))
+			st, err := runtime.Probe(ctx, c, left, tag)
+			if err != nil {
+				return err
+			}
+			if m, err := runtime.TryMatch(c, src, 100); m != nil || err != nil {
+				return errors.Errorf("a message that was not sent: %+v, %v", m, err)
+			}
+			m, err := runtime.TryMatch(c, src, runtime.AnyTag)
+			if m == nil || err != nil || m.Status != st {
+				return errors.Errorf("matched %+v, %v, probe said %+v", m, err, st)
+			}
+			if err := expect(m.Status, left, tag, n); err != nil {
+				return err
+			}
+			if _, found, err := runtime.TryProbe(c, left, tag); found || err != nil {
+				return errors.Errorf("what was matched is still there: %v, %v", found, err)
+			}
+			in := make([]int32, n)
+			if st, err := runtime.RecvMatched(ctx, m, in); err != nil || st != m.Status {
+				return errors.Errorf("%+v, %v, matched was %+v", st, err, m.Status)
+			}
+			if err := same(in, left, i); err != nil {
+				return err
+			}
+			if _, err := s.Wait(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lookedForAndLeft: what a rank has sent before its body returned is found by
+// calls that do not wait, and then they say that nothing can come any more.
+func lookedForAndLeft(ctx context.Context, c *runtime.Comm) error {
+	last := c.Size() - 1
+	if c.Rank() == last {
+		return runtime.Send(ctx, c, 0, 1, filled(3, last, 0))
+	}
+	if c.Rank() > 0 {
+		return nil
+	}
+	if _, err := runtime.Recv(ctx, c, last, 2, make([]int32, 1)); !errors.Is(err, runtime.ErrLeft) {
+		return errors.Errorf("received what was not sent: %v", err)
+	}
+	gone := func(tag runtime.Tag) error {
+		if st, found, err := runtime.TryProbe(c, last, tag); found || st != (runtime.Status{}) || !errors.Is(err, runtime.ErrLeft) {
+			return errors.Errorf("probe of a rank that has left, tag %d: %+v, %v, %v", tag, st, found, err)
+		}
+		if m, err := runtime.TryMatch(c, last, tag); m != nil || !errors.Is(err, runtime.ErrLeft) {
+			return errors.Errorf("match from a rank that has left, tag %d: %+v, %v", tag, m, err)
+		}
+		return nil
+	}
+	if err := gone(2); err != nil {
+		return err
+	}
+	st, found, err := runtime.TryProbe(c, last, runtime.AnyTag)
+	if !found || err != nil {
+		return errors.Errorf("probe of what was sent: %v, %v", found, err)
+	}
+	if err := expect(st, last, 1, 3); err != nil {
+		return err
+	}
+	m, err := runtime.TryMatch(c, last, 1)
+	if m == nil || err != nil || m.Status != st {
+		return errors.Errorf("matched %+v, %v, probe said %+v", m, err, st)
+	}
+	in := make([]int32, 3)
+	if _, err := runtime.RecvMatched(ctx, m, in); err != nil {
+		return err
+	}
+	if err := same(in, last, 0); err != nil {
+		return err
+	}
+	for _, tag := range []runtime.Tag{1, runtime.AnyTag} {
+		if err := gone(tag); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // matchedInTurn: a Match that waits has its place among the receives.
