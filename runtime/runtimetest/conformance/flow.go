@@ -19,6 +19,7 @@ var flow = []program{
 	{"many large", []int{2, 3}, manyLarge},
 	{"pipeline", []int{2, 5}, pipeline},
 	{"synchronous", []int{2, 3}, synchronous},
+	{"synchronous, matched", []int{1, 2, 3}, synchronousMatched},
 	{"synchronous, left", []int{2}, synchronousLeft},
 	{"too long", []int{1, 2}, tooLong},
 	{"other type", []int{1, 2}, otherType},
@@ -256,6 +257,51 @@ func synchronous(ctx context.Context, c *runtime.Comm) error {
 		}
 		if _, err := r.Wait(ctx); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// synchronousMatched: a match takes such a message out of the queues, but the
+// send ends only when it is received.
+func synchronousMatched(ctx context.Context, c *runtime.Comm) error {
+	right, left := neighbours(c)
+	for i, n := range lengths {
+		for _, match := range []func() (*runtime.Matched, error){
+			func() (*runtime.Matched, error) { return runtime.Match(ctx, c, left, 4) },
+			func() (*runtime.Matched, error) {
+				if _, err := runtime.Probe(ctx, c, left, 4); err != nil {
+					return nil, err
+				}
+				return runtime.TryMatch(c, runtime.AnySource, 4)
+			},
+		} {
+			s := runtime.IsendSync(c, right, 4, filled(n, c.Rank(), i))
+			m, err := match()
+			if err != nil || m == nil {
+				return errors.Errorf("matched %+v, %v", m, err)
+			}
+			for range 3 {
+				if err := meet(ctx, c); err != nil {
+					return err
+				}
+				if _, done, err := s.Test(); done {
+					return errors.Errorf("a synchronous send of %d ended when it was matched: %v", n, err)
+				}
+			}
+			if err := meet(ctx, c); err != nil { // after all have looked
+				return err
+			}
+			in := make([]int32, n)
+			if st, err := runtime.RecvMatched(ctx, m, in); err != nil || st != m.Status {
+				return errors.Errorf("%+v, %v, matched was %+v", st, err, m.Status)
+			}
+			if err := same(in, left, i); err != nil {
+				return err
+			}
+			if _, err := s.Wait(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
