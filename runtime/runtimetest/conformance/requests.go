@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"slices"
 
 	"github.com/pkg/errors"
 
@@ -12,6 +13,7 @@ import (
 var requests = []program{
 	{"wait for any", []int{1, 2, 5}, waitAny},
 	{"wait for some", []int{1, 2, 5}, waitSome},
+	{"errors of each", []int{1, 2, 3}, errorsOfEach},
 	{"wait for none", []int{1}, waitNone},
 	{"wait in vain", []int{1, 2}, waitInVain},
 	{"prepared", []int{1, 2, 3}, preparedRing},
@@ -84,6 +86,73 @@ func waitSome(ctx context.Context, c *runtime.Comm) error {
 		}
 		if got, err = runtime.WaitSome(ctx, got, receives...); err != nil || len(got) > 0 {
 			return errors.Errorf("all have ended: %v, %v", got, err)
+		}
+		if err := runtime.WaitAll(ctx, sends...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errorsOfEach: whatever call tells that a request has ended tells how, and of
+// several that have ended all are named.
+func errorsOfEach(ctx context.Context, c *runtime.Comm) error {
+	right, left := neighbours(c)
+	for _, n := range []int{10, 100_000} {
+		rs := []*runtime.Request{
+			runtime.Irecv(c, left, 0, make([]int32, n)), nil,
+			runtime.Irecv(c, left, 1, make([]int32, n-1)),
+			runtime.Irecv(c, left, 2, make([]float32, n)),
+			runtime.Irecv(c, left, 3, make([]int32, n)),
+		}
+		want := []error{nil, nil, runtime.ErrTruncated, runtime.ErrType, nil} // by tag + 1, but for the first
+		var sends []*runtime.Request
+		for tag := range 4 {
+			sends = append(sends, runtime.Isend(c, right, runtime.Tag(tag), filled(n, c.Rank(), tag)))
+		}
+		check := func(how string, i int, st runtime.Status, err error) error {
+			if (err != nil) != (want[i] != nil) || !errors.Is(err, want[i]) {
+				return errors.Errorf("%s: request %d of %d elements: %v, want %v", how, i, n, err, want[i])
+			}
+			return errors.WithMessagef(expect(st, left, runtime.Tag(max(i-1, 0)), n), "%s: request %d", how, i)
+		}
+		// Each as it ends, when nobody has asked for it before.
+		open := slices.Clone(rs)
+		for range 4 {
+			i, st, err := runtime.WaitAny(ctx, open...)
+			if i < 0 {
+				return errors.Errorf("none ended: %v", err)
+			}
+			if err := check("wait for any", i, st, err); err != nil {
+				return err
+			}
+			open[i] = nil
+		}
+		// All have ended.
+		ended, err := runtime.WaitSome(ctx, nil, rs...)
+		if err != nil || !slices.Equal(ended, []int{0, 2, 3, 4}) {
+			return errors.Errorf("of 0, 2, 3 and 4, which have ended, some are %v: %v", ended, err)
+		}
+		for _, i := range ended {
+			st, done, err := rs[i].Test()
+			if !done {
+				return errors.Errorf("request %d has not ended any more", i)
+			}
+			if err := check("test", i, st, err); err != nil {
+				return err
+			}
+			st, err = rs[i].Wait(ctx)
+			if err := check("wait", i, st, err); err != nil {
+				return err
+			}
+			if got, st, err := runtime.WaitAny(ctx, nil, rs[i]); got != 1 {
+				return errors.Errorf("any of one: %d, %v", got, err)
+			} else if err := check("wait for any, again", i, st, err); err != nil {
+				return err
+			}
+		}
+		if err := runtime.WaitAll(ctx, rs...); !errors.Is(err, runtime.ErrTruncated) {
+			return errors.Errorf("the first error of all: %v", err)
 		}
 		if err := runtime.WaitAll(ctx, sends...); err != nil {
 			return err
