@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"encoding/binary"
 
 	"github.com/pkg/errors"
 
@@ -173,9 +174,14 @@ func lengthUnknown(ctx context.Context, c *runtime.Comm) error {
 
 func everyType(ctx context.Context, c *runtime.Comm) error {
 	type celsius float32
+	type phase complex64
 	for _, exchange := range []func(context.Context, *runtime.Comm) error{
-		typed[int8], typed[int16], typed[int32], typed[int64], typed[uint8], typed[uint16], typed[uint32], typed[uint64],
-		typed[float32], typed[float64], typed[celsius],
+		typed(number[int8]), typed(number[int16]), typed(number[int32]), typed(number[int64]),
+		typed(number[uint8]), typed(number[uint16]), typed(number[uint32]), typed(number[uint64]),
+		typed(number[float32]), typed(number[float64]), typed(number[celsius]),
+		typed(func(i int) complex64 { return complex(number[float32](i), -number[float32](i+1)) }),
+		typed(func(i int) complex128 { return complex(number[float64](i), -number[float64](i+1)) }),
+		typed(func(i int) phase { return phase(complex(-number[float32](i), number[float32](i+1))) }),
 	} {
 		if err := exchange(ctx, c); err != nil {
 			return err
@@ -184,29 +190,34 @@ func everyType(ctx context.Context, c *runtime.Comm) error {
 	return nil
 }
 
-func typed[T interface {
-	runtime.Elem
-	~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~float32 | ~float64
-}](ctx context.Context, c *runtime.Comm) error {
-	right, left := neighbours(c)
-	for _, n := range []int{1, 3, 1001, 70_001} {
-		out := make([]T, n)
-		for i := range out {
-			out[i] = T((i + c.Rank()) % 100)
-		}
-		s := runtime.Isend(c, right, 0, out)
-		in, st, err := runtime.RecvAlloc[T](ctx, c, left, 0, n)
-		if err != nil || st.Count != n || len(in) != n {
-			return errors.Errorf("%T: %+v, %v", out, st, err)
-		}
-		for i := range in {
-			if in[i] != T((i+left)%100) {
-				return errors.Errorf("%T: element %d is %v", in, i, in[i])
+func number[T ~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~float32 | ~float64](i int) T {
+	return T(i % 100)
+}
+
+// typed exchanges elements, of which the i'th of a rank is of(i + rank).
+func typed[T runtime.Elem](of func(i int) T) func(context.Context, *runtime.Comm) error {
+	return func(ctx context.Context, c *runtime.Comm) error {
+		right, left := neighbours(c)
+		for _, n := range []int{1, 3, 1001, 70_001} {
+			out := make([]T, n)
+			for i := range out {
+				out[i] = of(i + c.Rank())
+			}
+			s := runtime.Isend(c, right, 0, out)
+			in, st, err := runtime.RecvAlloc[T](ctx, c, left, 0, n)
+			want := runtime.Status{Source: left, Count: n, Bytes: n * binary.Size(out[0])}
+			if err != nil || st != want || len(in) != n {
+				return errors.Errorf("%T: %+v, want %+v: %v", out, st, want, err)
+			}
+			for i := range in {
+				if in[i] != of(i+left) {
+					return errors.Errorf("%T: element %d is %v, want %v", in, i, in[i], of(i+left))
+				}
+			}
+			if _, err := s.Wait(ctx); err != nil {
+				return err
 			}
 		}
-		if _, err := s.Wait(ctx); err != nil {
-			return err
-		}
+		return nil
 	}
-	return nil
 }
