@@ -1,6 +1,6 @@
 // Package conformance holds what programs may rely on, as programs: point-to-point
-// messages between ranks, however these were started and whatever connects them.
-// Much of it says what the test suite of MPICH says, in this runtime's terms.
+// messages between ranks, and windows of their memory, however these were started
+// and whatever connects them. Much of it says what the test suite of MPICH says, in this runtime's terms.
 package conformance
 
 import (
@@ -27,10 +27,17 @@ type program struct {
 // PointToPoint runs every program of messages between ranks.
 func PointToPoint(t *testing.T, start Start) {
 	for _, list := range [][]program{matching, flow, requests, pulls, layouts, threads} {
-		for _, p := range list {
-			for _, n := range p.ranks {
-				t.Run(fmt.Sprintf("%s/ranks=%d", p.name, n), func(t *testing.T) { start(t, n, p.body) })
-			}
+		run(t, start, list)
+	}
+}
+
+// OneSided runs every program of windows.
+func OneSided(t *testing.T, start Start) { run(t, start, windows) }
+
+func run(t *testing.T, start Start, list []program) {
+	for _, p := range list {
+		for _, n := range p.ranks {
+			t.Run(fmt.Sprintf("%s/ranks=%d", p.name, n), func(t *testing.T) { start(t, n, p.body) })
 		}
 	}
 }

@@ -12,3 +12,9 @@ func TestPointToPoint(t *testing.T) {
 		t.Run("net="+net.Name, func(t *testing.T) { conformance.PointToPoint(t, net.Run) })
 	}
 }
+
+func TestOneSided(t *testing.T) {
+	for _, net := range runtimetest.Networks() {
+		t.Run("net="+net.Name, func(t *testing.T) { conformance.OneSided(t, net.Run) })
+	}
+}
