@@ -26,7 +26,7 @@ type program struct {
 
 // PointToPoint runs every program of messages between ranks.
 func PointToPoint(t *testing.T, start Start) {
-	for _, list := range [][]program{matching, flow, requests, pulls, layouts, threads} {
+	for _, list := range [][]program{matching, flow, requests, pulls, layouts, threads, communicators} {
 		run(t, start, list)
 	}
 }
