@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"testing/synctest"
 
 	"github.com/sspurn/sspurn/runtime"
 	"github.com/sspurn/sspurn/runtime/runtimetest"
@@ -149,51 +150,55 @@ func TestIsolation(t *testing.T) {
 	})
 }
 
+// TestClose runs in a bubble, where a rank that waits for credits that do not come
+// back is found at once.
 func TestClose(t *testing.T) {
-	runtimetest.SPMD(t, 2, func(ctx context.Context, c *runtime.Comm) error {
-		dup, err := c.Dup(ctx)
-		if err != nil {
-			return err
-		}
-		r := runtime.Irecv(dup, 1-c.Rank(), 5, make([]int8, 1))
-		if err := dup.Err(); err != nil {
-			return err
-		}
-		if c.Rank() == 0 {
-			// These find a closed communicator, before or after they come;
-			// the credits of the small and the answer to the large come back.
-			var large []*runtime.Request
-			for range 100 {
-				if err := runtime.Send(ctx, dup, 1, 0, make([]int8, 60_000)); err != nil {
-					return err
-				}
-				large = append(large, runtime.Isend(dup, 1, 0, make([]int8, 100_000)))
-			}
-			if err := runtime.WaitAll(ctx, large...); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		runtimetest.SPMD(t, 2, func(ctx context.Context, c *runtime.Comm) error {
+			dup, err := c.Dup(ctx)
+			if err != nil {
 				return err
 			}
-		}
-		if err := dup.Close(); err != nil {
-			return err
-		}
-		<-dup.Done()
-		if _, err := r.Wait(ctx); !stderrors.Is(err, runtime.ErrClosed) {
-			return fmt.Errorf("pending receive: %v", err)
-		}
-		if err := runtime.Send(ctx, dup, 1-c.Rank(), 0, []int8{1}); !stderrors.Is(err, runtime.ErrClosed) {
-			return fmt.Errorf("later send: %v", err)
-		}
-		if err := dup.Err(); !stderrors.Is(err, runtime.ErrClosed) {
-			return fmt.Errorf("Err: %v", err)
-		}
-		if err := dup.Close(); err != nil {
-			return fmt.Errorf("second Close: %v", err)
-		}
-		// Nobody leaves while the other sends.
-		if _, err := runtime.SendRecv(ctx, c, 1-c.Rank(), nil8(0), 1-c.Rank(), nil8(0), 0); err != nil {
-			return err
-		}
-		return c.Err()
+			r := runtime.Irecv(dup, 1-c.Rank(), 5, make([]int8, 1))
+			if err := dup.Err(); err != nil {
+				return err
+			}
+			if c.Rank() == 0 {
+				// These find a closed communicator, before or after they come;
+				// the credits of the small and the answer to the large come back.
+				var large []*runtime.Request
+				for range 100 {
+					if err := runtime.Send(ctx, dup, 1, 0, make([]int8, 60_000)); err != nil {
+						return err
+					}
+					large = append(large, runtime.Isend(dup, 1, 0, make([]int8, 100_000)))
+				}
+				if err := runtime.WaitAll(ctx, large...); err != nil {
+					return err
+				}
+			}
+			if err := dup.Close(); err != nil {
+				return err
+			}
+			<-dup.Done()
+			if _, err := r.Wait(ctx); !stderrors.Is(err, runtime.ErrClosed) {
+				return fmt.Errorf("pending receive: %v", err)
+			}
+			if err := runtime.Send(ctx, dup, 1-c.Rank(), 0, []int8{1}); !stderrors.Is(err, runtime.ErrClosed) {
+				return fmt.Errorf("later send: %v", err)
+			}
+			if err := dup.Err(); !stderrors.Is(err, runtime.ErrClosed) {
+				return fmt.Errorf("Err: %v", err)
+			}
+			if err := dup.Close(); err != nil {
+				return fmt.Errorf("second Close: %v", err)
+			}
+			// Nobody leaves while the other sends.
+			if _, err := runtime.SendRecv(ctx, c, 1-c.Rank(), nil8(0), 1-c.Rank(), nil8(0), 0); err != nil {
+				return err
+			}
+			return c.Err()
+		})
 	})
 }
 

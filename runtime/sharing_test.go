@@ -32,13 +32,13 @@ func TestSharedWhere(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				if err := check(ctx, c, func(v int) int16 { return int16(v) }, tt.ranks > 1 && tt.perHost >= tt.ranks); err != nil {
-					return err
-				}
-				return stderrors.Join(
-					check(ctx, host, func(v int) float64 { return float64(v) }, host.Size() > 1),
-					check(ctx, host, func(v int) complex64 { return complex(0, float32(v)) }, false),
-					check(ctx, host, func(v int) complex128 { return complex(0, float64(v)) }, false))
+				return inTurn(
+					func() error {
+						return check(ctx, c, func(v int) int16 { return int16(v) }, tt.ranks > 1 && tt.perHost >= tt.ranks)
+					},
+					func() error { return check(ctx, host, func(v int) float64 { return float64(v) }, host.Size() > 1) },
+					func() error { return check(ctx, host, func(v int) complex64 { return complex(0, float32(v)) }, false) },
+					func() error { return check(ctx, host, func(v int) complex128 { return complex(0, float64(v)) }, false) })
 			}))
 			if err != nil {
 				t.Error(err)

@@ -22,6 +22,17 @@ func eachSize(t *testing.T, body runtimetest.Body) {
 	})
 }
 
+// inTurn makes calls of all ranks until one fails. The rank's error ends the job
+// then, where it would wait in the next call for others that wait in this one.
+func inTurn(calls ...func() error) error {
+	for _, call := range calls {
+		if err := call(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // TestWindowTickets: all ranks, with several goroutines each, draw numbers from
 // one counter; each number is drawn once.
 func TestWindowTickets(t *testing.T) {
@@ -388,7 +399,8 @@ func TestWindowFlood(t *testing.T) {
 func TestWindowPieces(t *testing.T) {
 	over(t, func(t *testing.T, run func(testing.TB, int, runtimetest.Body)) {
 		run(t, 2, func(ctx context.Context, c *runtime.Comm) error {
-			return stderrors.Join(pieces[int8](ctx, c), pieces[int16](ctx, c), pieces[float32](ctx, c), pieces[complex128](ctx, c))
+			return inTurn(func() error { return pieces[int8](ctx, c) }, func() error { return pieces[int16](ctx, c) },
+				func() error { return pieces[float32](ctx, c) }, func() error { return pieces[complex128](ctx, c) })
 		})
 	})
 }
