@@ -21,6 +21,7 @@ type fixture[T runtime.Elem] struct {
 	before   []T // src, or all memory of the call when it is in place
 	memory   []T // that
 	after    []T // dst; nil: it is left alone
+	found    []T // dst before the call
 	call     func(opts ...collectives.Option) error
 	start    func(opts ...collectives.Option) *collectives.Request
 	prepare  func(opts ...collectives.Option) (*collectives.Plan, error)
@@ -34,13 +35,14 @@ func (f *fixture[T]) reset() {
 		f.dst[i] = junk
 	}
 	copy(f.memory, f.before)
+	f.found = append(f.found[:0], f.dst...)
 }
 
 func (f *fixture[T]) check(how string) error {
-	if f.after != nil {
-		return expect(f.verb+" "+how, f.dst, f.after)
+	if f.after == nil {
+		return expect(f.verb+" "+how+", whose dst is left alone", f.dst, f.found)
 	}
-	return nil
+	return expect(f.verb+" "+how, f.dst, f.after)
 }
 
 // forms runs the call in all its forms, and by all its algorithms.
