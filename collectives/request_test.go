@@ -48,6 +48,54 @@ func TestStartedBarrier(t *testing.T) {
 	}
 }
 
+// TestPastWhatWaits: seven started calls end although the one that was started
+// before them can not.
+func TestPastWhatWaits(t *testing.T) {
+	for _, size := range []int{2, 3, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			past := make(chan struct{})
+			runtimetest.SPMD(t, size, func(ctx context.Context, c *runtime.Comm) error {
+				last := size - 1 // nobody needs it in a bcast of rank 0
+				if c.Rank() == last {
+					for range last {
+						select {
+						case <-past:
+						case <-ctx.Done():
+							return context.Cause(ctx)
+						}
+					}
+				}
+				barrier := collectives.StartBarrier(c)
+				var bcasts []*collectives.Request
+				x := make([][]int32, 7)
+				for i := range x {
+					x[i] = make([]int32, 5)
+					if c.Rank() == 0 {
+						x[i] = vector[int32](i, 5)
+					}
+					bcasts = append(bcasts, collectives.StartBcast(c, x[i], 0, collectives.WithAlgorithm("binomial")))
+				}
+				for i, r := range slices.Backward(bcasts) {
+					if err := r.Wait(ctx); err != nil {
+						return errors.WithMessagef(err, "bcast %d, behind a barrier that has not ended", i)
+					}
+					if err := expect(fmt.Sprintf("bcast %d", i), x[i], vector[int32](i, 5)); err != nil {
+						return err
+					}
+				}
+				if c.Rank() != last {
+					select {
+					case past <- struct{}{}:
+					case <-ctx.Done():
+						return context.Cause(ctx)
+					}
+				}
+				return barrier.Wait(ctx)
+			})
+		})
+	}
+}
+
 // TestManyInFlight: more started calls than run at a time, on two communicators,
 // with blocking ones between them, waited for in any order.
 func TestManyInFlight(t *testing.T) {
