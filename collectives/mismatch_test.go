@@ -221,28 +221,41 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
-// TestLostRank: calls fail with the rank that was lost.
+// TestLostRank: calls fail with the rank that was lost, its host, and what they are.
 func TestLostRank(t *testing.T) {
-	for _, size := range []int{2, 3, 5} {
-		synctest.Test(t, func(t *testing.T) {
-			err := runtime.RunLocal(t.Context(), size, func(ctx context.Context, c *runtime.Comm) error {
-				if err := collectives.Barrier(ctx, c); err != nil {
-					return err
-				}
-				if c.Rank() == size-1 {
-					synctest.Wait()
-					return errEnough
-				}
-				err := collectives.Barrier(ctx, c)
-				if lost, ok := stderrors.AsType[*runtime.RankError](err); !ok || lost.Rank != size-1 || lost.Op != "call 2, barrier on world" {
-					return errors.Errorf("rank %d got %v", c.Rank(), err)
-				}
-				return nil
+	for _, call := range []struct {
+		op  string
+		run callOf
+	}{
+		{"call 2, barrier on world", collectives.Barrier},
+		{"call 2, started barrier on world", startedBarrier},
+		{"call 2, allreduce of 20000 int64 by sum on world", allreduceOf[int64](20_000, collectives.Sum)},
+	} {
+		for _, size := range []int{2, 3, 5} {
+			t.Run(fmt.Sprintf("%s/ranks=%d", call.op, size), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					cl := runtimetest.NewCluster(size)
+					err := runtimetest.Primary(cl.Run(t.Context(), func(ctx context.Context, c *runtime.Comm) error {
+						if err := collectives.Barrier(ctx, c); err != nil {
+							return err
+						}
+						if c.Rank() == size-1 {
+							synctest.Wait()
+							return errEnough
+						}
+						err := call.run(ctx, c)
+						if lost, ok := stderrors.AsType[*runtime.RankError](err); !ok || lost.Rank != size-1 || lost.Host != cl.Host(size-1) || lost.Op != call.op {
+							// What it returned would be taken for what follows from the loss.
+							t.Errorf("rank %d got %v", c.Rank(), err)
+						}
+						return nil
+					}))
+					if !stderrors.Is(err, errEnough) {
+						t.Error(err)
+					}
+				})
 			})
-			if !stderrors.Is(err, errEnough) || strings.Contains(err.Error(), "got") {
-				t.Errorf("%d ranks: %v", size, err)
-			}
-		})
+		}
 	}
 }
 
