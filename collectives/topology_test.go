@@ -293,6 +293,64 @@ func TestGraph(t *testing.T) {
 	})
 }
 
+// TestGraphOneSided: ranks that only send, only receive, or do neither, in all
+// exchanges, with blocks of one length and with counts, of which some are empty.
+func TestGraphOneSided(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 5} {
+		for _, long := range []int{0, 1, 20_000} {
+			body := func(ctx context.Context, c *runtime.Comm) error {
+				// All before the last send to it.
+				rank, last := c.Rank(), size-1
+				var in, out []int
+				if rank == last {
+					for r := range last {
+						in = append(in, r)
+					}
+				} else {
+					out = []int{last}
+				}
+				g, err := collectives.NewGraph(ctx, c, in, out)
+				if err != nil {
+					return err
+				}
+				mine := slices.Repeat([]int64{int64(rank + 1)}, long)
+				src := slices.Repeat(mine, len(out))
+				var want []int64
+				for _, r := range in {
+					want = append(want, slices.Repeat([]int64{int64(r + 1)}, long)...)
+				}
+				lengths := func(n int) []int { return slices.Repeat([]int{long}, n) }
+				send, recv := lengths(len(out)), lengths(len(in))
+				dst := make([]int64, len(want))
+				for _, exchange := range []struct {
+					name string
+					run  func() error
+				}{
+					{"alltoall", func() error { return collectives.NeighborAlltoall(ctx, g, dst, src) }},
+					{"started alltoall", func() error { return collectives.StartNeighborAlltoall(g, dst, src).Wait(ctx) }},
+					{"alltoall, counts", func() error {
+						return collectives.NeighborAlltoall(ctx, g, dst, src, collectives.Counts(send), collectives.RecvCounts(recv))
+					}},
+					{"allgather", func() error { return collectives.NeighborAllgather(ctx, g, dst, mine) }},
+					{"allgather, counts", func() error { return collectives.NeighborAllgather(ctx, g, dst, mine, collectives.Counts(recv)) }},
+				} {
+					for i := range dst {
+						dst[i] = -7
+					}
+					if err := exchange.run(); err != nil {
+						return errors.WithMessage(err, exchange.name)
+					}
+					if err := expect(exchange.name, dst, want); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			t.Run(fmt.Sprintf("ranks=%d/count=%d", size, long), func(t *testing.T) { runtimetest.SPMD(t, size, body) })
+		}
+	}
+}
+
 // TestSubset: the ranks of a list, in its order.
 func TestSubset(t *testing.T) {
 	runtimetest.SPMD(t, 5, func(ctx context.Context, c *runtime.Comm) error {
