@@ -4,6 +4,7 @@ import (
 	"context"
 	stderrors "errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pkg/errors"
@@ -17,11 +18,15 @@ import (
 func TestWorkerPanic(t *testing.T) {
 	cause := stderrors.New("out of luck")
 	told := make([]error, 3)
+	var opened sync.WaitGroup
+	opened.Add(3)
 	err := runtime.RunLocal(t.Context(), 3, func(ctx context.Context, c *runtime.Comm) error {
 		s, err := open(ctx, c, ssp.Config{Workers: 3})
 		if err != nil {
 			return err
 		}
+		opened.Done()
+		opened.Wait() // or the panic ends what others do before their work
 		err = s.store.Work(ctx, func(ctx context.Context, w *ssp.Worker) error {
 			if c.Rank() == 1 && w.Index() == 2 {
 				panic(cause)
