@@ -14,10 +14,12 @@ var communicators = []program{
 	{"split and close", []int{1, 2, 3, 5}, splitAndClose},
 }
 
-const manyComms = 150
+// manyComms is how many to make: fewer where ranks that wait for each other share
+// the processors with others.
+func manyComms(c *runtime.Comm) int { return min(200, 600/(c.Size()*c.Size())) }
 
 func dupAndClose(ctx context.Context, c *runtime.Comm) error {
-	for i := range manyComms {
+	for i := range manyComms(c) {
 		d, err := c.Dup(ctx)
 		if err != nil {
 			return errors.WithMessagef(err, "number %d", i)
@@ -35,7 +37,7 @@ func dupAndClose(ctx context.Context, c *runtime.Comm) error {
 // splitAndClose: in two, with other ranks together each time, and in one that
 // not all are in.
 func splitAndClose(ctx context.Context, c *runtime.Comm) error {
-	for i := range manyComms {
+	for i := range manyComms(c) {
 		color, members := (c.Rank()+i)%c.Size()/2, 0
 		if i%3 == 2 && color == 0 {
 			color = runtime.NoColor

@@ -12,7 +12,7 @@ import (
 
 // windows: memory of a rank that others reach.
 var windows = []program{
-	{"compared bit by bit", []int{1, 2, 3}, comparedBitByBit},
+	{"compared bit by bit", []int{1, 2}, comparedBitByBit},
 }
 
 // comparedBitByBit: a compare-and-swap sees every bit of an element, and no more:
@@ -25,7 +25,6 @@ func comparedBitByBit(ctx context.Context, c *runtime.Comm) error {
 		swaps(0, math.Copysign(0, -1), nan(quiet), nan(quiet|1<<63), nan(quiet|1), nan(quiet|1<<40), nan(quiet|1<<50)),
 		swaps(0, narrow(1<<31), narrow(single), narrow(single|1<<31), narrow(single|1), narrow(single|1<<21)),
 		swaps(bits[int8](8)...), swaps(bits[int16](16)...), swaps(bits[int32](32)...), swaps(bits[int64](64)...),
-		swaps(bits[uint8](8)...), swaps(bits[uint16](16)...), swaps(bits[uint32](32)...), swaps(bits[uint64](64)...),
 		swaps(0, complex(narrow(1<<31), 0), complex(0, narrow(1<<31)), complex(narrow(single), 1), complex(narrow(single|1), 1), complex(1, narrow(single))),
 		swaps(0, complex(nan(1<<63), 0), complex(0, nan(1<<63)), complex(nan(quiet), 1), complex(nan(quiet|1), 1), complex(1, nan(quiet))),
 	} {
@@ -36,12 +35,11 @@ func comparedBitByBit(ctx context.Context, c *runtime.Comm) error {
 	return nil
 }
 
-// bits returns 0 and the numbers of n bits of which one is set, the first or the
-// last of a byte.
-func bits[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64](n int) []T {
+// bits returns 0 and the numbers of n bits of which one is set, the last of a byte.
+func bits[T int8 | int16 | int32 | int64](n int) []T {
 	all := []T{0}
-	for i := 0; i < n; i += 8 {
-		all = append(all, T(1)<<i, T(1)<<(i+7))
+	for i := 7; i < n; i += 8 {
+		all = append(all, T(1)<<i)
 	}
 	return all
 }
