@@ -294,7 +294,7 @@ func TestGraph(t *testing.T) {
 }
 
 // TestGraphOneSided: ranks that only send, only receive, or do neither, in all
-// exchanges, with blocks of one length and with counts, of which some are empty.
+// exchanges, with blocks of one length and with counts, of which some are nil.
 func TestGraphOneSided(t *testing.T) {
 	for _, size := range []int{1, 2, 3, 5} {
 		for _, long := range []int{0, 1, 20_000} {
@@ -319,8 +319,14 @@ func TestGraphOneSided(t *testing.T) {
 				for _, r := range in {
 					want = append(want, slices.Repeat([]int64{int64(r + 1)}, long)...)
 				}
-				lengths := func(n int) []int { return slices.Repeat([]int{long}, n) }
+				lengths := func(n int) []int {
+					if n == 0 {
+						return nil
+					}
+					return slices.Repeat([]int{long}, n)
+				}
 				send, recv := lengths(len(out)), lengths(len(in))
+				empty := func(counts []int) []int { return append([]int{}, counts...) }
 				dst := make([]int64, len(want))
 				for _, exchange := range []struct {
 					name string
@@ -329,10 +335,14 @@ func TestGraphOneSided(t *testing.T) {
 					{"alltoall", func() error { return collectives.NeighborAlltoall(ctx, g, dst, src) }},
 					{"started alltoall", func() error { return collectives.StartNeighborAlltoall(g, dst, src).Wait(ctx) }},
 					{"alltoall, counts", func() error {
+						return collectives.NeighborAlltoall(ctx, g, dst, src, collectives.Counts(empty(send)), collectives.RecvCounts(empty(recv)))
+					}},
+					{"alltoall, nil counts", func() error {
 						return collectives.NeighborAlltoall(ctx, g, dst, src, collectives.Counts(send), collectives.RecvCounts(recv))
 					}},
 					{"allgather", func() error { return collectives.NeighborAllgather(ctx, g, dst, mine) }},
-					{"allgather, counts", func() error { return collectives.NeighborAllgather(ctx, g, dst, mine, collectives.Counts(recv)) }},
+					{"allgather, counts", func() error { return collectives.NeighborAllgather(ctx, g, dst, mine, collectives.Counts(empty(recv))) }},
+					{"allgather, nil counts", func() error { return collectives.NeighborAllgather(ctx, g, dst, mine, collectives.Counts(recv)) }},
 				} {
 					for i := range dst {
 						dst[i] = -7
