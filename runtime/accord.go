@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"encoding/binary"
 	stderrors "errors"
 	"fmt"
 
@@ -13,9 +14,10 @@ import (
 //
 // A rank numbers them. In each of them it sends what it has to send exactly to
 // whom the call says, with the number, and when it gives the call up it sends word
-// of that instead. So messages of an earlier number are those of a call that the
-// receiver has given up, and are passed over: calls never meet the messages of
-// others, and who waits in one hears who has left it.
+// of that, for all that is to come of it. So messages of an earlier number are
+// those of a call that the receiver has given up, or word that came too late, and
+// are passed over: calls never meet the messages of others, and who waits in one
+// hears who has left it.
 
 // ErrMismatch matches the errors of calls of all ranks of a communicator that
 // differ between ranks.
@@ -43,16 +45,19 @@ func (v accordVerb) String() string {
 	return "an unknown call"
 }
 
-// accordHead is what the messages begin with: the number of the call, and one more
-// than the rank that has given it up, or 0.
-const accordHead = 2
+const (
+	accordHead = 2 // words that messages begin with: call and try, and one more than the rank that has given the call up, or 0
+	tryBits    = 8 // of the first
+)
 
 // accord is one such call at this rank.
 type accord struct {
 	c      *Comm // for messages of the runtime's own
 	number int64
+	try    int64      // of a call that has several
 	verb   accordVerb // of exchanges
 	quit   int64      // as in a message
+	left   bool       // it has been given up
 }
 
 // newAccord begins a call. All are named for who asks what ranks wait for.
@@ -69,8 +74,51 @@ func (c *Comm) meet(verb accordVerb) *accord {
 	c.e.mu.Unlock()
 	a := newAccord(c, number, func() string { return fmt.Sprintf("call %d, %v", number, verb) })
 	a.verb = verb
+	a.sweep()
 	return a
 }
+
+// sweep throws away what is left of earlier calls.
+func (a *accord) sweep() {
+	e := a.c.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	q := e.queuesOf(a.c.context())
+	if q == nil {
+		return
+	}
+	a.neighbours(func(peer int, _ bool) {
+		for tag := range uint32(2 * stages) {
+			for en := q.Probe(a.c.group.ranks[peer], tag); en != nil; en = q.Probe(a.c.group.ranks[peer], tag) {
+				m := en.Value
+				if m.large || !m.whole || len(m.buf) < 8*accordHead || int64(binary.NativeEndian.Uint64(m.buf))>>tryBits >= a.number {
+					break
+				}
+				q.Drop(en)
+				e.drop(m)
+			}
+		}
+	})
+	e.flush()
+}
+
+// neighbours calls f with the ranks next to this one in the tree of exchanges, and
+// whether they are below it.
+func (a *accord) neighbours(f func(peer int, below bool)) {
+	rank, size := a.c.Rank(), a.c.Size()
+	mask := 1
+	for ; mask < size && rank&mask == 0; mask <<= 1 {
+		if child := rank | mask; child < size {
+			f(child, true)
+		}
+	}
+	if rank > 0 {
+		f(rank&^mask, false)
+	}
+}
+
+// head is the first word of messages.
+func (a *accord) head() int64 { return a.number<<tryBits | a.try }
 
 const (
 	words  = 6 // that a rank contributes in each exchange, its verb included
@@ -99,7 +147,7 @@ func (a *accord) exchange(ctx context.Context, stage int, mine ...int64) ([]int6
 			err := a.recv(ctx, child, up, part)
 			copy(part, before[:])
 			if err != nil {
-				return nil, a.leave(stage, err)
+				return nil, a.leave(err)
 			}
 		}
 	}
@@ -107,19 +155,19 @@ func (a *accord) exchange(ctx context.Context, stage int, mine ...int64) ([]int6
 		parent := rank &^ mask
 		at := accordHead + words*rank
 		part := all[at-accordHead : at+words*(min(rank+mask, size)-rank)]
-		part[0], part[1] = a.number, 0
+		part[0], part[1] = a.head(), 0
 		if err := Send(ctx, a.c, parent, up, part); err != nil {
-			return nil, a.leave(stage, err)
+			return nil, a.leave(err)
 		}
 		if err := a.recv(ctx, parent, down, all); err != nil {
-			return nil, a.leave(stage, err)
+			return nil, a.leave(err)
 		}
 	}
-	all[0], all[1] = a.number, 0
+	all[0], all[1] = a.head(), 0
 	for mask >>= 1; mask > 0; mask >>= 1 {
 		if child := rank | mask; child < size {
 			if err := Send(ctx, a.c, child, down, all); err != nil {
-				return nil, a.leave(stage, err)
+				return nil, a.leave(err)
 			}
 		}
 	}
@@ -146,38 +194,38 @@ func (a *accord) recv(ctx context.Context, from int, tag Tag, buf []int64) error
 	}
 }
 
-// read looks at what has been received. past says that it was of a call that this
-// rank has given up.
+// read looks at what has been received. past says that it is nothing of this call.
 func (a *accord) read(count int, buf []int64) (past bool, err error) {
-	switch {
-	case count < accordHead || buf[0] > a.number:
+	switch call := buf[0] >> tryBits; {
+	case count < accordHead || call > a.number:
 		return false, errAtOnce
-	case buf[0] < a.number:
+	case call < a.number:
 		return true, nil
 	case buf[1] != 0:
 		a.quit = buf[1]
 		return false, errors.WithMessagef(ErrAbandoned, "on %s, rank %d left %s", a.c.Name(), a.quit-1, a.c.op())
-	case count < len(buf):
+	case count < len(buf) || buf[0] != a.head():
 		return false, errAtOnce
 	}
 	return false, nil
 }
 
-// leave gives the call up, from a stage on, because of err, which it returns: all
-// that wait for this rank hear so.
-func (a *accord) leave(stage int, err error) error {
-	rank, size := a.c.Rank(), a.c.Size()
-	for ; stage < stages; stage++ {
-		mask := 1
-		for ; mask < size && rank&mask == 0; mask <<= 1 {
-			if child := rank | mask; child < size {
-				a.tell(child, Tag(2*stage+1))
+// leave gives the call up because of err, which it returns: all that wait for this
+// rank in it, or will, hear so.
+func (a *accord) leave(err error) error {
+	if a.left {
+		return err
+	}
+	a.left = true
+	a.neighbours(func(peer int, below bool) {
+		for stage := range Tag(stages) {
+			if below {
+				a.tell(peer, 2*stage+1)
+			} else {
+				a.tell(peer, 2*stage)
 			}
 		}
-		if rank > 0 {
-			a.tell(rank&^mask, Tag(2*stage))
-		}
-	}
+	})
 	return err
 }
 
@@ -187,14 +235,14 @@ func (a *accord) tell(rank int, tag Tag) {
 	if a.quit == 0 {
 		a.quit = int64(a.c.Rank()) + 1
 	}
-	_ = Isend(a.c, rank, tag, []int64{a.number, a.quit})
+	_ = Isend(a.c, rank, tag, []int64{a.head(), a.quit})
 }
 
 // barrier waits until all ranks have come to it, by dissemination: in round k each
 // rank hears from the one 2^k before it.
 func (a *accord) barrier(ctx context.Context, tag Tag) error {
 	rank, size := a.c.Rank(), a.c.Size()
-	out, in := [accordHead]int64{a.number}, [accordHead]int64{}
+	out, in := [accordHead]int64{a.head()}, [accordHead]int64{}
 	for d := 1; d < size; d, tag = 2*d, tag+1 {
 		next, last := (rank+d)%size, (rank+size-d)%size
 		st, err := SendRecv(ctx, a.c, next, out[:], last, in[:], tag)

@@ -118,6 +118,13 @@ func (c *Comm) Close() error {
 	e.breakGroup(g, ErrClosed)
 	g.closed = true
 	g.barred.Store(true)
+	e.bury(g)
+	return nil
+}
+
+// bury forgets a communicator that has been closed, and throws away what has come
+// for it and will.
+func (e *engine) bury(g *group) {
 	delete(e.groups, g.id)
 	e.shut[g.id] = true
 	e.recentQ = nil
@@ -130,7 +137,6 @@ func (c *Comm) Close() error {
 	}
 	e.refusePulls(g.id)
 	e.flush()
-	return nil
 }
 
 // Space returns the same communicator with another, private space of messages:
@@ -169,10 +175,10 @@ func (c *Comm) source(rank int) (int, error) {
 // makes one communicator of this one at a time, whatever its goroutines do
 // otherwise.
 //
-// Like all calls that make communicators and windows it makes them at all ranks or
-// at none: where ranks make different calls all get an error that matches
-// ErrMismatch, and where one gives up the others get one that matches
-// ErrAbandoned. Calls after that are in order again.
+// Where ranks make different calls of those that make communicators and windows, all
+// get an error that matches ErrMismatch. Where one gives up, whose context ends, the
+// others get one that matches ErrAbandoned, unless it had done its part already:
+// they have something then that it lacks. Calls after that are in order again.
 func (c *Comm) Split(ctx context.Context, color, key int) (*Comm, error) {
 	return c.derive(ctx, verbSplit, c.child("split", &c.group.splits), color, key)
 }
@@ -204,6 +210,10 @@ func (c *Comm) child(how string, count *int) string {
 // errAtOnce says that two calls that must not were made at a time.
 var errAtOnce = errors.New("another communicator or window was made at the same time by another goroutine")
 
+// errTaken says that some rank has the identity of a new communicator already. All
+// ranks find it.
+var errTaken = errors.New("other goroutines make communicators all the time")
+
 // derive is Split with a name. Rank 0 collects what all want, and the lowest
 // identity for the new communicators that is above all that any rank knows: so
 // no two communicators that share a rank share an identity. Where another
@@ -211,13 +221,13 @@ var errAtOnce = errors.New("another communicator or window was made at the same 
 // communicator, all ranks hear so and try others.
 func (c *Comm) derive(ctx context.Context, verb accordVerb, name string, color, key int) (*Comm, error) {
 	const tries = 16
-	var g *group
-	err := errAtOnce
-	for try := 0; try < tries && err == errAtOnce; try++ {
-		g, err = c.propose(ctx, verb, name, color, key, try)
+	a := c.meet(verb)
+	g, err := c.propose(ctx, a, name, color, key)
+	for a.try++; a.try < tries && err == errTaken; a.try++ {
+		g, err = c.propose(ctx, a, name, color, key)
 	}
 	if err != nil {
-		return nil, errors.WithMessage(err, name)
+		return nil, errors.WithMessage(a.leave(err), name)
 	}
 	if g == nil {
 		return nil, nil
@@ -226,9 +236,8 @@ func (c *Comm) derive(ctx context.Context, verb accordVerb, name string, color, 
 }
 
 // propose is one try of derive. It returns nil to a rank of no color.
-func (c *Comm) propose(ctx context.Context, verb accordVerb, name string, color, key, try int) (*group, error) {
+func (c *Comm) propose(ctx context.Context, a *accord, name string, color, key int) (*group, error) {
 	e, size := c.e, c.Size()
-	a := c.meet(verb)
 	e.mu.Lock()
 	next := e.nextID
 	e.mu.Unlock()
@@ -243,8 +252,8 @@ func (c *Comm) propose(ctx context.Context, verb accordVerb, name string, color,
 		}
 		id = max(id, uint32(all[words*r+3]))
 	}
-	if try > 0 { // others of another parent fall elsewhere
-		id += uint32(rand.New(rand.NewPCG(uint64(c.group.id), uint64(try))).IntN(1 << try))
+	if a.try > 0 { // others of another parent fall elsewhere
+		id += uint32(rand.New(rand.NewPCG(uint64(c.group.id), uint64(a.try))).IntN(1 << a.try))
 	}
 	if id >= 1<<24 {
 		return nil, errors.Errorf("more than %d communicators", 1<<24)
@@ -272,7 +281,7 @@ func (c *Comm) propose(ctx context.Context, verb accordVerb, name string, color,
 	if all, err = a.exchange(ctx, 1, taken); err == nil {
 		for r := range size {
 			if all[words*r+1] != 0 {
-				err = errAtOnce
+				err = errTaken
 			}
 		}
 	}
@@ -320,8 +329,9 @@ func (e *engine) strike(g *group) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.groups[g.id] == g {
-		delete(e.groups, g.id)
-		e.shut[g.id] = true
+		e.breakGroup(g, ErrClosed)
+		g.closed = true
+		e.bury(g)
 	}
 }
 

@@ -39,23 +39,28 @@ func announces(window int) bool { return window == forMessages || window == forS
 func (e *engine) lookForDroughts() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.looking = false
 	if e.closed {
+		e.looking = false
 		return
 	}
 	again := -1
 	for i := range e.peers {
 		p := &e.peers[i]
 		for window := range windows {
-			switch {
-			case !announces(window) || p.waiting[window].first == nil:
-			case p.fed[window]:
-				again = window
-			default:
+			if announces(window) && p.waiting[window].first != nil && !p.fed[window] {
 				e.announceAll(p, window)
 			}
 		}
 	}
+	for i := range e.peers { // also those that have come to wait meanwhile
+		p := &e.peers[i]
+		for window := range windows {
+			if announces(window) && p.waiting[window].first != nil && !p.dry[window] {
+				again = window
+			}
+		}
+	}
+	e.looking = false
 	if again >= 0 {
 		e.expectDrought(again)
 	}

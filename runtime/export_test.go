@@ -35,3 +35,22 @@ func NoRoom(c *Comm) error {
 	at, n := s.Room()
 	return s.Take(at, n)
 }
+
+// Taken has a rank find the identity of the next communicator taken.
+func Taken(c *Comm) {
+	c.e.mu.Lock()
+	c.e.shut[c.e.nextID] = true
+	c.e.mu.Unlock()
+}
+
+// Held is the credits of all ranks that messages hold here, of the program's and of
+// private spaces.
+func Held(c *Comm) (messages, spaces int) {
+	c.e.mu.Lock()
+	defer c.e.mu.Unlock()
+	for i := range c.e.peers {
+		messages += c.e.peers[i].held[forMessages]
+		spaces += c.e.peers[i].held[forSpaces]
+	}
+	return messages, spaces
+}

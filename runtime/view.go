@@ -32,13 +32,23 @@ func newView(ctx context.Context, c *Comm, elem uint8, n int, alloc func() []byt
 	a := c.meet(verbWindow)
 	w, err := openView(ctx, a, c, elem, n, alloc)
 	if err != nil {
-		return nil, a.leave(1, err)
+		return nil, a.leave(err)
 	}
 	if err := w.agree(ctx, a, alloc); err != nil {
+		w.forsake()
 		w.shut()
 		return nil, err
 	}
 	return w, nil
+}
+
+// forsake tells the others, which may have the window, that this rank comes to none
+// of its fences.
+func (w *view) forsake() {
+	for _, closing := range []bool{false, true} {
+		a, tag := w.assembly(closing)
+		a.leaveBarrier(1, tag)
+	}
 }
 
 // openView is newView until all must have come so far. Only then may anybody use
@@ -104,28 +114,26 @@ func openView(ctx context.Context, a *accord, c *Comm, elem uint8, n int, alloc 
 // so that no fence that a rank has given up stands for it. before is what comes
 // first at this rank.
 func (w *view) barrier(ctx context.Context, closing bool, before func(context.Context) error) error {
-	tag := Tag(2*stages + w.region.id<<6) // the ones before are those of exchanges
-	number := int64(1)
-	if closing {
-		tag += 1 << 5
-	} else {
-		e := w.c.e
-		e.mu.Lock()
-		w.region.fences++
-		number = w.region.fences
-		e.mu.Unlock()
-	}
-	a := newAccord(w.c, number, func() string {
-		if closing {
-			return fmt.Sprintf("close of window %d", w.region.id)
-		}
-		return fmt.Sprintf("fence %d of window %d", number, w.region.id)
-	})
+	a, tag := w.assembly(closing)
 	if err := before(ctx); err != nil {
 		a.leaveBarrier(1, tag)
 		return err
 	}
 	return a.barrier(ctx, tag)
+}
+
+// assembly begins a barrier, and returns the first of its tags.
+func (w *view) assembly(closing bool) (*accord, Tag) {
+	tag := Tag(2*stages + w.region.id<<6) // the ones before are those of exchanges
+	if closing {
+		return newAccord(w.c, 1, func() string { return fmt.Sprintf("close of window %d", w.region.id) }), tag + 1<<5
+	}
+	e := w.c.e
+	e.mu.Lock()
+	w.region.fences++
+	number := w.region.fences
+	e.mu.Unlock()
+	return newAccord(w.c, number, func() string { return fmt.Sprintf("fence %d of window %d", number, w.region.id) }), tag
 }
 
 func (w *view) shut() {
