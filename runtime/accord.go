@@ -88,7 +88,7 @@ func (a *accord) sweep() {
 		return
 	}
 	a.neighbours(func(peer int, _ bool) {
-		for tag := range uint32(2 * stages) {
+		for tag := range uint32(2 * accordStages) {
 			for en := q.Probe(a.c.group.ranks[peer], tag); en != nil; en = q.Probe(a.c.group.ranks[peer], tag) {
 				m := en.Value
 				if m.large || !m.whole || len(m.buf) < 8*accordHead || int64(binary.NativeEndian.Uint64(m.buf))>>tryBits >= a.number {
@@ -121,18 +121,18 @@ func (a *accord) neighbours(f func(peer int, below bool)) {
 func (a *accord) head() int64 { return a.number<<tryBits | a.try }
 
 const (
-	words  = 6 // that a rank contributes in each exchange, its verb included
-	stages = 3 // exchanges in a call at most
+	accordWords  = 6 // that a rank contributes in each exchange, its verb included
+	accordStages = 3 // exchanges in a call at most
 )
 
-// exchange gives all ranks the words of each, words of them by rank: up a binomial
-// tree to rank 0 and down again. mine are words−1 at most. Exchanges of all calls
+// exchange gives all ranks the words of each, by rank: up a binomial
+// tree to rank 0 and down again. mine are accordWords−1 at most. Exchanges of all calls
 // are of the same lengths, so that those that differ find out.
 func (a *accord) exchange(ctx context.Context, stage int, mine ...int64) ([]int64, error) {
 	rank, size := a.c.Rank(), a.c.Size()
 	up, down := Tag(2*stage), Tag(2*stage+1)
-	all := make([]int64, accordHead+words*size)
-	own := all[accordHead+words*rank:][:words]
+	all := make([]int64, accordHead+accordWords*size)
+	own := all[accordHead+accordWords*rank:][:accordWords]
 	own[0] = int64(a.verb)
 	copy(own[1:], mine)
 	// A rank of the tree has below it the ranks up to the next multiple of its
@@ -140,9 +140,9 @@ func (a *accord) exchange(ctx context.Context, stage int, mine ...int64) ([]int6
 	mask := 1
 	for ; mask < size && rank&mask == 0; mask <<= 1 {
 		if child := rank | mask; child < size {
-			at := accordHead + words*child
+			at := accordHead + accordWords*child
 			// The head goes where the words before these are, for a while.
-			part := all[at-accordHead : at+words*(min(child+mask, size)-child)]
+			part := all[at-accordHead : at+accordWords*(min(child+mask, size)-child)]
 			before := [accordHead]int64(part)
 			err := a.recv(ctx, child, up, part)
 			copy(part, before[:])
@@ -153,8 +153,8 @@ func (a *accord) exchange(ctx context.Context, stage int, mine ...int64) ([]int6
 	}
 	if rank > 0 {
 		parent := rank &^ mask
-		at := accordHead + words*rank
-		part := all[at-accordHead : at+words*(min(rank+mask, size)-rank)]
+		at := accordHead + accordWords*rank
+		part := all[at-accordHead : at+accordWords*(min(rank+mask, size)-rank)]
 		part[0], part[1] = a.head(), 0
 		if err := Send(ctx, a.c, parent, up, part); err != nil {
 			return nil, a.leave(err)
@@ -173,7 +173,7 @@ func (a *accord) exchange(ctx context.Context, stage int, mine ...int64) ([]int6
 	}
 	all = all[accordHead:]
 	for r := range size {
-		if other := accordVerb(all[words*r]); other != accordVerb(all[0]) {
+		if other := accordVerb(all[accordWords*r]); other != accordVerb(all[0]) {
 			return nil, errors.WithMessagef(ErrMismatch, "on %s, rank 0 is in call %d, %v, rank %d in call %d, %v",
 				a.c.Name(), a.number, accordVerb(all[0]), r, a.number, other)
 		}
@@ -218,7 +218,7 @@ func (a *accord) leave(err error) error {
 	}
 	a.left = true
 	a.neighbours(func(peer int, below bool) {
-		for stage := range Tag(stages) {
+		for stage := range Tag(accordStages) {
 			if below {
 				a.tell(peer, 2*stage+1)
 			} else {

@@ -247,10 +247,10 @@ func (c *Comm) propose(ctx context.Context, a *accord, name string, color, key i
 	}
 	id := uint32(0)
 	for r := range size {
-		if all[words*r+1] < NoColor {
-			return nil, errors.Errorf("color %d of rank %d is negative", all[words*r+1], r)
+		if all[accordWords*r+1] < NoColor {
+			return nil, errors.Errorf("color %d of rank %d is negative", all[accordWords*r+1], r)
 		}
-		id = max(id, uint32(all[words*r+3]))
+		id = max(id, uint32(all[accordWords*r+3]))
 	}
 	if a.try > 0 { // others of another parent fall elsewhere
 		id += uint32(rand.New(rand.NewPCG(uint64(c.group.id), uint64(a.try))).IntN(1 << a.try))
@@ -260,9 +260,9 @@ func (c *Comm) propose(ctx context.Context, a *accord, name string, color, key i
 	}
 	var members []int // of the new one, by place in this one
 	for r := range size {
-		if all[words*r+1] == int64(color) {
+		if all[accordWords*r+1] == int64(color) {
 			at := len(members)
-			for at > 0 && all[words*members[at-1]+2] > all[words*r+2] {
+			for at > 0 && all[accordWords*members[at-1]+2] > all[accordWords*r+2] {
 				at--
 			}
 			members = append(members, 0)
@@ -280,7 +280,7 @@ func (c *Comm) propose(ctx context.Context, a *accord, name string, color, key i
 	}
 	if all, err = a.exchange(ctx, 1, taken); err == nil {
 		for r := range size {
-			if all[words*r+1] != 0 {
+			if all[accordWords*r+1] != 0 {
 				err = errTaken
 			}
 		}

@@ -186,7 +186,7 @@ func (w *view) agree(ctx context.Context, a *accord, alloc func() []byte) error 
 	}
 	mapped := 0
 	for r := range w.lens {
-		mapped += int(all[words*r+1])
+		mapped += int(all[accordWords*r+1])
 	}
 	if mapped == 0 {
 		return nil

@@ -67,7 +67,7 @@ func openView(ctx context.Context, a *accord, c *Comm, elem uint8, n int, alloc 
 	w := &view{c: c, lens: make([]int, size)}
 	id, share := uint32(0), true
 	for r := range size {
-		of := all[words*r+1:]
+		of := all[accordWords*r+1:]
 		if of[0] != all[1] {
 			return nil, errors.WithMessagef(ErrType, "%s at rank 0, %s at rank %d", elemName(uint8(all[1])), elemName(uint8(of[0])), r)
 		}
@@ -124,7 +124,7 @@ func (w *view) barrier(ctx context.Context, closing bool, before func(context.Co
 
 // assembly begins a barrier, and returns the first of its tags.
 func (w *view) assembly(closing bool) (*accord, Tag) {
-	tag := Tag(2*stages + w.region.id<<6) // the ones before are those of exchanges
+	tag := Tag(2*accordStages + w.region.id<<6) // the ones before are those of exchanges
 	if closing {
 		return newAccord(w.c, 1, func() string { return fmt.Sprintf("close of window %d", w.region.id) }), tag + 1<<5
 	}
