@@ -125,9 +125,9 @@ const (
 	accordStages = 3 // exchanges in a call at most
 )
 
-// exchange gives all ranks the words of each, by rank: up a binomial
-// tree to rank 0 and down again. mine are accordWords−1 at most. Exchanges of all calls
-// are of the same lengths, so that those that differ find out.
+// exchange gives all ranks the words of each, by rank: up a binomial tree to rank 0
+// and down again. mine are accordWords−1 at most. Exchanges of all calls are of the
+// same lengths, so that those that differ find out.
 func (a *accord) exchange(ctx context.Context, stage int, mine ...int64) ([]int64, error) {
 	rank, size := a.c.Rank(), a.c.Size()
 	up, down := Tag(2*stage), Tag(2*stage+1)

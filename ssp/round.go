@@ -1,7 +1,6 @@
 package ssp
 
 import (
-	stderrors "errors"
 	"fmt"
 	"strings"
 
@@ -13,14 +12,8 @@ import (
 
 // ErrMismatch says that the ranks do not agree on what they do together: another
 // table, another number of workers, another collective call. The error names two
-// ranks and what each of them has.
-var ErrMismatch = stderrors.New("the ranks disagree")
-
-// mismatch is an ErrMismatch that says where.
-type mismatch struct{ text string }
-
-func (e *mismatch) Error() string { return ErrMismatch.Error() + ": " + e.text }
-func (e *mismatch) Unwrap() error { return ErrMismatch }
+// ranks and what each of them has. It matches runtime.ErrMismatch, too.
+var ErrMismatch = fmt.Errorf("the %w", runtime.ErrMismatch)
 
 // meeting is what a rank brings to a round: all ranks send one to all shards,
 // which answer when they have heard of all, or when one can not come any more. As
@@ -221,7 +214,7 @@ func (s *Store) judge(m meeting, answer []byte) (Clock, error) {
 	case agreed:
 		return Clock(h.Clock), nil
 	case differ:
-		return 0, &mismatch{text}
+		return 0, fmt.Errorf("%w: %s", ErrMismatch, text)
 	case gone:
 		return 0, s.deserted(who)
 	case closed:

@@ -79,9 +79,10 @@ func (w *Worker) Now() Clock { return w.clock }
 
 // Work runs body on Config.Workers goroutines, each with a worker of its own,
 // and returns when all have: with nil, or the error of the first worker that
-// failed, which ends the context of the others. A panic is such an error, of one line;
-// if body of runtime.Run returns it, the stack goes to the rank's standard error.
-// Workers are closed when their body returns. Every rank calls Work, and between two calls Sync; indices stay.
+// failed, which ends the context of the others. A panic is such an error, of one
+// line; if the body of runtime.Run returns it, the stack goes to the rank's standard
+// error. Workers are closed when their body returns. Every rank calls Work, and
+// between two calls Sync; indices stay.
 func (s *Store) Work(ctx context.Context, body func(ctx context.Context, w *Worker) error) error {
 	ws := make([]*Worker, s.cfg.Workers)
 	for i := range ws {
